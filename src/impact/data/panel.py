@@ -1,0 +1,285 @@
+"""The panel: arrays of outcomes and person-time, one row a person (or practice, or trust)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.errors import DataError, nearest, together
+
+Array = NDArray[np.float64]
+Clock = Literal["calendar", "event"]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Outcomes and person-time at risk, people by periods.
+
+    Parameters
+    ----------
+    unit : array (n,)
+        Identifier of each person or organisation; kept in memory, never shown.
+    periods : Index (T,)
+        The periods in order: dates on the calendar clock, months from the index date on the event clock.
+    outcomes, exposure : mapping of outcome name to array (n, T)
+        Counts (or values) and time at risk. Exposure 0 means not at risk; the outcome there is 0.
+    start : array (n,) of int
+        Position in ``periods`` of the first supported period; ``len(periods)`` for people not supported
+        within the panel, and negative where support began before it.
+    treated : array (n,) of bool
+        Whether the person ever belongs to the supported.
+    covariates : DataFrame, n rows
+    cluster : array (n,)
+    weights : array (n,)
+    arm : array (n,)
+    clock : 'calendar' or 'event'
+    rate_scale : float
+        What a rate is multiplied by: 1000 where exposure is person-time in months, 1 where there is none.
+    per : str
+        The unit of a rate, for tables: ``per 1,000 person-months``.
+    notes : tuple of str
+        What was assumed or left out when the panel was built.
+    """
+
+    unit: NDArray[Any]
+    periods: pd.Index
+    outcomes: Mapping[str, Array]
+    exposure: Mapping[str, Array]
+    start: NDArray[np.int64]
+    treated: NDArray[np.bool_]
+    covariates: pd.DataFrame
+    cluster: NDArray[Any]
+    weights: Array
+    arm: NDArray[Any]
+    clock: Clock = "calendar"
+    rate_scale: float = 1000.0
+    per: str = "per 1,000 person-months"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n(self) -> int:
+        """Number of people."""
+        return len(self.unit)
+
+    @property
+    def first_treated(self) -> pd.Series:
+        """The first supported period of each person; missing means never within the panel."""
+        inside = (self.start >= 0) & (self.start < len(self.periods))
+        labels = pd.Series(self.periods).reindex(np.where(inside, self.start, -1)).to_numpy()
+        return pd.Series(labels, name="first_treated")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Long form: ``person_id, period`` and, for each outcome, its value and ``exposure_<name>``."""
+        T = len(self.periods)
+        out: dict[str, Any] = {
+            "person_id": np.repeat(self.unit, T),
+            "period": np.tile(self.periods.to_numpy(), self.n),
+        }
+        for name, values in self.outcomes.items():
+            out[name] = values.ravel()
+            out[f"exposure_{name}"] = self.exposure[name].ravel()
+        return pd.DataFrame(out)
+
+    def rate(self, outcome: str) -> Array:
+        """Rates of one outcome, (n, T), in the panel's unit; missing where nobody was at risk."""
+        exposure = self.exposure[outcome]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(exposure > 0, self.rate_scale * self.outcomes[outcome] / exposure, np.nan)
+
+    def check_outcomes(self, outcome: str | Sequence[str]) -> list[str]:
+        """Return the outcomes asked for as a list, or say which of them the panel does not hold."""
+        names = [outcome] if isinstance(outcome, str) else list(outcome)
+        for name in names:
+            if name not in self.outcomes:
+                raise DataError(
+                    f"outcome={name!r}: the panel holds {', '.join(map(repr, self.outcomes))}."
+                    + nearest(name, self.outcomes)
+                )
+        return names
+
+    def subset(self, rows: NDArray[Any]) -> Panel:
+        """Keep the people in ``rows`` (a mask or positions)."""
+        return replace(
+            self,
+            unit=self.unit[rows],
+            outcomes={k: v[rows] for k, v in self.outcomes.items()},
+            exposure={k: v[rows] for k, v in self.exposure.items()},
+            start=self.start[rows],
+            treated=self.treated[rows],
+            covariates=self.covariates.iloc[np.arange(self.n)[rows]].reset_index(drop=True),
+            cluster=self.cluster[rows],
+            weights=self.weights[rows],
+            arm=self.arm[rows],
+        )
+
+    @classmethod
+    def from_long(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        unit: str,
+        period: str,
+        outcomes: Sequence[str] | Mapping[str, Sequence[str]],
+        first_treated: str | None = None,
+        exposure: str | None = None,
+        covariates: Sequence[str] = (),
+        cluster: str | None = None,
+        weights: str | None = None,
+        arm: str | None = None,
+    ) -> Panel:
+        """Make a panel from anyone's long data frame, one row a unit and period.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        unit, period : str
+            Columns that name the unit and the period (numbers or dates).
+        outcomes : sequence of str, or mapping of name to columns that are summed
+        first_treated : str, optional
+            Column with the first supported period. Missing, infinite or, where every period is above
+            zero, 0 means never; a start after the last period is not yet supported throughout.
+        exposure : str, optional
+            Column with the time at risk, in months. Without it every row counts as one, and effects are in
+            the outcome's own unit per period.
+        covariates : sequence of str
+            Columns fixed per unit; where they vary, the value in the first observed period is used.
+        cluster, weights, arm : str, optional
+            Columns fixed per unit; without ``cluster`` each unit is its own.
+
+        Raises
+        ------
+        DataError
+            For a missing column, a duplicate row, a start or cluster that changes within a unit, a value
+            that is not a number, or negative time at risk; all problems together.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"site": [1, 1, 2, 2], "year": [1, 2, 1, 2], "falls": [3, 1, 2, 2],
+        ...                       "start": [2, 2, None, None]})
+        >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+        ...                         first_treated="start")
+        >>> panel.outcomes["falls"].tolist(), panel.start.tolist()
+        ([[3.0, 1.0], [2.0, 2.0]], [1, 2])
+        """
+        named = dict(outcomes) if isinstance(outcomes, Mapping) else {o: [o] for o in outcomes}
+        named = {k: [v] if isinstance(v, str) else list(v) for k, v in named.items()}
+        fixed = [c for c in (first_treated, cluster, weights, arm) if c]
+        wanted = [unit, period, *(c for cs in named.values() for c in cs), *fixed, *covariates]
+        _check_columns(frame, [*wanted, *([exposure] if exposure else [])])
+        if not named:
+            raise DataError("outcomes is empty: name at least one outcome column.")
+
+        times = pd.Index(np.sort(frame[period].dropna().unique()))
+        codes, ids = pd.factorize(frame[unit], sort=True)
+        at = times.get_indexer(frame[period])
+        shape = (len(ids), len(times))
+        problems = _problems(frame, unit, period, codes, at, fixed)
+        values = {k: sum(_numbers(frame, c, problems) for c in cs) for k, cs in named.items()}
+        time = np.ones(len(frame)) if exposure is None else _numbers(frame, exposure, problems)
+        if exposure and (time < 0).any():
+            problems.append(f"{exposure}: {int((time < 0).sum())} rows have negative time at risk.")
+        if problems:
+            raise DataError(together(problems))
+
+        first = frame.assign(_code=codes, _at=at).sort_values(["_code", "_at"], kind="stable")
+        first = first.drop_duplicates("_code").reset_index(drop=True)
+        out, at_risk = {}, {}
+        for name, value in values.items():
+            seen = np.isfinite(value) & np.isfinite(time) & (time > 0)
+            out[name], at_risk[name] = np.zeros(shape), np.zeros(shape)
+            out[name][codes[seen], at[seen]] = value[seen]
+            at_risk[name][codes[seen], at[seen]] = time[seen]
+        start = _starts(first[first_treated] if first_treated else None, times, len(ids))
+        return cls(
+            unit=np.asarray(ids),
+            periods=times,
+            outcomes=out,
+            exposure=at_risk,
+            start=start,
+            treated=start < len(times),
+            covariates=first[list(covariates)],
+            cluster=first[cluster].to_numpy() if cluster else np.asarray(ids),
+            weights=first[weights].to_numpy(float) if weights else np.ones(len(ids)),
+            arm=first[arm].astype(str).to_numpy()
+            if arm
+            else np.where(start < len(times), "supported", "control"),
+            rate_scale=1000.0 if exposure else 1.0,
+            per="per 1,000 person-months" if exposure else f"per {unit} and {period}",
+        )
+
+
+def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
+    problems = [
+        f"column {c!r} is not in the data.{nearest(c, frame.columns)}"
+        for c in dict.fromkeys(wanted)
+        if c not in frame.columns
+    ]
+    if problems:
+        raise DataError(together(problems))
+
+
+def _numbers(frame: pd.DataFrame, column: str, problems: list[str]) -> Array:
+    values = pd.to_numeric(frame[column], errors="coerce")
+    bad = int((values.isna() & frame[column].notna()).sum())
+    if bad:
+        problems.append(f"{column}: {bad} rows are not numbers.")
+    return values.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _problems(
+    frame: pd.DataFrame,
+    unit: str,
+    period: str,
+    codes: NDArray[np.intp],
+    at: NDArray[np.intp],
+    fixed: Sequence[str],
+) -> list[str]:
+    problems = []
+    missing = int(((codes < 0) | (at < 0)).sum())
+    if missing:
+        problems.append(f"{unit} or {period}: {missing} rows have none; every row needs both.")
+    doubles = int(pd.MultiIndex.from_arrays([codes, at]).duplicated().sum())
+    if doubles:
+        problems.append(
+            f"{unit}, {period}: {doubles} rows repeat a unit and period that stood before; keep one of each."
+        )
+    for column in fixed:
+        kinds = frame.groupby(codes)[column].nunique(dropna=False)
+        if (kinds > 1).any():
+            problems.append(
+                f"{column}: changes within {int((kinds > 1).sum())} units; it must be the same in all rows of a unit."
+            )
+    return problems
+
+
+def _starts(first: pd.Series | None, times: pd.Index, n: int) -> NDArray[np.int64]:
+    never = len(times)
+    if first is None:
+        return np.full(n, never)
+    if pd.api.types.is_numeric_dtype(times) and len(times):
+        value = pd.to_numeric(first, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        none = ~np.isfinite(value) | ((value == 0) & (times.min() > 0))
+        value = np.where(none, np.inf, value)
+        order = times.to_numpy(float)
+    else:
+        stamp = pd.to_datetime(first)
+        none = stamp.isna().to_numpy()
+        order = pd.DatetimeIndex(pd.to_datetime(times)).to_numpy().astype("datetime64[ns]").astype(np.int64)
+        value = stamp.to_numpy().astype("datetime64[ns]").astype(np.int64)
+    # A start inside the window falls in the last period that begins at or before it, so that a date in the
+    # middle of a month belongs to that month; a start before the first period is negative.
+    start = np.searchsorted(order, value, side="right") - 1
+    if pd.api.types.is_numeric_dtype(times):
+        start = np.searchsorted(order, value, side="left")
+        start = np.where(value < order[0], -1, start)
+    elif len(order) > 1:
+        width = order[-1] - order[-2]
+        start = np.where(value >= order[-1] + width, never, start)
+    return np.where(none, never, start).astype(np.int64)

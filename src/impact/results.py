@@ -1,0 +1,347 @@
+"""The result family. Every result is frozen and carries ``table``, ``method``, ``counts`` and ``to_json()``.
+
+``Effects`` is the one algebra: an estimate and the root of its covariance. Standard errors and intervals
+are derived from the root and never stored; averages, ratios and events avoided are made by ``combine``
+(known weights) and ``transform`` (everything that was estimated).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# The scales a reader may be shown, each with the value that means 'no effect'. Every other scale belongs to
+# a quantity that only helps to form effects (group shares, the treated's events and person-time).
+NULL_VALUE: dict[str, float] = {"difference": 0.0, "log ratio": 0.0, "events avoided": 0.0}
+
+_COUNTS = ("persons", "treated", "clusters", "events")
+
+
+def as_json(table: pd.DataFrame, method: Mapping[str, Any], **more: Any) -> str:
+    """Write a table and its method as one JSON text, with missing values as null."""
+    rows = json.loads(table.to_json(orient="records", double_precision=15, date_format="iso"))
+    return json.dumps({"method": dict(method), **more, "table": rows}, default=str, ensure_ascii=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Estimates that share one joint covariance.
+
+    Parameters
+    ----------
+    labels : DataFrame, k rows
+        What each estimate is: ``outcome``, ``term``, ``scale``, ``unit`` and, where they apply, ``group``,
+        ``period``, ``event_time``.
+    estimate : array (k,)
+        In the stored units: rates per 1,000 person-months, logarithms of ratios, numbers of events.
+    root : array (m, k)
+        Cluster sums of influence functions, so that the covariance is ``root.T @ diag(sign) @ root``.
+    clusters : array (m,)
+        Which cluster each row of the root belongs to.
+    df : float
+        Degrees of freedom of every interval: clusters minus 1.
+    method : mapping
+        ``estimator, estimand, outcome, control, inference, seed`` and what else describes the analysis.
+    counts : DataFrame, k rows
+        ``persons, treated, clusters, events`` behind each estimate.
+    sign : array (m,), optional
+        +1 or -1 for each row of the root (two-way clustering subtracts the intersection).
+    conf_level : float
+        Of the intervals in ``table``.
+    overall : Effects, optional
+        One estimate that sums up these (the average over event times, groups or periods).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> labels = pd.DataFrame({"outcome": "ae", "term": ["a", "b"], "scale": "difference", "unit": ""})
+    >>> counts = pd.DataFrame({"persons": [9, 9], "treated": [4, 4], "clusters": [9, 9], "events": [5, 5]})
+    >>> effects = Effects(labels, np.array([1.0, 3.0]), np.eye(2), np.array([0, 1]), 8, {}, counts)
+    >>> mean = effects.combine([[0.5], [0.5]], labels=labels.iloc[[0]])
+    >>> float(mean.estimate[0]), round(float(mean.std_error[0]), 4)
+    (2.0, 0.7071)
+    """
+
+    labels: pd.DataFrame
+    estimate: Array
+    root: Array
+    clusters: NDArray[Any]
+    df: float
+    method: Mapping[str, Any]
+    counts: pd.DataFrame
+    sign: Array | None = None
+    conf_level: float = 0.95
+    overall: Effects | None = None
+
+    def __post_init__(self) -> None:
+        k = len(self.labels)
+        if self.estimate.shape != (k,) or self.root.shape[1:] != (k,) or len(self.counts) != k:
+            raise ValueError("labels, estimate, root and counts must agree on the number of effects")
+        if len(self.clusters) != len(self.root):
+            raise ValueError("clusters must have one entry for each row of the root")
+
+    @property
+    def vcov(self) -> Array:
+        """Covariance of the estimates, (k, k)."""
+        if self.sign is None:
+            return self.root.T @ self.root
+        v = self.root.T @ (self.sign[:, None] * self.root)
+        values, vectors = np.linalg.eigh((v + v.T) / 2)
+        # A two-way covariance can fail to be positive semi-definite in small samples; negative directions
+        # carry no information about the error and are set to zero (Cameron, Gelbach and Miller 2011).
+        return np.asarray((vectors * np.clip(values, 0, None)) @ vectors.T)
+
+    @property
+    def std_error(self) -> Array:
+        """Standard errors, (k,); of the logarithm for ratios."""
+        if self.sign is None:
+            return np.asarray(np.sqrt(np.einsum("ij,ij->j", self.root, self.root)))
+        return np.sqrt(np.diag(self.vcov))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One tidy row an effect, with standard error, t statistic, p-value and interval."""
+        from scipy.special import stdtr, stdtrit
+
+        shown = self.labels["scale"].isin(list(NULL_VALUE)).to_numpy()
+        out = self.labels[shown].reset_index(drop=True)
+        estimate, error = self.estimate[shown], self.std_error[shown]
+        # A zero or undefined standard error has no interval: a missing one is shown as missing.
+        error = np.where(error > 0, error, np.nan)
+        null = out["scale"].map(NULL_VALUE).to_numpy(float)
+        half = stdtrit(self.df, 0.5 + self.conf_level / 2) * error if self.df >= 1 else np.nan * error
+        out["estimate"] = estimate
+        out["std_error"] = error
+        out["statistic"] = (estimate - null) / error
+        out["p_value"] = 2 * stdtr(self.df, -np.abs(out["statistic"].to_numpy(float)))
+        out["conf_low"], out["conf_high"] = estimate - half, estimate + half
+        out["conf_level"] = self.conf_level
+        return out
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: Sequence[bool] | NDArray[np.bool_] | pd.Series) -> Effects:
+        """Keep the effects for which ``rows`` is true."""
+        keep = np.flatnonzero(np.asarray(rows, bool))
+        return replace(
+            self,
+            labels=self.labels.iloc[keep].reset_index(drop=True),
+            estimate=self.estimate[keep],
+            root=self.root[:, keep],
+            counts=self.counts.iloc[keep].reset_index(drop=True),
+        )
+
+    def combine(
+        self, weights: Any, *, labels: pd.DataFrame, counts: pd.DataFrame | None = None
+    ) -> Effects:
+        """Weighted sums of the effects, with weights that are known and not estimated.
+
+        Parameters
+        ----------
+        weights : array (k, j)
+            One column a new effect.
+        labels : DataFrame, j rows
+            What the new effects are.
+        counts : DataFrame, j rows, optional
+            People and events behind them; without it, the largest count among the effects combined for
+            people and clusters, and the sum for events.
+        """
+        w = np.asarray(weights, float)
+        if counts is None:
+            counts = self._pooled_counts(w)
+        return self._derived(self.estimate @ w, w, labels, counts)
+
+    def transform(
+        self,
+        f: Callable[[Array], Array],
+        jacobian: Callable[[Array], Array],
+        *,
+        labels: pd.DataFrame,
+        counts: pd.DataFrame,
+    ) -> Effects:
+        """Smooth functions of the effects by the delta method.
+
+        ``f`` maps (k,) to (j,) and ``jacobian`` to (k, j): the derivative of each new effect by each old.
+        """
+        return self._derived(
+            np.asarray(f(self.estimate), float), np.asarray(jacobian(self.estimate), float), labels, counts
+        )
+
+    def to_json(self) -> str:
+        """Return table, method and counts as JSON; the root, whose rows may be people, stays here."""
+        shown = self.labels["scale"].isin(list(NULL_VALUE)).to_numpy()
+        counts = self.counts[shown].reset_index(drop=True)
+        return as_json(pd.concat([self.table, counts], axis=1), self.method)
+
+    def _derived(self, estimate: Array, by: Array, labels: pd.DataFrame, counts: pd.DataFrame) -> Effects:
+        return replace(
+            self,
+            labels=labels.reset_index(drop=True),
+            estimate=estimate,
+            root=self.root @ by,
+            counts=counts.reset_index(drop=True),
+            overall=None,
+        )
+
+    def _pooled_counts(self, w: Array) -> pd.DataFrame:
+        used = w != 0
+        out = {}
+        for name in _COUNTS:
+            column = self.counts[name].to_numpy(float)[:, None]
+            pooled = (column * used).sum(0) if name == "events" else np.where(used, column, 0).max(0)
+            out[name] = pooled.astype(int)
+        return pd.DataFrame(out)
+
+
+@dataclass(frozen=True, eq=False)
+class Test:
+    """One hypothesis test: its statistic, degrees of freedom, p-value and what was tested."""
+
+    __test__ = False  # not a pytest class
+
+    name: str
+    statistic: float
+    df: float
+    p_value: float
+    method: Mapping[str, Any]
+    counts: pd.DataFrame
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row."""
+        return pd.DataFrame(
+            {"test": [self.name], "statistic": [self.statistic], "df": [self.df], "p_value": [self.p_value]}
+        )
+
+    def to_json(self) -> str:
+        """Return the test as JSON."""
+        return as_json(self.table, self.method)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A descriptive table: counts of people and events, and figures derived from them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy, one row an entry.
+    people, events : sequences of str
+        Columns that count people or events: these are suppressed and rounded when they are released.
+    derived : mapping of column to columns
+        Columns computed from counts, which are withheld where any of those counts is too small.
+    adds_up : sequence of str
+        Columns that together name a set of rows whose counts add up to a total that is also shown.
+    percent : mapping of column to (numerator, denominator)
+        Percentages, which are computed again from the rounded counts when they are released.
+    method : mapping
+        What the table shows.
+    """
+
+    table: pd.DataFrame
+    method: Mapping[str, Any]
+    people: Sequence[str] = ()
+    events: Sequence[str] = ()
+    derived: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    percent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    adds_up: Sequence[str] = ()
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """The columns that are counts."""
+        return self.table[[*self.people, *self.events]]
+
+    def to_json(self) -> str:
+        """Return the table as JSON."""
+        return as_json(self.table, self.method)
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Rates by arm and period.
+
+    ``table`` has ``outcome, arm, period, step`` and ``persons, events, person_months,
+    rate_per_1000_person_months``; ``period`` is the first period of a step, ``step`` how many periods it
+    spans.
+    """
+
+    table: pd.DataFrame
+    method: Mapping[str, Any]
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """People and events behind each rate."""
+        return self.table[["persons", "events"]]
+
+    def coarsen(self, blocks: Sequence[int]) -> Rates:
+        """Pool periods that have the same number in ``blocks`` (one entry a period, in order)."""
+        frame = self.table
+        periods = sorted(frame["period"].unique())
+        block = frame["period"].map(dict(zip(periods, blocks, strict=True)))
+        pooled = (
+            frame.assign(block=block)
+            .groupby(["outcome", "arm", "block"], sort=True, observed=True)
+            .agg(
+                period=("period", "min"),
+                step=("step", "sum"),
+                persons=("persons", "max"),
+                events=("events", "sum"),
+                person_months=("person_months", "sum"),
+            )
+            .reset_index()
+            .drop(columns="block")
+        )
+        pooled["rate_per_1000_person_months"] = 1000 * pooled["events"] / pooled["person_months"]
+        return replace(self, table=pooled[frame.columns.tolist()])
+
+    def to_json(self) -> str:
+        """Return the rates as JSON."""
+        return as_json(self.table, self.method)
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """A matched sample, in memory only: its rows are people and are never written.
+
+    ``table`` has ``person_id, weight, subclass, distance`` for everyone in the cohort (weight 0 and a
+    missing subclass for people who were not matched); ``cohort`` is what was matched.
+    """
+
+    table: pd.DataFrame
+    cohort: Any
+    method: Mapping[str, Any]
+    counts: pd.DataFrame
+
+    def to_json(self) -> str:
+        """Return how the sample was matched and its counts; not its rows, which are people."""
+        return as_json(self.counts, self.method)
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """Balance of covariates between arms before and after matching.
+
+    ``table`` has ``covariate, level, sample ('before' | 'after'), mean_treated, mean_control, smd,
+    variance_ratio, ks`` and ``counts`` has ``sample, arm, persons, ess``.
+    """
+
+    table: pd.DataFrame
+    method: Mapping[str, Any]
+    counts: pd.DataFrame
+
+    def to_json(self) -> str:
+        """Return the balance table as JSON."""
+        return as_json(self.table, self.method, counts=json.loads(self.counts.to_json(orient="records")))
+
+
+Result = Effects | Test | Summary | Rates | Matched | Balance
+Sample = Literal["before", "after"]
