@@ -129,6 +129,41 @@ class Effects:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @classmethod
+    def stack(cls, effects: Mapping[str, Effects]) -> Effects:
+        """Put several analyses of the same people beside each other, with their joint covariance.
+
+        The name of each becomes its ``term``. Rows of the roots are aligned by cluster; a cluster that one
+        analysis does not have is a row of zeros in it.
+        """
+        parts = list(effects.values())
+        keys = [
+            pd.MultiIndex.from_arrays([e.clusters, np.ones(len(e.root)) if e.sign is None else e.sign])
+            for e in parts
+        ]
+        if any(not key.is_unique for key in keys):
+            raise ValueError("effects can be stacked only when each has one row a cluster and sign")
+        every = keys[0]
+        for key in keys[1:]:
+            every = every.union(key, sort=False)
+        root = np.zeros((len(every), sum(len(e) for e in parts)))
+        at = 0
+        for key, e in zip(keys, parts, strict=True):
+            root[every.get_indexer(key), at : at + len(e)] = e.root
+            at += len(e)
+        signs = every.get_level_values(1).to_numpy(float)
+        return cls(
+            labels=pd.concat([e.labels.assign(term=name) for name, e in effects.items()], ignore_index=True),
+            estimate=np.concatenate([e.estimate for e in parts]),
+            root=root,
+            clusters=every.get_level_values(0).to_numpy(),
+            df=min(e.df for e in parts),
+            method={**parts[0].method, "analyses": list(effects)},
+            counts=pd.concat([e.counts for e in parts], ignore_index=True),
+            sign=None if (signs == 1).all() else signs,
+            conf_level=parts[0].conf_level,
+        )
+
     def select(self, rows: Sequence[bool] | NDArray[np.bool_] | pd.Series) -> Effects:
         """Keep the effects for which ``rows`` is true."""
         keep = np.flatnonzero(np.asarray(rows, bool))
@@ -140,9 +175,7 @@ class Effects:
             counts=self.counts.iloc[keep].reset_index(drop=True),
         )
 
-    def combine(
-        self, weights: Any, *, labels: pd.DataFrame, counts: pd.DataFrame | None = None
-    ) -> Effects:
+    def combine(self, weights: Any, *, labels: pd.DataFrame, counts: pd.DataFrame | None = None) -> Effects:
         """Weighted sums of the effects, with weights that are known and not estimated.
 
         Parameters

@@ -254,7 +254,8 @@ def _problems(
         kinds = frame.groupby(codes)[column].nunique(dropna=False)
         if (kinds > 1).any():
             problems.append(
-                f"{column}: changes within {int((kinds > 1).sum())} units; it must be the same in all rows of a unit."
+                f"{column}: changes within {int((kinds > 1).sum())} units; "
+                "it must be the same in all rows of a unit."
             )
     return problems
 

@@ -1,0 +1,146 @@
+"""Who is in the study and what happened to them, before any estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from impact.data.panel import Panel
+from impact.errors import DataError, nearest, together
+from impact.results import Rates, Summary
+
+GROUPS = {True: "supported", False: "control"}
+
+
+def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
+    """Rates of supported and control people, period by period.
+
+    Parameters
+    ----------
+    panel : Panel
+        On either clock. People are counted in a period when they were at risk in it.
+    outcome : str or sequence of str
+
+    Returns
+    -------
+    Rates
+        One row an outcome, arm (``supported``, ``control``) and period.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"id": [1, 1, 2, 2], "month": [1, 2, 1, 2], "ae": [3, 1, 2, 2],
+    ...                       "time": 1.0, "start": [2, 2, None, None]})
+    >>> panel = Panel.from_long(frame, unit="id", period="month", outcomes=["ae"], exposure="time",
+    ...                         first_treated="start")
+    >>> rates(panel, outcome="ae").table[["arm", "period", "events"]].values.tolist()
+    [['supported', 1, 3], ['supported', 2, 1], ['control', 1, 2], ['control', 2, 2]]
+    """
+    frames = []
+    for name in panel.check_outcomes(outcome):
+        for treated, arm in GROUPS.items():
+            rows = panel.treated == treated
+            at_risk = panel.exposure[name][rows]
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "outcome": name,
+                        "arm": arm,
+                        "period": panel.periods,
+                        "step": 1,
+                        "persons": (at_risk > 0).sum(0),
+                        "events": np.rint(panel.outcomes[name][rows].sum(0)).astype(int),
+                        "person_months": at_risk.sum(0),
+                    }
+                )
+            )
+    table = pd.concat(frames, ignore_index=True)
+    table = table[table["person_months"] > 0].reset_index(drop=True)
+    table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
+    method = {"shows": "rates by arm and period", "clock": panel.clock, "per": panel.per}
+    return Rates(table, method)
+
+
+def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
+    """Describe supported and control people at their index dates (the study's Table 1).
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With index dates, so that ages and prior use are those of the date support began, or might have.
+    covariates : sequence of str
+        Columns of ``cohort.table``. Numbers with more than ten different values are described by mean and
+        standard deviation, everything else by the number and percentage in each category.
+
+    Returns
+    -------
+    Summary
+        One row a covariate and level, with ``persons``, ``percent``, ``mean`` and ``sd`` for each arm.
+    """
+    people = cohort.table
+    unknown = [
+        f"covariates: {c!r} is not a column of the cohort.{nearest(c, people.columns)}"
+        for c in covariates
+        if c not in people.columns
+    ]
+    if unknown:
+        raise DataError(together(unknown))
+    treated = np.asarray(cohort.treated, bool)
+    rows: list[dict[str, Any]] = [_row("people", "all", np.ones(len(people), bool), treated)]
+    for name in covariates:
+        column = people[name]
+        if pd.api.types.is_numeric_dtype(column) and column.nunique() > 10:
+            rows.append(_mean_row(name, column, treated))
+            continue
+        # Every category counts, also 'missing': nobody drops out of Table 1 in silence.
+        levels = column.astype("string").fillna("missing")
+        rows += [
+            _row(name, str(level), (levels == level).to_numpy(bool), treated)
+            for level in sorted(levels.unique())
+        ]
+    table = pd.DataFrame(rows)
+    arms = GROUPS.values()
+    return Summary(
+        table,
+        {"shows": "people at the index date, by arm"},
+        people=[f"{arm}_persons" for arm in arms],
+        derived={f"{arm}_{what}": [f"{arm}_persons"] for arm in arms for what in ("mean", "sd")},
+        percent={f"{arm}_percent": (f"{arm}_persons", f"{arm}_all") for arm in arms},
+        adds_up=["covariate"],
+    )
+
+
+def _row(name: str, level: str, member: Any, treated: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"covariate": name, "level": level}
+    for is_treated, arm in GROUPS.items():
+        inside = treated == is_treated
+        row[f"{arm}_persons"] = int((member & inside).sum())
+        row[f"{arm}_all"] = int(inside.sum())
+        row[f"{arm}_percent"] = 100 * row[f"{arm}_persons"] / max(row[f"{arm}_all"], 1)
+        row[f"{arm}_mean"] = row[f"{arm}_sd"] = np.nan
+    return row
+
+
+def _mean_row(name: str, column: pd.Series, treated: Any) -> dict[str, Any]:
+    known = column.notna().to_numpy()
+    row = _row(name, "mean (SD)", known, treated)
+    for is_treated, arm in GROUPS.items():
+        values = column[known & (treated == is_treated)].astype(float)
+        row |= {f"{arm}_mean": values.mean(), f"{arm}_sd": values.std(), f"{arm}_percent": np.nan}
+    return row
+
+
+def target_trial(protocol: Mapping[str, str]) -> Summary:
+    """State the trial that this study stands in for, element by element.
+
+    Parameters
+    ----------
+    protocol : mapping of element to sentence
+        As ``Study.protocol`` gives it: eligibility, arms, time zero, follow-up, outcomes, estimand,
+        analysis (Hernan and Robins 2016; the TARGET statement 2025).
+    """
+    table = pd.DataFrame({"element": list(protocol), "in this study": list(protocol.values())})
+    return Summary(table, {"shows": "target trial"})

@@ -1,0 +1,129 @@
+"""What else could explain the result: the simple fall, and starts that never happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from impact.data.panel import Panel
+from impact.errors import DesignError
+from impact.interpret.description import GROUPS
+from impact.results import Effects, Summary
+
+
+def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
+    """Set the simple before-and-after change of supported people beside that of the controls.
+
+    The change among the supported alone is what is usually claimed. People are offered support when they
+    are unwell, so it falls by itself (regression to the mean); it is never given without the controls'.
+
+    Parameters
+    ----------
+    panel : Panel
+        On the event clock, so that the controls' before and after lie around their own index dates.
+    outcome : str or sequence of str
+
+    Returns
+    -------
+    Summary
+        One row an outcome: events and rates per 1,000 people a year before and after, and the change in
+        per cent, for ``supported`` and ``control``.
+    """
+    if panel.clock != "event":
+        raise DesignError(
+            "naive: needs a panel with clock='event', so that controls have a before and after."
+        )
+    after = panel.periods.to_numpy() >= 0
+    rows = []
+    for name in panel.check_outcomes(outcome):
+        row: dict[str, Any] = {"outcome": name}
+        for treated, arm in GROUPS.items():
+            people = panel.treated == treated
+            row[f"{arm}_persons"] = int((panel.exposure[name][people] > 0).any(1).sum())
+            for when, columns in (("before", ~after), ("after", after)):
+                events = panel.outcomes[name][people][:, columns].sum()
+                time = panel.exposure[name][people][:, columns].sum()
+                row[f"{arm}_{when}_events"] = round(float(events))
+                row[f"{arm}_{when}"] = 12_000 * events / time if time > 0 else np.nan
+            before = row[f"{arm}_before"]
+            row[f"{arm}_change_percent"] = 100 * (row[f"{arm}_after"] / before - 1) if before else np.nan
+        rows.append(row)
+    counts = {
+        arm: [f"{arm}_persons", f"{arm}_before_events", f"{arm}_after_events"] for arm in GROUPS.values()
+    }
+    return Summary(
+        pd.DataFrame(rows),
+        {"shows": "before and after, per 1,000 people a year", "clock": "event"},
+        people=[c[0] for c in counts.values()],
+        events=[e for c in counts.values() for e in c[1:]],
+        # A change among the supported is withheld together with the controls' and the other way round.
+        derived={
+            f"{arm}_{what}": [c for both in counts.values() for c in both]
+            for arm in counts
+            for what in ("before", "after", "change_percent")
+        },
+    )
+
+
+def placebo(
+    panel: Panel,
+    *,
+    estimate: Callable[[Panel], Effects],
+    draws: int = 500,
+    seed: int,
+    bins: int = 25,
+) -> Summary:
+    """Show where the estimate lies among estimates for starts that never happened.
+
+    Start months are dealt out anew among all units, with the number of each kept. Where starts were given
+    at random this is a randomisation test; where they were not, it is a placebo test.
+
+    Parameters
+    ----------
+    panel : Panel
+        On the calendar clock.
+    estimate : callable
+        From a panel to ``Effects``, of which the first row is used.
+    draws : int
+        How many times starts are dealt out.
+    seed : int
+        Of the draws.
+    bins : int
+        Of the histogram that is returned.
+
+    Returns
+    -------
+    Summary
+        One row a bin: ``low, high, draws, here`` (whether the study's own estimate lies in it). ``method``
+        has ``estimate``, ``p_value`` (share of draws at least as far from zero, the study's own counted
+        among them) and ``rejected`` (share of draws whose 95% interval excludes no effect).
+    """
+    rng = np.random.default_rng(seed)
+    own = estimate(panel)
+    found, rejected = np.empty(draws), np.empty(draws)
+    for i in range(draws):
+        order = rng.permutation(panel.n)
+        row = estimate(replace(panel, start=panel.start[order], treated=panel.treated[order])).table.iloc[0]
+        found[i], rejected[i] = row["estimate"], row["p_value"] < 0.05
+    here = float(own.table["estimate"].iloc[0])
+    counts, edges = np.histogram(np.append(found, here), bins=bins)
+    at = np.clip(np.searchsorted(edges, here, side="right") - 1, 0, bins - 1)
+    table = pd.DataFrame(
+        {"low": edges[:-1], "high": edges[1:], "draws": counts, "here": np.arange(bins) == at}
+    )
+    method = {
+        "shows": "placebo",
+        "draws": draws,
+        "seed": seed,
+        "estimate": here,
+        "unit": own.table["unit"].iloc[0],
+        "outcome": own.table["outcome"].iloc[0],
+        "p_value": float((1 + (np.abs(found) >= abs(here)).sum()) / (draws + 1)),
+        "rejected": float(rejected.mean()),
+        "rejected_error": float(np.sqrt(rejected.mean() * (1 - rejected.mean()) / draws)),
+    }
+    return Summary(table, method)
