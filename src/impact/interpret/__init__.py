@@ -2,6 +2,6 @@
 
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.main_effect import main_effect
-from impact.interpret.threats import naive, placebo
+from impact.interpret.threats import naive, placebo, sensitivity
 
-__all__ = ["baseline", "main_effect", "naive", "placebo", "rates", "target_trial"]
+__all__ = ["baseline", "main_effect", "naive", "placebo", "rates", "sensitivity", "target_trial"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data.panel import Panel
+from impact.did import ESTIMATORS, summarise
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS
 from impact.results import Effects, Summary
@@ -127,3 +128,59 @@ def placebo(
         "rejected_error": float(np.sqrt(rejected.mean() * (1 - rejected.mean()) / draws)),
     }
     return Summary(table, method)
+
+
+def sensitivity(
+    panel: Panel, *, outcome: str | Sequence[str], estimator: str, arguments: Mapping[str, Any]
+) -> Effects:
+    """Repeat the analysis with one thing changed at a time.
+
+    Parameters
+    ----------
+    panel : Panel
+    outcome : str or sequence of str
+    estimator : str
+        Name in ``impact.did.ESTIMATORS``.
+    arguments : mapping
+        Of the estimator, as planned.
+
+    Returns
+    -------
+    Effects
+        The joint result of all analyses; ``term`` says what was changed. 'As planned' comes first, then the
+        analysis without the month in which support began, which belongs partly to the time before; then
+        those of the following that differ from the plan: ignoring the build-up before support, no
+        covariates, and the other choice of controls.
+    """
+    planned = dict(arguments)
+    changed: dict[str, tuple[Panel, dict[str, Any]]] = {
+        "As planned": (panel, planned),
+        "Without the month support began": (_without_start_month(panel), planned),
+    }
+    if planned.get("anticipation"):
+        changed["Ignoring the build-up before support"] = (panel, planned | {"anticipation": 0})
+    if planned.get("covariates"):
+        changed["Without covariates"] = (panel, planned | {"covariates": ()})
+    if planned.get("control") == "not_yet_treated" and not panel.treated.all():
+        changed["Never-supported controls only"] = (panel, planned | {"control": "never_treated"})
+    if planned.get("control") == "never_treated":
+        changed["Not-yet-supported people as controls too"] = (
+            panel,
+            planned | {"control": "not_yet_treated"},
+        )
+    return Effects.stack(
+        {
+            name: summarise(ESTIMATORS[estimator](p, outcome=outcome, **options))
+            for name, (p, options) in changed.items()
+        }
+    )
+
+
+def _without_start_month(panel: Panel) -> Panel:
+    inside = np.flatnonzero(panel.treated & (panel.start >= 0) & (panel.start < len(panel.periods)))
+    outcomes = {name: values.copy() for name, values in panel.outcomes.items()}
+    exposure = {name: values.copy() for name, values in panel.exposure.items()}
+    for arrays in (outcomes, exposure):
+        for values in arrays.values():
+            values[inside, panel.start[inside]] = 0
+    return replace(panel, outcomes=outcomes, exposure=exposure)
