@@ -1,0 +1,67 @@
+"""What all tests share: one thread a worker, the small real data, the demonstration data, the browser rule."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Two workers with two threads each on two cores are slower than with one, and sums of floats then depend
+# on the machine. This must happen before numpy is imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return HERE.parent
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The small real data files; their sources and licences stand in its README."""
+    return HERE / "data"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the demonstration study's data (crisis-peak world), made once a worker. Read only."""
+    from impact.data import synthetic
+
+    return synthetic.make(tmp_path_factory.mktemp("demo"), people=1200)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the notebooks on one worker: kernels that start at once may pick the same port."""
+    for item in items:
+        if HERE / "notebooks" in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("kernels"))
+
+
+class BrowserRule:
+    """Fails a run in which no browser test passed, where IMPACT_REQUIRE_BROWSER says that some must."""
+
+    passed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.passed += report.when == "call" and report.passed and "browser" in report.keywords
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.passed:
+            terminalreporter.write_line("IMPACT_REQUIRE_BROWSER is set, but no browser test passed.", red=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self.passed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    whole = not config.args or set(config.args) == set(config.getini("testpaths"))
+    if os.environ.get("IMPACT_REQUIRE_BROWSER") and whole and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(BrowserRule())
