@@ -1,17 +1,17 @@
-"""What all tests share: one thread a worker, the small real data, the demonstration data, the browser rule."""
+"""What all tests share: one thread a worker, the real and the demonstration data, the browser rule."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
 # Two workers with two threads each on two cores are slower than with one, and sums of floats then depend
 # on the machine. This must happen before numpy is imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-import pytest
 
 HERE = Path(__file__).parent
 
@@ -53,7 +53,9 @@ class BrowserRule:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.passed:
-            terminalreporter.write_line("IMPACT_REQUIRE_BROWSER is set, but no browser test passed.", red=True)
+            terminalreporter.write_line(
+                "IMPACT_REQUIRE_BROWSER is set, but no browser test passed.", red=True
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
