@@ -33,7 +33,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the demonstration study's data (crisis-peak world), made once a worker. Read only."""
     from impact.data import synthetic
 
-    return synthetic.make(tmp_path_factory.mktemp("demo"), people=1200)
+    folder = tmp_path_factory.mktemp("demonstration") / "demo"
+    synthetic.make(folder, people=1200)
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
