@@ -1,0 +1,9 @@
+"""The study: one typed model of a parameter file, and the only home of defaults.
+
+The names are those of the parameter file. A study is read at the doors (``run``, ``cli``) and in notebooks,
+and handed on as plain keyword arguments: ``source``, ``window``, ``did.arguments``, ``matching.arguments``.
+"""
+
+from impact.study.model import Study, project_root
+
+__all__ = ["Study", "project_root"]

@@ -1,0 +1,205 @@
+"""The study itself: what a notebook and the doors hold."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from impact.errors import DataError, ParameterError, nearest, together
+from impact.study.document import Document, Location, as_given, read_document
+from impact.study.sections import Data, Design, Did, Matching, Money, Name, Names, PanelData, Section
+from impact.study.wording import contradictions, sentence
+
+TABLES = ("people", "contacts", "coverage", "survey")
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the project's folder: the nearest at or above ``start`` that holds ``params/``.
+
+    The environment variable ``IMPACT_ROOT`` overrides it.
+    """
+    if given := os.environ.get("IMPACT_ROOT"):
+        return Path(given).resolve()
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params").is_dir():
+            return folder
+    raise ParameterError(
+        "There is no project here: no params folder in this folder or in one above it. Go to your project's "
+        "folder, set IMPACT_ROOT to it, or make one with `impact new` (your data) or `impact demo` (ours)."
+    )
+
+
+class Study(Section):
+    """One study: its data, design, outcomes and methods.
+
+    Raises
+    ------
+    ParameterError
+        With all that is wrong, one problem a line.
+
+    Examples
+    --------
+    >>> study = Study(
+    ...     title="Health support",
+    ...     data={"people": "people.csv", "contacts": "contacts.csv"},
+    ...     design={"treated": ["support"], "control": ["usual"]},
+    ...     outcomes=["ae", "gp"],
+    ...     matching={"on": ["age", "sex"]},
+    ... )
+    >>> study.name, study.design.months_after, study.matching.arguments["on"]
+    ('health-support', 12, ('age', 'sex'))
+    >>> Study(data={"people": "p.csv", "contacts": "c.csv"}, outcomes=["ae"], design={"tretead": ["a"]})
+    Traceback (most recent call last):
+        ...
+    impact.errors.ParameterError: design.tretead: there is no such key. Did you mean 'treated'?
+    """
+
+    title: Name = Field("Untitled study", description="title of the pages")
+    data: Data = Field(description="where the data are")
+    design: Design = Field(description="who is compared with whom, and when")
+    outcomes: Annotated[Names, Field(min_length=1)] = Field(description="the first is the primary outcome")
+    did: Did | None = Field(None, description="run a difference-in-differences")
+    matching: Matching | None = Field(None, description="run a matched comparison")
+    money: Money | None = Field(None, description="costs")
+    disclosure: Literal["hes", "opensafely", "threshold_10"] = Field(
+        "hes", description="rules for what may leave"
+    )
+    seed: int = Field(20261122, ge=0, description="of every random draw")
+    _name: str = PrivateAttr("")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, changes: Sequence[str] = ()) -> Self:
+        """Read a parameter file.
+
+        Parameters
+        ----------
+        path : path of a YAML file
+        changes : sequence of str
+            Such as ``did.control=never_treated``: merged into the file before it is checked.
+
+        Raises
+        ------
+        ParameterError
+            With all problems of the file together, each with file and line.
+        """
+        document = read_document(path, changes)
+        study = cls.model_validate(document.sections, context=document)
+        study._name = Path(path).stem
+        return study
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_plain_words(
+        cls, sections: Any, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        document = info.context if isinstance(info.context, Document) else Document("", as_given(sections))
+        # A key gets one sentence, and the first is the nearest to its cause.
+        problems: dict[Location, str] = {}
+        try:
+            study = validate(document.sections)
+            found = [*document.problems, *contradictions(study)]
+        except ValidationError as error:
+            found = document.problems + [(e["loc"], sentence(e, cls)) for e in error.errors()]
+        for at, what in found:
+            problems.setdefault(at, what)
+        if problems:
+            in_order = sorted(problems.items(), key=lambda problem: document.line(problem[0]))
+            raise ParameterError(together([document.say(at, what) for at, what in in_order]))
+        return study
+
+    @property
+    def name(self) -> str:
+        """Stem of the parameter file, or else the title in small letters and hyphens."""
+        return self._name or re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "study"
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.read``; paths count from the project's folder."""
+        root = project_root()
+
+        def located(files: tuple[str, ...]) -> Any:
+            found = [f if root == Path.cwd() else str(root / f) for f in files]
+            return found[0] if len(found) == 1 else found
+
+        arms = {"treated": list(self.design.treated), "control": list(self.design.control)}
+        if panel := self.data.panel:
+            given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
+            given |= {"file": located(panel.file), "covariates": self._panel_columns(panel)}
+            return {"panel": given, **arms}
+        tables = {k: located(v) for k in TABLES if (v := getattr(self.data, k))}
+        if self.data.rename:
+            tables["rename"] = {k: v for k, v in self.data.rename.model_dump().items() if v}
+        return {**tables, **arms}
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``.panel``: outcomes, period, dates, months, covariates, cluster."""
+        design = self.design.model_dump(
+            include={"period", "start", "end", "months_before", "months_after", "cluster"}, exclude_none=True
+        )
+        covariates = list(self.did.covariates) if self.did else []
+        return {"outcomes": list(self.outcomes), "covariates": covariates, **design}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All sections as plain values, for papermill and the manifest."""
+        sections = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for name, method in (("did", "estimator"), ("matching", "method")):
+            if chosen := getattr(self, name):
+                keep = {method, *chosen.taken()}
+                sections[name] = {k: v for k, v in sections[name].items() if k in keep}
+        return {name: sections.get(name) for name in type(self).model_fields}
+
+    @property
+    def files(self) -> dict[str, list[Path]]:
+        """The data files by table, found on disk; ``DataError`` names every one that is not there."""
+        root, problems = project_root(), []
+        found: dict[str, list[Path]] = {}
+        given = {"panel": self.data.panel.file} if self.data.panel else {}
+        given |= {k: v for k in TABLES if (v := getattr(self.data, k))}
+        for table, patterns in given.items():
+            found[table] = []
+            for pattern in patterns:
+                paths = _matching_files(root, pattern)
+                found[table] += paths
+                if not paths:
+                    beside = (root / pattern).parent
+                    names = [p.name for p in beside.iterdir()] if beside.is_dir() else []
+                    problems.append(
+                        f"data.{table}: there is no file {pattern!r} (paths count from the project's folder)."
+                        + nearest(Path(pattern).name, names)
+                    )
+        if problems:
+            raise DataError(together(problems))
+        return found
+
+    def _panel_columns(self, panel: PanelData) -> list[str]:
+        wanted = [*panel.covariates]
+        if self.did:
+            wanted += self.did.covariates
+        if self.matching:
+            wanted += [*self.matching.on, *self.matching.exact]
+        return list(dict.fromkeys(wanted))
+
+
+TABLES = ("people", "contacts", "coverage", "survey")
+
+
+def _matching_files(root: Path, pattern: str) -> list[Path]:
+    if any(c in pattern for c in "*?["):
+        return sorted(Path(p) for p in glob.glob(str(root / pattern), recursive=True))
+    return [root / pattern] if (root / pattern).is_file() else []

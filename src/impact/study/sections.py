@@ -1,0 +1,200 @@
+"""The sections of a parameter file, with their defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+
+def _month(value: Any) -> Any:
+    text = str(value)
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])(-\d{2})?", text):
+        raise ValueError(f"expected a month such as 2024-07, found {value!r}")
+    return text[:7]
+
+
+def _number(value: Any) -> Any:
+    # Plain papermill reads 1e-3 as text; here a number is a number by whichever road it comes.
+    written = isinstance(value, str) and re.fullmatch(r"[-+]?\d+\.?\d*[eE][-+]?\d+", value)
+    return float(value) if written else value
+
+
+def _each(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str | int | float) else _each(value)
+
+
+def _columns(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return {name: (name,) for name in value}
+    return {name: _one_or_more(v) for name, v in value.items()} if isinstance(value, dict) else value
+
+
+def _values(value: Any) -> Any:
+    return {k: _one_or_more(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _arm(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_TEXT_OR_TEXTS: dict[str, Any] = {"anyOf": [{"type": "string"}, _TEXTS]}
+_ANY_TEXTS: dict[str, Any] = {"type": "object", "additionalProperties": _TEXT_OR_TEXTS}
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_each)]
+Arms = Annotated[tuple[Annotated[Name, BeforeValidator(_arm)], ...], BeforeValidator(_each)]
+Month = Annotated[str, BeforeValidator(_month)]
+Number = Annotated[float, BeforeValidator(_number)]
+Files = Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), WithJsonSchema(_TEXT_OR_TEXTS)]
+Columns = Annotated[
+    dict[Name, Names],
+    BeforeValidator(_columns),
+    WithJsonSchema({"anyOf": [_TEXTS, _ANY_TEXTS]}),
+]
+Filter = Annotated[
+    dict[Name, tuple[Annotated[str, BeforeValidator(_arm)], ...]],
+    BeforeValidator(_values),
+    WithJsonSchema({"type": "object"}),
+]
+
+
+class Section(BaseModel):
+    """What all sections share: no unknown key, no other type, no change after reading."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_by_name=True
+    )
+
+
+class PanelData(Section):
+    """A ready-made long table: one row a unit and period."""
+
+    file: Files = Field(description="CSV or Parquet file, several, or a glob")
+    unit: Name = Field(description="column that names the person, practice or trust")
+    period: Name = Field(description="column that names the period")
+    outcomes: Columns = Field(description="columns, or names with the column or columns that are summed")
+    exposure: Name | None = Field(None, description="column with the time observed")
+    exposure_unit: Literal["month", "year", "day"] = Field("month", description="unit of that time")
+    first_treated: Name | None = Field(None, description="column with the first supported period")
+    arm: Name | None = Field(None, description="column with the arm")
+    cluster: Name | None = Field(None, description="column of groups whose members may be alike")
+    where: Filter = Field({}, description="rows to keep: column and value or values")
+    covariates: Names = Field((), description="further columns to keep")
+
+
+class Rename(Section):
+    """Your column names: for each table, our name and yours."""
+
+    people: dict[Name, Name] = Field({}, description="such as {person_id: TenantRef}")
+    contacts: dict[Name, Name] = Field({}, description="such as {start: ContactDate}")
+    coverage: dict[Name, Name] = Field({}, description="such as {service: Dataset}")
+    survey: dict[Name, Name] = Field({}, description="such as {wave: Interview}")
+
+
+class Data(Section):
+    """Where the data are: people, contacts and coverage, or a ready-made panel."""
+
+    people: Files | None = Field(None, description="file with one row a person")
+    contacts: Files | None = Field(None, description="file or files with one row an NHS contact")
+    coverage: Files | None = Field(None, description="file that says which service is observed when")
+    survey: Files | None = Field(None, description="file with one row a person and interview")
+    rename: Rename | None = Field(None, description="for each table: our column name and yours")
+    panel: PanelData | None = Field(None, description="a ready-made long table instead")
+
+
+class Placebo(Section):
+    """Pretend starts, drawn by the seed, for a study of data without any programme."""
+
+    share: Number = Field(gt=0, lt=1, description="share of units given a pretend start")
+    first: Month = Field(alias="from", description="first possible start month")
+    last: Month = Field(alias="to", description="last possible start month")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Plain keyword arguments: ``share, first, last``."""
+        return self.model_dump()
+
+
+class Design(Section):
+    """Who is compared with whom, and when."""
+
+    treated: Arms = Field((), description="arms that had support")
+    control: Arms = Field((), description="arms they are compared with")
+    period: Literal["month", "quarter"] = Field("month", description="length of a period")
+    start: Month | None = Field(None, description="first month of the study; default: as observed")
+    end: Month | None = Field(None, description="last month of the study; default: as observed")
+    months_before: int = Field(12, ge=0, description="months before support that count")
+    months_after: int = Field(12, ge=1, description="months after support that count")
+    index_date: Literal["drawn", "partner", "offer_date"] = Field(
+        "drawn", description="how controls get the date their follow-up starts"
+    )
+    cluster: Name | None = Field(None, description="column of groups, such as building_id")
+    placebo: Placebo | None = Field(None, description="pretend starts")
+
+
+class Arguments(Section):
+    """A section that names a method and holds its arguments: those it does not take are refused."""
+
+    def taken(self) -> Sequence[str]:
+        """Names of the arguments the chosen method takes."""
+        raise NotImplementedError
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Plain keyword arguments of the chosen method, and only those."""
+        return {name: getattr(self, name) for name in self.taken()}
+
+
+class Did(Arguments):
+    """Difference-in-differences."""
+
+    estimator: Literal["two_by_two", "twfe", "callaway_santanna"] = Field(
+        "callaway_santanna", description="name of the estimator"
+    )
+    control: Literal["never_treated", "not_yet_treated"] = Field(
+        "not_yet_treated", description="which controls are used"
+    )
+    covariates: Names = Field((), description="columns to adjust for, measured before support")
+    method: Literal["dr", "reg", "ipw"] = Field("dr", description="how covariates enter")
+    base_period: Literal["universal", "varying"] = Field("universal", description="the period compared with")
+    anticipation: int = Field(0, ge=0, description="periods before support that may already differ")
+    family: Literal["poisson", "linear"] = Field("poisson", description="ratios or differences")
+
+    def taken(self) -> Sequence[str]:
+        """Names of the arguments the chosen estimator takes."""
+        return {
+            "two_by_two": ("family", "covariates"),
+            "twfe": ("family",),
+            "callaway_santanna": ("control", "covariates", "method", "base_period", "anticipation"),
+        }[self.estimator]
+
+
+class Matching(Arguments):
+    """Matched controls."""
+
+    method: Literal["nearest"] = Field("nearest", description="name of the method")
+    on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
+    distance: Literal["propensity", "mahalanobis"] = Field("propensity", description="how near is measured")
+    exact: Names = Field((), description="columns in which a match must be equal")
+    caliper: Number | None = Field(None, gt=0, description="largest distance, in standard deviations")
+    ratio: int = Field(1, ge=1, description="controls for each treated person")
+    replace: bool = Field(False, description="whether a control may be used again")
+
+    def taken(self) -> Sequence[str]:
+        """Names of the arguments the chosen method takes."""
+        return ("on", "distance", "exact", "caliper", "ratio", "replace")
+
+
+class Money(Section):
+    """What support cost, and the year of the prices."""
+
+    price_year: Annotated[str, Field(pattern=r"^\d{4}/\d{2}$")] = Field(description="such as 2023/24")
+    support_cost_per_person: Number | None = Field(None, ge=0, description="in pounds, for one person")

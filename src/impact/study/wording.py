@@ -1,0 +1,187 @@
+"""What is wrong with a study, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+from impact.errors import nearest
+from impact.study.document import REQUIRED, Location
+
+if TYPE_CHECKING:
+    from impact.study.model import Study
+
+_WANTED = {
+    "string_type": "text (put it in quotes if it looks like something else)",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list, such as [a, b]",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+}
+_LIMITS = {"greater_than": "above {gt}", "greater_than_equal": "{ge} or more", "less_than": "below {lt}"}
+
+
+def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Say one problem that pydantic found, without its words."""
+    kind, at, found, limits = problem["type"], problem["loc"], problem["input"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "there is no such key." + _suggestion(str(at[-1]), at[:-1], model)
+    if kind == "missing":
+        return "missing." + (" A study holds data, design and outcomes." if at[0] in REQUIRED else "")
+    if kind == "literal_error":
+        known = [str(k) for k in get_args(_field(model, at))] or str(limits["expected"]).split(", ")
+        return f"expected {_or(known)}, found {_short(found)}.{nearest(str(found), known)}"
+    if kind in _WANTED:
+        return f"expected {_WANTED[kind]}, found {_short(found)}."
+    if kind in _LIMITS:
+        return f"expected a number {_LIMITS[kind].format(**limits)}, found {_short(found)}."
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty."
+    if kind == "value_error":
+        return f"{limits['error']}."
+    if kind == "invalid_key":
+        return f"expected keys that are text, found {_short(at[-1])}."
+    if kind == "string_pattern_mismatch":
+        return f"expected a financial year such as 2023/24, found {_short(found)}."
+    return f"{problem['msg']}, found {_short(found)}."
+
+
+def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
+    """Find what is well formed section by section but cannot be meant."""
+    design, data, did = study.design, study.data, study.did
+    for key, names in {("outcomes",): study.outcomes, ("design", "treated"): design.treated}.items():
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            yield key, f"{_or(twice, 'and')} stands twice."
+    if both := sorted(set(design.treated) & set(design.control)):
+        yield ("design", "control"), f"{_or(both, 'and')} is also listed as treated."
+    if design.start and design.end and design.start > design.end:
+        yield ("design", "end"), f"{design.end} is before the start, {design.start}."
+    if design.placebo and design.placebo.first > design.placebo.last:
+        yield ("design", "placebo", "to"), f"{design.placebo.last} is before from, {design.placebo.first}."
+    if did and not design.months_before:
+        yield (
+            ("did",),
+            "design.months_before is 0, and a difference-in-differences needs a time before; leave did out.",
+        )
+    yield from _arguments(study)
+    if data.panel:
+        yield from _panel(study)
+    else:
+        yield from _tables(study)
+
+
+def _arguments(study: Study) -> Iterator[tuple[Location, str]]:
+    for section, method in (("did", "estimator"), ("matching", "method")):
+        chosen = getattr(study, section)
+        if chosen is None:
+            continue
+        for name in sorted(chosen.model_fields_set - {method, *chosen.taken()}):
+            yield (
+                (section, name),
+                f"{getattr(chosen, method)} has no such argument; it takes {_or(chosen.taken(), 'and')}.",
+            )
+
+
+def _panel(study: Study) -> Iterator[tuple[Location, str]]:
+    data, design, panel = study.data, study.design, study.data.panel
+    assert panel is not None
+    for table in (t for t in ("people", "contacts", "coverage", "survey", "rename") if getattr(data, t)):
+        yield ("data", table), "not used with a panel; keep one of the two."
+    for i, name in enumerate(study.outcomes):
+        if name not in panel.outcomes:
+            yield (
+                ("outcomes", i),
+                f"{name!r} is not one of data.panel.outcomes.{nearest(name, panel.outcomes)}",
+            )
+    arms = bool(design.treated or design.control)
+    ways = [
+        way
+        for way, there in {
+            "data.panel.first_treated": panel.first_treated,
+            "data.panel.arm with design.treated and design.control": panel.arm or arms,
+            "design.placebo": design.placebo,
+        }.items()
+        if there
+    ]
+    if not ways:
+        yield (
+            ("design",),
+            "nothing says who had support: give data.panel.first_treated, or data.panel.arm with "
+            "design.treated and design.control, or design.placebo.",
+        )
+    elif design.placebo and len(ways) > 1:
+        yield ("design", "placebo"), f"pretend starts cannot be drawn beside {ways[0]}; keep one."
+    if arms and not panel.arm:
+        yield ("data", "panel", "arm"), "missing: design lists arms, and no column is named that holds them."
+    if panel.arm and not panel.first_treated:
+        yield from _both_arms(study)
+
+
+def _tables(study: Study) -> Iterator[tuple[Location, str]]:
+    for table in ("people", "contacts"):
+        if getattr(study.data, table) is None:
+            yield ("data", table), "missing. data holds people and contacts, or else a panel."
+    if study.design.placebo:
+        yield ("design", "placebo"), "pretend starts are drawn for a panel (data.panel) only."
+    for table in ("people", "contacts", "coverage", "survey"):
+        if getattr(study.data.rename, table, None) and getattr(study.data, table) is None:
+            yield ("data", "rename", table), f"there is no data.{table} whose columns could be renamed."
+    yield from _both_arms(study)
+
+
+def _both_arms(study: Study) -> Iterator[tuple[Location, str]]:
+    for side in ("treated", "control"):
+        if not getattr(study.design, side):
+            yield ("design", side), "missing: list the arms, such as [hand_holding]."
+
+
+def _suggestion(name: str, at: Location, model: type[BaseModel]) -> str:
+    here = _keys(_field(model, at))
+    near: str = nearest(name, here)
+    if near:
+        return near
+    for section, info in model.model_fields.items():
+        if name in _keys(info.annotation):
+            return f" It belongs in {section}."
+    return f" Known keys: {', '.join(here)}."
+
+
+def _field(model: type[BaseModel], at: Location) -> Any:
+    """Follow a location down the models; the annotation found there."""
+    here: Any = model
+    for part in at:
+        fields: dict[str, Any] = next((m.model_fields for m in _models(here)), {})
+        by_key = {info.alias or name: info for name, info in fields.items()}
+        here = by_key[str(part)].annotation if part in by_key else None
+    return here
+
+
+def _models(annotation: Any) -> list[Any]:
+    return [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
+
+
+def _keys(annotation: Any) -> list[str]:
+    return [info.alias or name for m in _models(annotation) for name, info in m.model_fields.items()]
+
+
+def _or(words: Any, joint: str = "or") -> str:
+    names = [str(w) for w in words]
+    return f" {joint} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "keys and values"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
