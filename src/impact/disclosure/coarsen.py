@@ -1,0 +1,161 @@
+"""Longer periods where shorter ones hold too few: by quarter, by half-year, then before and after.
+
+Blocks are anchored at the start of support: event times -3 to -1 are the quarter before it, 0 to 2 the
+quarter after. A block never crosses the start, nor the beginning of the months of anticipation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.disclosure.policies import Policy
+from impact.results import Effects, Rates
+
+Blocks = NDArray[np.int64]
+Steps = list[tuple[int, str]]
+
+# How many periods make a step, and what the step is called; 0 is one block on each side of the start.
+_STEPS: dict[str, Steps] = {
+    "month": [(1, "month"), (3, "quarter"), (6, "half-year"), (0, "before and after")],
+    "quarter": [(1, "quarter"), (2, "half-year"), (0, "before and after")],
+    "period": [(1, "period"), (0, "before and after")],
+}
+
+
+def enough_behind(counts: pd.DataFrame, policy: Policy) -> NDArray[np.bool_]:
+    """Which rows have enough people, supported people, controls and events to carry an estimate."""
+    ok = np.ones(len(counts), bool)
+    for column in ("persons", "treated", "events"):
+        if column in counts:
+            ok &= policy.enough(counts[column])
+    if {"persons", "treated"} <= set(counts.columns):
+        # The controls are the difference, so they are as good as published.
+        controls = counts["persons"].to_numpy(float) - counts["treated"].to_numpy(float)
+        ok &= (controls == 0) | policy.enough(controls)
+    return ok
+
+
+def coarsen_effects(effects: Effects, policy: Policy) -> tuple[Effects, list[str]]:
+    """Pool the points of an event study, outcome by outcome, until each has enough behind it.
+
+    Points are averaged with equal weights (events avoided are added up), so that errors follow from the
+    joint root. The reference point, 0 without error, stays as it is. Nothing else is changed.
+    """
+    labels = effects.labels.reset_index(drop=True)
+    time = next((c for c in ("event_time", "period") if c in labels and labels[c].notna().any()), None)
+    if time is None or labels[time].nunique() < 3 or _is_group_time(labels):
+        return effects, []
+    position = _positions(labels[time], effects.method)
+    early = -int(effects.method.get("anticipation") or 0) if time == "event_time" else 0
+    key, notes = np.zeros(len(labels), np.int64), []
+    for outcome, rows in labels.groupby("outcome", sort=False).indices.items():
+        at = np.asarray(rows)
+        steps = _STEPS[_unit(labels[time], effects.method)]
+        for step in dict(steps):
+            key[at] = _blocks(position[at], step, early)
+            pooled = _pool(effects.select(np.isin(np.arange(len(labels)), at)), key[at], time)
+            if enough_behind(pooled.counts, policy)[~is_reference(pooled)].all():
+                break
+        notes += _note(outcome, labels["outcome"].nunique(), step, steps, effects.counts.iloc[at], policy)
+    return (_pool(effects, key, time), notes) if notes else (effects, [])
+
+
+def is_reference(effects: Effects) -> NDArray[np.bool_]:
+    """Which effects are the base period: 0 by definition, and so without error."""
+    return np.asarray((effects.estimate == 0) & (effects.std_error == 0))
+
+
+def coarsen_rates(rates: Rates, policy: Policy) -> tuple[Rates, list[str]]:
+    """Pool periods, outcome by outcome and alike for all arms, until each rate has enough behind it."""
+    parts, notes = [], []
+    for outcome, part in rates.table.groupby("outcome", sort=False, observed=True):
+        one = replace(rates, table=part.reset_index(drop=True))
+        periods = pd.Series(sorted(part["period"].unique()))
+        position = _positions(periods, rates.method)
+        found = one
+        steps = _STEPS[_unit(periods, rates.method)]
+        for step in dict(steps):
+            found = one.coarsen(_blocks(position, step, 0).tolist()) if step != 1 else one
+            if enough_behind(found.counts, policy).all():
+                break
+        parts.append(found.table)
+        notes += _note(outcome, rates.table["outcome"].nunique(), step, steps, part, policy)
+    return replace(rates, table=pd.concat(parts, ignore_index=True)), notes
+
+
+def _is_group_time(labels: pd.DataFrame) -> bool:
+    """Whether the effects are by group and period: no one sequence of times to pool."""
+    return "group" in labels and bool(labels["group"].notna().any())
+
+
+def _unit(times: pd.Series, method: Mapping[str, Any]) -> str:
+    """Length of a period: what the method says, or what the dates say, or a month."""
+    said = method.get("period")
+    if said in _STEPS:
+        return str(said)
+    if pd.api.types.is_datetime64_any_dtype(times):
+        days = pd.Series(sorted(times.dropna().unique())).diff().dt.days.median()
+        return "month" if days < 32 else "quarter" if days < 93 else "period"
+    return "month"
+
+
+def _positions(times: pd.Series, method: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Times as whole numbers, 0 where support starts (or first starts, on the calendar clock)."""
+    if pd.api.types.is_numeric_dtype(times):
+        return times.to_numpy(float)
+    known = sorted(times.dropna().unique())
+    start = method.get("first_start")
+    first = sum(t < pd.Timestamp(start) for t in known) if start is not None else 0
+    return times.map({t: i - first for i, t in enumerate(known)}).to_numpy(float)
+
+
+def _blocks(position: NDArray[np.float64], step: int, early: int) -> Blocks:
+    """Number the blocks; missing times are one block of their own."""
+    inside = np.where(np.isfinite(position), position, 0)
+    block = np.floor(inside / step) if step else np.floor(inside >= 0)
+    key = 4 * block + 2 * (inside >= early) + ~np.isfinite(position)
+    return np.asarray(key, np.int64)
+
+
+def _pool(effects: Effects, key: Blocks, time: str) -> Effects:
+    labels = effects.labels.reset_index(drop=True)
+    reference = is_reference(effects)
+    fixed = [c for c in labels.columns if c not in ("event_time", "period", "term")]
+    if labels.duplicated([*fixed, time]).any():
+        fixed.append("term")
+    keys = labels[fixed].astype("string").fillna("")
+    # A reference point is a block of its own, numbered below all others.
+    keys["_block"] = np.where(reference, -(10**6) - np.arange(len(labels)), key)
+    code = keys.groupby([*fixed, "_block"], sort=False).ngroup().to_numpy()
+    member = code[:, None] == np.arange(code.max() + 1)
+    adds = (labels["scale"] == "events avoided").to_numpy()[:, None]
+    weights = np.where(adds, member, member / member.sum(0))
+    by = labels.groupby(code)
+    new = by.first()
+    new[time] = by[time].min()
+    new[f"{time}_to"] = by[time].max()
+    if "term" not in fixed and time == "event_time":
+        spans = new[time] < new["event_time_to"]
+        new.loc[spans, "term"] = [
+            f"event time {a:g} to {b:g}" for a, b in new.loc[spans, [time, "event_time_to"]].to_numpy(float)
+        ]
+    new = new[[*labels.columns, f"{time}_to"]]
+    return effects.combine(weights, labels=new.reset_index(drop=True))
+
+
+def _note(
+    outcome: object, outcomes: int, step: int, steps: Steps, counts: pd.DataFrame, policy: Policy
+) -> list[str]:
+    if step == 1:
+        return []
+    people = [c for c in ("persons", "treated") if c in counts]
+    what = "people" if policy.small(counts[people]).any() else "events"
+    word = dict(steps)[step]
+    how = f"Shown {word if step == 0 else f'by {word}'}, because some {steps[0][1]}s had {policy.few} {what}."
+    return [how if outcomes == 1 else f"{outcome}: {how[0].lower()}{how[1:]}"]
