@@ -1,0 +1,1 @@
+"""Array functions: regressions and inference. Nothing here knows of panels or people."""

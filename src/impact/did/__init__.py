@@ -1,0 +1,16 @@
+"""Difference-in-differences: what changed among the supported beyond what changed without support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from impact.did.aggregate import aggregate, summarise
+from impact.did.callaway_santanna import callaway_santanna
+from impact.did.pretrends import pretrend_test
+from impact.results import Effects
+
+ESTIMATORS: dict[str, Callable[..., Effects]] = {
+    "callaway_santanna": callaway_santanna,
+}
+
+__all__ = ["ESTIMATORS", "aggregate", "callaway_santanna", "pretrend_test", "summarise"]

@@ -1,0 +1,231 @@
+"""From effects by start and period to averages and to the three scales."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.did.design import check_choice, period_name
+from impact.did.scales import three_scales
+from impact.errors import DesignError
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+By = Literal["simple", "event_time", "group", "period"]
+
+_AVERAGE = {
+    "simple": "average over supported people and their periods",
+    "event_time": "average over event times",
+    "group": "average over groups, by their size",
+    "period": "average over periods",
+}
+
+
+def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
+    """Average ATT(g, t) over groups in proportion to their size, as R's ``did::aggte`` does.
+
+    The shares of the groups are estimated, and their error is in the standard errors. These are averages
+    over people, not over person-time: for rate ratios and events avoided use ``summarise``.
+
+    Parameters
+    ----------
+    effects : Effects
+        From ``callaway_santanna``.
+    by : 'simple', 'event_time', 'group' or 'period'
+        One average over all supported periods, or one for each event time, group or calendar period.
+
+    Returns
+    -------
+    Effects
+        One row an outcome ('simple'), or one an event time, group or period; the last three have an
+        ``overall``, the average of their supported rows (one row an outcome): equally weighted over event
+        times and periods, weighted by size over groups.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.data.panel import Panel
+    >>> from impact.did import callaway_santanna
+    >>> frame = pd.DataFrame({"site": [1, 1, 2, 2, 3, 3, 4, 4], "year": [1, 2] * 4,
+    ...                       "falls": [3, 1, 4, 3, 2, 2, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
+    >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> aggregate(callaway_santanna(panel, outcome="falls"), by="event_time").overall.estimate.tolist()
+    [-2.0]
+    """
+    check_choice("by", by, tuple(_AVERAGE))
+    means, totals = _Means(effects), _Means(effects)
+    for outcome in _outcomes(effects):
+        cells = _cells(effects, outcome)
+        after = cells[cells["event_time"] >= 0]
+        size = after.groupby("group")["group"].transform("size").to_numpy(float)
+        if by == "simple":
+            means.add(outcome, after, np.ones(len(after)), {"term": "average over people"})
+            continue
+        for value, rows in (cells if by == "event_time" else after).groupby(by, sort=True):
+            term = f"{by.replace('_', ' ')} {period_name(value)}"
+            means.add(outcome, rows, np.ones(len(rows)), {"term": term, by: value})
+        if by == "group":
+            totals.add(outcome, after, 1 / size, {"term": _AVERAGE[by]})
+    out = means.effects(by)
+    if by == "simple":
+        return out
+    overall = totals.effects(by) if by == "group" else _equal_average(out, by)
+    return replace(out, overall=overall)
+
+
+def summarise(effects: Effects) -> Effects:
+    """Bring effects by start and period to the three scales, over the observed supported person-time.
+
+    With ``O`` observed events of supported people, ``P`` their person-time and ``M`` the events expected
+    without support (``O`` less the sum of ATT(g, t) times the person-time of that cell): the difference
+    ``(O - M) / P``, the logarithm of the rate ratio ``O / M``, and ``M - O`` events avoided over the
+    person-time that was observed. Effects of other estimators, which are on these scales, come back as
+    they are.
+
+    Parameters
+    ----------
+    effects : Effects
+        From any estimator of ``impact.did``.
+
+    Returns
+    -------
+    Effects
+        For each outcome ``difference``, ``log ratio`` (left out where ``M`` or ``O`` is not above zero)
+        and ``events avoided`` (positive means fewer events with support), with one joint root.
+    """
+    if "share" not in set(effects.labels["scale"]):
+        return effects
+    estimate, labels, counts, jacobian = [], [], [], []
+    means = _Means(effects)
+    for outcome in _outcomes(effects):
+        cells = _cells(effects, outcome)
+        after = cells[cells["event_time"] >= 0]
+        time = _rows(effects, outcome, "person-months")
+        events = int(_rows(effects, outcome, "events").index[0])
+        person_time = float(effects.estimate[time.index].sum())
+        difference, d_difference = means.weighted(after, time.index.to_numpy(), np.ones(len(after)))
+        scale = effects.method["rate_scale"]
+        rate = scale * effects.estimate[events] / person_time
+        d_rate = np.zeros(len(effects))
+        d_rate[events] = scale / person_time
+        d_rate[time.index] = -rate / person_time
+        rows, by = three_scales(difference, rate, person_time / scale, family="linear")
+        jacobian.append(np.column_stack([d_difference, d_rate]) @ by)
+        unit = str(cells["unit"].iloc[0])
+        for name, value in rows.items():
+            estimate.append(value)
+            labels.append({"outcome": outcome, "term": "effect", "scale": name, "unit": unit_of(name, unit)})
+            counts.append(_pooled(effects, after))
+    by = np.column_stack(jacobian)
+    out = effects.transform(
+        lambda _: np.array(estimate), lambda _: by, labels=pd.DataFrame(labels), counts=pd.DataFrame(counts)
+    )
+    return replace(
+        out,
+        method={
+            **effects.method,
+            "estimand": "effect on those supported, over their observed supported person-time",
+        },
+    )
+
+
+def unit_of(scale: str, per: str) -> str:
+    """Return the unit of an effect on one of the three scales."""
+    return {"difference": per, "log ratio": "log ratio", "events avoided": "events"}[scale]
+
+
+class _Means:
+    """Weighted means of ATT(g, t), with their derivatives by everything that was estimated."""
+
+    def __init__(self, effects: Effects) -> None:
+        self.source = effects
+        self.estimate: list[float] = []
+        self.jacobian: list[Array] = []
+        self.labels: list[dict[str, Any]] = []
+        self.counts: list[dict[str, int]] = []
+
+    def weighted(self, cells: pd.DataFrame, shares: NDArray[np.int64], known: Array) -> tuple[float, Array]:
+        """Mean of the cells, weighted by the entries ``shares`` of the joint vector times known weights."""
+        theta, at = self.source.estimate, cells.index.to_numpy()
+        weights = known * theta[shares]
+        total = weights.sum()
+        mean = float(weights @ theta[at] / total)
+        slope = np.zeros(len(theta))
+        np.add.at(slope, at, weights / total)
+        np.add.at(slope, shares, known * (theta[at] - mean) / total)
+        return mean, slope
+
+    def add(self, outcome: str, cells: pd.DataFrame, known: Array, label: dict[str, Any]) -> None:
+        """Add the mean of these cells, weighted by the shares of their groups."""
+        shares = _rows(self.source, outcome, "share")
+        at = pd.Series(shares.index, index=shares["group"])[cells["group"]].to_numpy()
+        mean, slope = self.weighted(cells, at, known)
+        self.estimate.append(mean)
+        self.jacobian.append(slope)
+        unit = cells["unit"].iloc[0]
+        self.labels.append({"outcome": outcome, "scale": "difference", "unit": unit, **label})
+        self.counts.append(_pooled(self.source, cells))
+
+    def effects(self, by: By) -> Effects:
+        """Return the means as effects."""
+        estimate, jacobian = np.array(self.estimate), np.column_stack(self.jacobian)
+        out = self.source.transform(
+            lambda _: estimate,
+            lambda _: jacobian,
+            labels=pd.DataFrame(self.labels),
+            counts=pd.DataFrame(self.counts),
+        )
+        return replace(
+            out,
+            method={**out.method, "aggregate": by, "estimand": f"effect on those supported, {_AVERAGE[by]}"},
+        )
+
+
+def _equal_average(effects: Effects, by: By) -> Effects:
+    """Average the supported rows of each outcome with equal weights."""
+    outcomes = _outcomes(effects)
+    after = np.ones(len(effects), bool)
+    if by == "event_time":
+        after = effects.labels["event_time"].to_numpy() >= 0
+    weights = np.column_stack([after & (effects.labels["outcome"] == o).to_numpy() for o in outcomes])
+    labels = pd.DataFrame({"outcome": outcomes, "term": _AVERAGE[by], "scale": "difference"})
+    labels["unit"] = [effects.labels.loc[weights[:, j], "unit"].iloc[0] for j in range(len(outcomes))]
+    return effects.combine(weights / weights.sum(0), labels=labels)
+
+
+def _outcomes(effects: Effects) -> list[str]:
+    return list(dict.fromkeys(effects.labels["outcome"]))
+
+
+def _rows(effects: Effects, outcome: str, scale: str) -> pd.DataFrame:
+    labels = effects.labels
+    return labels[(labels["outcome"] == outcome) & (labels["scale"] == scale)]
+
+
+def _cells(effects: Effects, outcome: str) -> pd.DataFrame:
+    labels = effects.labels
+    if "share" not in set(labels["scale"]):
+        raise DesignError(
+            "aggregate needs the effects by start and period of callaway_santanna, with all their rows."
+        )
+    return _rows(effects, outcome, "difference")
+
+
+def _pooled(effects: Effects, cells: pd.DataFrame) -> dict[str, int]:
+    """People behind several cells: groups are different people, but they share their controls."""
+    counts = effects.counts.loc[cells.index]
+    treated = counts["treated"].groupby(cells["group"]).max().sum()
+    events = (
+        counts["events"][cells["event_time"] >= 0] if (cells["event_time"] >= 0).any() else counts["events"]
+    )
+    return {
+        "persons": int(treated + (counts["persons"] - counts["treated"]).max()),
+        "treated": int(treated),
+        "clusters": int(counts["clusters"].max()),
+        "events": int(events.sum()),
+    }

@@ -1,0 +1,192 @@
+"""Who is compared with whom: the checks and words that all difference-in-differences share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.errors import DataError, DesignError, ParameterError, nearest, together
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+FEW_EVENTS = 10
+
+
+@dataclass
+class Parts:
+    """Estimates and the columns of their root, gathered one by one and joined at the end."""
+
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    estimate: list[float] = field(default_factory=list)
+    root: list[Array] = field(default_factory=list)
+    counts: list[dict[str, int]] = field(default_factory=list)
+
+    def add(self, label: dict[str, Any], estimate: float, root: Array, counts: dict[str, int]) -> None:
+        """Add one estimate with its column of the root."""
+        self.labels.append(label)
+        self.estimate.append(estimate)
+        self.root.append(root)
+        self.counts.append(counts)
+
+    def effects(self, clusters: NDArray[Any], method: dict[str, Any]) -> Effects:
+        """Join what was gathered."""
+        root = np.empty((len(self.root), len(clusters)))
+        for i in range(len(self.root)):
+            # Each column is let go as soon as it is copied, so that the root never exists twice.
+            root[i], self.root[i] = self.root[i], np.empty(0)
+        labels = pd.DataFrame(self.labels)
+        for name in labels.columns.intersection(["group", "period", "event_time"]):
+            # Rows without a period (shares, events) must not turn years into floats.
+            if pd.api.types.is_float_dtype(labels[name]) and (labels[name].dropna() % 1 == 0).all():
+                labels[name] = labels[name].astype("Int64")
+        return Effects(
+            labels=labels,
+            estimate=np.array(self.estimate),
+            root=root.T,
+            clusters=clusters,
+            df=len(clusters) - 1,
+            method=method,
+            counts=pd.DataFrame(self.counts)[["persons", "treated", "clusters", "events"]],
+        )
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a word that is not one of the choices."""
+    if value not in choices:
+        known = ", ".join(repr(c) for c in choices)
+        raise ParameterError(f"{name}={value!r}: choose from {known}.{nearest(str(value), choices)}")
+
+
+def period_name(period: Any) -> str:
+    """Return a period as readers write it: the month of a date, and anything else as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> period_name(pd.Timestamp("2024-11-01")), period_name(2004)
+    ('2024-11', '2004')
+    """
+    if isinstance(period, pd.Timestamp | np.datetime64):
+        stamp = pd.Timestamp(period)
+        return f"{stamp:%Y-%m}" if stamp.day == 1 else f"{stamp:%Y-%m-%d}"
+    return str(period)
+
+
+def people(count: int) -> str:
+    """Return a number of people fit for a note: to the nearest 5, and never a small one.
+
+    Examples
+    --------
+    >>> people(3), people(1218)
+    ('fewer than 10 people', 'about 1,220 people')
+    """
+    return "fewer than 10 people" if count < 10 else f"about {5 * round(count / 5):,} people"
+
+
+def start_positions(panel: Panel) -> NDArray[np.int64]:
+    """Position of each person's first supported period; on the event clock, of event time 0."""
+    if panel.clock == "calendar":
+        return panel.start
+    never = len(panel.periods)
+    zero = int((panel.periods.to_numpy() < 0).sum())
+    return np.where(panel.treated, zero, never).astype(np.int64)
+
+
+def check_arms(panel: Panel, start: NDArray[np.int64], first: int = 1) -> None:
+    """Refuse a panel without people to compare; support must begin at position ``first`` or later.
+
+    Raises
+    ------
+    DesignError
+        If nobody is treated, everyone was before there is a base period, or an arm is one cluster.
+    """
+    T = len(panel.periods)
+    inside = (start >= first) & (start < T)
+    if not (start < T).any():
+        raise DesignError(
+            f"nobody is treated between {period_name(panel.periods[0])} and "
+            f"{period_name(panel.periods[-1])}: check the treated arms and the start dates."
+        )
+    if not inside.any():
+        raise DesignError(
+            f"everyone treated was treated before {period_name(panel.periods[min(first, T - 1)])}, so there "
+            "is no period before support to compare with; begin the window earlier."
+        )
+    for arm, members in (("treated", inside), ("control", start > start[inside].min())):
+        members = members & any_at_risk(panel)
+        if arm == "control" and not members.any():
+            raise DesignError(
+                "there are no controls: everyone at risk starts in the same period, or nobody is left."
+            )
+        if len(pd.unique(panel.cluster[members])) < 2:
+            many = "one person" if members.sum() == 1 else "one cluster"
+            raise DesignError(
+                f"the {arm} arm has only {many}: its error cannot be estimated. "
+                "Add people or sites, or cluster by a smaller unit."
+            )
+
+
+def any_at_risk(panel: Panel) -> NDArray[np.bool_]:
+    """Whether each person is ever at risk for any outcome."""
+    seen = np.zeros(panel.n, bool)
+    for time in panel.exposure.values():
+        seen |= (time > 0).any(1)
+    return seen
+
+
+def covariate_matrix(panel: Panel, covariates: Sequence[str]) -> Array:
+    """Intercept, numbers brought to mean 0 and deviation 1, and an indicator for each level but the first.
+
+    Raises
+    ------
+    DataError
+        For a covariate that the panel does not hold, or that has missing or infinite values.
+    """
+    if isinstance(covariates, str):
+        covariates = [covariates]
+    rows, problems = [np.ones(panel.n)], []
+    for name in covariates:
+        if name not in panel.covariates:
+            known = ", ".join(map(repr, panel.covariates)) or "none"
+            problems.append(
+                f"covariates: {name!r} is not on the panel, which holds {known}."
+                + nearest(name, map(str, panel.covariates))
+            )
+            continue
+        column = panel.covariates[name]
+        numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+        values = column.to_numpy(dtype=float, na_value=np.nan) if numeric else np.empty(0)
+        missing = int((~np.isfinite(values)).sum() if numeric else column.isna().sum())
+        if missing:
+            problems.append(
+                f"covariates: {name!r} is missing for {missing} of {panel.n}; "
+                "leave these people out, add a level 'missing', or drop the covariate."
+            )
+        elif numeric:
+            spread = values.std()
+            rows += [(values - values.mean()) / spread] if spread > 0 else []
+        else:
+            codes, levels = pd.factorize(column.astype(str), sort=True)
+            rows += [(codes == level).astype(float) for level in range(1, len(levels))]
+    if problems:
+        raise DataError(together(problems))
+    return np.vstack(rows)
+
+
+def check_events(panel: Panel, outcome: str, after: NDArray[np.bool_]) -> list[str]:
+    """Refuse an outcome that never happens, and note one that is rare among the treated after support."""
+    if not np.any(panel.outcomes[outcome]):
+        raise DesignError(f"outcome={outcome!r}: it never happens in this panel, so it cannot change.")
+    events = panel.outcomes[outcome][after].sum()
+    if events >= FEW_EVENTS or (panel.outcomes[outcome] < 0).any():
+        return []
+    return [
+        f"too few events: {outcome} has fewer than {FEW_EVENTS} events among supported people after support "
+        "began, so its estimate and interval say very little."
+    ]
