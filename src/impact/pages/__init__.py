@@ -1,0 +1,1 @@
+"""Pages: what was released, shown to people."""

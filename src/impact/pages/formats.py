@@ -1,0 +1,222 @@
+"""What readers are shown: names, number formats and units. The one place where stored units are converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.disclosure import Released
+from impact.errors import DisclosureError
+
+MINUS = "−"
+MISSING = "–"
+
+# What readers call the columns of the data contract; any other name is shown with its underscores as spaces.
+NAMES = {
+    "gp": "GP contacts",
+    "gp_emergency": "Emergency GP contacts",
+    "nurse": "Nurse contacts",
+    "ae": "A&E attendances",
+    "outpatient": "Outpatient appointments",
+    "emergency_admission": "Emergency admissions",
+    "elective_admission": "Planned admissions",
+    "day_case": "Day cases",
+    "bed_days": "Nights in hospital",
+    "ambulance": "Ambulance call-outs",
+    "nhs111": "NHS 111 calls",
+    "community": "Community contacts",
+    "mental_health": "Mental health contacts",
+    "ltc_n": "Long-term conditions",
+    "imd_fifth": "Deprivation fifth",
+    "imd_decile": "Deprivation tenth",
+    "supported": "With support",
+    "control": "Comparison",
+    "persons": "People",
+    "smd": "Standardised difference",
+    "ks": "Largest gap between distributions",
+    "ess": "Effective number of people",
+    "p_value": "p-value",
+    "df": "Degrees of freedom",
+}
+
+# Stored unit -> (readers' unit, factor): a month is a twelfth of a year.
+READERS_UNITS = {"per 1,000 person-months": ("per 1,000 people a year", 12.0)}
+SCALES = {"difference": "Difference", "log ratio": "Ratio", "events avoided": "Events avoided"}
+
+
+def require_released(thing: object) -> Released:
+    """Return the thing if it was released; anything else must not be shown."""
+    if isinstance(thing, Released):
+        return thing
+    raise DisclosureError(
+        f"pages: got {type(thing).__name__}, which was not released; "
+        "pass it through impact.disclosure.release({name: result}, policy) first."
+    )
+
+
+def label(name: object) -> str:
+    """Return what readers call a column or category.
+
+    Examples
+    --------
+    >>> label("ae"), label("prior_ae"), label("white_british")
+    ('A&E attendances', 'A&E attendances in the year before', 'White british')
+    """
+    text = str(name)
+    if text in NAMES:
+        return NAMES[text]
+    if text.startswith("prior_"):
+        return f"{label(text.removeprefix('prior_'))} in the year before"
+    text = text.replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def number(value: Any, places: int = 0, *, sign: bool = False) -> str:
+    """Format a number for readers: thousands separators, a real minus, text (such as '*') as it is.
+
+    Examples
+    --------
+    >>> number(1234.5), number(-0.04, 1), number(3, sign=True), number("*"), number(float("nan"))
+    ('1,234', '0.0', '+3', '*', '–')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return MISSING
+    text = f"{float(value):,.{places}f}"
+    if float(text.replace(",", "")) == 0:
+        return text.lstrip("-")
+    return ("+" if sign and value > 0 else "") + text.replace("-", MINUS)
+
+
+def p_value(value: Any) -> str:
+    """Format a p-value: three places, never zero."""
+    if isinstance(value, str) or pd.isna(value):
+        return number(value)
+    return "under 0.001" if value < 0.001 else number(value, 3)
+
+
+def places(values: Iterable[Any]) -> int:
+    """Decimal places that suit the largest of some values, so that a column's decimals line up.
+
+    Examples
+    --------
+    >>> places([341.2, 5]), places([9.7, 1.2]), places([0.31])
+    (0, 1, 2)
+    """
+    largest = np.nanmax([0.0, *np.abs(numeric(values))])
+    return 0 if largest >= 20 or largest == 0 else 1 if largest >= 2 else 2
+
+
+def period(value: Any, step: int = 1) -> str:
+    """Name a period: 'Jan 2024', 'Jan to Mar 2024', '−3' or '−3 to −1'.
+
+    Examples
+    --------
+    >>> period(pd.Timestamp("2024-11-01"), 3), period(-3, 3), period(2019)
+    ('Nov 2024 to Jan 2025', '−3 to −1', '2019')
+    """
+    if not isinstance(value, pd.Timestamp):
+        first, last = (
+            v if isinstance(v, str) else f"{v:g}".replace("-", MINUS)
+            for v in (value, value if isinstance(value, str) else value + step - 1)
+        )
+        return first if step <= 1 else f"{first} to {last}"
+    end = value + pd.DateOffset(months=step - 1)
+    if step <= 1:
+        return f"{value:%b %Y}"
+    return f"{value:%b} to {end:%b %Y}" if value.year == end.year else f"{value:%b %Y} to {end:%b %Y}"
+
+
+def readers_units(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert stored effects to what readers are shown: the only place where this is done.
+
+    Rates per 1,000 person-months become rates per 1,000 people a year (x 12), logarithms of ratios become
+    ratios. ``estimate``, ``conf_low`` and ``conf_high`` are converted together; ``unit`` says to what.
+
+    Examples
+    --------
+    >>> stored = pd.DataFrame({"scale": ["difference", "log ratio"], "estimate": [-5.0, 0.0],
+    ...     "conf_low": [-8.0, 0.0], "conf_high": [-2.0, 0.0],
+    ...     "unit": ["per 1,000 person-months", "log ratio"]})
+    >>> readers_units(stored)[["estimate", "conf_low", "unit"]].values.tolist()
+    [[-60.0, -96.0, 'per 1,000 people a year'], [1.0, 1.0, 'ratio']]
+    """
+    out = table.copy()
+    ratio = (out["scale"] == "log ratio").to_numpy()
+    unit = out["unit"].astype(str)
+    factor = unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[1]).to_numpy(float)
+    for column in ("estimate", "conf_low", "conf_high"):
+        value = numeric(out[column])
+        out[column] = np.where(ratio, np.exp(np.where(ratio, value, 0)), factor * value)
+    out["unit"] = np.where(ratio, "ratio", unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[0]))
+    return out
+
+
+def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:
+    """Return the readers' unit of a rate and the factor from what is stored per 1,000 units of exposure."""
+    stored = str(method.get("per", "per 1,000 person-months"))
+    return READERS_UNITS.get(stored, (stored, 1 / 1000))
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of secondary outcomes by Holm's method; the first, primary one stays as it is.
+
+    References
+    ----------
+    Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
+
+    Examples
+    --------
+    >>> adjusted([0.04, 0.01, 0.03])
+    [0.04, 0.02, 0.03]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    first, rest = list(p_values[:1]), np.asarray(p_values[1:], float)
+    known = np.isfinite(rest)
+    if known.any():
+        rest[known] = multipletests(rest[known], method="holm")[1]
+    return [*first, *(float(p) for p in rest)]
+
+
+def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False) -> str:
+    """Write an interval: '−101 to −14'; a missing one is missing."""
+    if pd.isna(low) or pd.isna(high):
+        return MISSING
+    return f"{number(low, digits, sign=sign)} to {number(high, digits, sign=sign)}"
+
+
+def placebo_units(released: Released) -> pd.DataFrame:
+    """Return the bins of a placebo histogram, and the study's own estimate, in readers' units."""
+    unit = str(released.method.get("unit", ""))
+    bins = released.table[["low", "high"]].astype(float)
+    frame = pd.DataFrame(
+        {
+            "scale": "log ratio" if unit == "log ratio" else "difference",
+            "unit": unit,
+            "conf_low": bins["low"],
+            "conf_high": bins["high"],
+            "estimate": float(released.method["estimate"]),
+        }
+    )
+    return readers_units(frame).rename(columns={"conf_low": "low", "conf_high": "high"})
+
+
+def small_numbers(policy: str) -> str:
+    """Name the counts a policy withholds: '1 to 7'."""
+    from impact.disclosure.policies import policies
+
+    known = policies().get(policy)
+    if known is None:
+        return "Too few"
+    return f"{1 if known.zero_shown else 0} to {known.smallest_shown - 1}"
+
+
+def numeric(values: Iterable[Any]) -> NDArray[np.float64]:
+    """Read values as numbers; whatever is none is missing."""
+    return pd.to_numeric(pd.Series(list(values), dtype=object), errors="coerce").to_numpy(float)

@@ -1,0 +1,358 @@
+"""Notebooks as pages that can be sent: one file, no script, no network, only what was released.
+
+``ImpactHTMLExporter`` keeps markdown and the outputs that carry the mark of a released result; code,
+parameters, streams, tracebacks, loose images and all metadata stay behind. ``render`` is the same as a
+function and ``index`` makes the page that lists the pages of a study.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import html
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import bleach  # type: ignore[import-untyped]  # it has no type hints
+import jinja2
+import mistune
+import nbformat
+from nbconvert.exporters import Exporter
+
+from impact.disclosure import NOTICE
+
+MIME = "application/vnd.impact+json"
+STOPPED = "This step stopped, so its result is missing here. The private log says why."
+TEMPLATES = Path(__file__).parent / "templates"
+
+_TAGS = frozenset(
+    re.findall(
+        r"\w+",
+        "a abbr b blockquote br caption code dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr "
+        "i img li ol p pre section span strong sub summary sup table tbody td th thead tr ul",
+    )
+)
+_ATTRIBUTES = {
+    "*": ["class", "id", "lang", "aria-label", "aria-hidden", "role", "tabindex", "title"],
+    "details": ["open"],
+    "img": ["alt", "width", "height"],
+    "td": ["colspan"],
+    "th": ["scope", "colspan"],
+}
+# A path that starts at the root of a machine. Relative links are kept: they are how pages find one another.
+_PATH = re.compile(r"""(?:file:/*)?(?:(?<![\w/+=<:.])/(?:[\w.@-]+/)+[\w.@-]*|(?<!\w)[A-Za-z]:\\[^\s"'<>]*)""")
+
+
+@dataclass
+class Page:
+    """What the templates show."""
+
+    title: str
+    date: dt.date
+    kicker: str = ""
+    links: Sequence[tuple[str, str]] = ()
+    blocks: list[str] = field(default_factory=list)
+    contents: list[tuple[str, str]] = field(default_factory=list)
+    rules: Sequence[str] = ()
+    stopped: str = ""
+    entries: Sequence[Entry] = ()
+    skipped: Sequence[tuple[str, str]] = ()
+    files: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One page of a study as its index lists it: title, relative link, headline, and whether it stopped."""
+
+    title: str
+    href: str
+    headline: str = ""
+    stopped: str = ""
+
+
+@dataclass
+class _Block:
+    """A piece of the page: text (from markdown), code that showed nothing, or something shown."""
+
+    kind: str
+    html: str = ""
+    level: int = 0
+    heading: str = ""
+
+
+class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untyped
+    """The nbconvert exporter ``impact_html``: the page that ``impact run`` writes, from any notebook."""
+
+    export_from_notebook = "Impact report (HTML)"
+    file_extension = ".html"
+    output_mimetype = "text/html"
+
+    def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+        """Return the page as text; the resources keep only what nbconvert needs to write it."""
+        resources = self._init_resources(resources)
+        return render(nb), resources
+
+
+def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str = "") -> str:
+    """Turn an executed notebook into one self-contained page.
+
+    Parameters
+    ----------
+    notebook : NotebookNode, str or Path
+        The notebook, or the file that holds it.
+    links : sequence of (text, relative link)
+        The pages of the report, for the list at the top of each.
+    kicker : str
+        The line above the title; without it, what ``pages.masthead`` showed.
+
+    Examples
+    --------
+    >>> nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Who took part?\\n\\nTenants.")])
+    >>> page = render(nb)
+    >>> "<h1>Who took part?</h1>" in page, "<script" in page
+    (True, False)
+    """
+    nb = _read(notebook)
+    blocks = list(_blocks(nb))
+    title = next((b.heading for b in blocks if b.level == 1), "") or "Impact report"
+    page = Page(title=title, date=_date(nb), links=links, kicker=kicker or _role(nb, "masthead"))
+    page.stopped = STOPPED if _has_stopped(nb) else ""
+    page.rules = _rules(nb)
+    _lay_out(page, _without_empty_sections(blocks))
+    return _environment().get_template("page.html.j2").render(page=page, notice=NOTICE, version=_version())
+
+
+def index(
+    *,
+    title: str,
+    pages: Sequence[Entry],
+    skipped: Sequence[tuple[str, str]] = (),
+    files: Sequence[tuple[str, str]] = (),
+    kicker: str = "",
+    date: dt.date | None = None,
+) -> str:
+    """Make the page that lists a study's pages.
+
+    Parameters
+    ----------
+    title : str
+        Of the study.
+    pages : sequence of Entry
+        As ``entry(notebook, href=...)`` reads them from the executed notebooks.
+    skipped : sequence of (name, reason)
+        What did not run, and why.
+    files : sequence of (text, relative link)
+        Data files that lie beside the pages.
+    kicker : str
+        A line above the title.
+    date : date, optional
+        Of the run; today without it.
+
+    Examples
+    --------
+    >>> text = index(title="Northtown", pages=[Entry("Findings", "findings.html", "58 fewer admissions.")],
+    ...              skipped=[("matching", "the parameter file has no matching section")])
+    >>> "58 fewer admissions." in text and "no matching section" in text
+    True
+    """
+    page = Page(title=title, date=date or dt.date.today(), kicker=kicker, entries=pages, skipped=skipped)
+    page.files = files
+    return _environment().get_template("index.html.j2").render(page=page, notice=NOTICE, version=_version())
+
+
+def entry(notebook: Any, *, href: str) -> Entry:
+    """Read a page's title and headline from an executed notebook, for the index."""
+    nb = _read(notebook)
+    title = next((b.heading for b in _blocks(nb) if b.level == 1), "") or Path(href).stem
+    return Entry(title, href, _role(nb, "headline"), STOPPED if _has_stopped(nb) else "")
+
+
+def harvest(notebook: Any) -> list[dict[str, Any]]:
+    """Return every released result that an executed notebook shows, as written by ``Released.to_json``."""
+    found: list[dict[str, Any]] = []
+    for _, data, _ in _marked(_read(notebook)):
+        found += [item for item in data.get(MIME) or [] if item not in found]
+    return found
+
+
+def _read(notebook: Any) -> Any:
+    return nbformat.read(notebook, as_version=4) if isinstance(notebook, (str, Path)) else notebook
+
+
+def _outputs(nb: Any) -> Iterator[Any]:
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            yield from cell.get("outputs", [])
+
+
+def _marked(nb: Any) -> Iterator[tuple[Any, Mapping[str, Any], Mapping[str, Any]]]:
+    """Outputs with the mark of a released result, with their data and what their mark says of their role."""
+    for output in _outputs(nb):
+        data = output.get("data", {})
+        if MIME in data:
+            yield output, data, output.get("metadata", {}).get(MIME, {})
+
+
+def _role(nb: Any, role: str) -> str:
+    return next((str(m.get("text", "")) for _, _, m in _marked(nb) if m.get("role") == role), "")
+
+
+def _has_stopped(nb: Any) -> bool:
+    return any(output.output_type == "error" for output in _outputs(nb))
+
+
+def _rules(nb: Any) -> list[str]:
+    rules = [str(item.get("rule", "")) for item in harvest(nb)]
+    return [rule for rule in dict.fromkeys(rules) if rule]
+
+
+def _date(nb: Any) -> dt.date:
+    ended = str(nb.metadata.get("papermill", {}).get("end_time") or "")
+    try:
+        return dt.date.fromisoformat(ended[:10])
+    except ValueError:
+        return dt.date.today()
+
+
+def _blocks(nb: Any) -> Iterator[_Block]:
+    for cell in nb.cells:
+        tags = {str(tag).replace("_", "-") for tag in cell.metadata.get("tags", [])}
+        if "remove-cell" in tags:
+            continue
+        if cell.cell_type == "markdown":
+            yield from _text_blocks(cell.source)
+        elif cell.cell_type == "code":
+            shown = list(_shown_blocks(cell))
+            yield from shown or [_Block("code")]
+
+
+def _shown_blocks(cell: Any) -> Iterator[_Block]:
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            yield _Block("shown", f'<p class="stopped">{STOPPED}</p>')
+        data = output.get("data", {})
+        role = output.get("metadata", {}).get(MIME, {}).get("role")
+        if MIME in data and role != "masthead":
+            yield _Block("shown", _clean(str(data.get("text/html", ""))))
+
+
+def _text_blocks(source: str) -> Iterator[_Block]:
+    """Split markdown at its headings, so that a section can be left out with everything under it."""
+    to_html = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
+    for part in _split_at_headings(source):
+        text = _clean(str(to_html(part)))
+        found = re.match(r"\s*<h([1-6])>(.*?)</h\1>", text, re.DOTALL)
+        if not found:
+            if text.strip():
+                yield _Block("text", text)
+            continue
+        heading = html.unescape(re.sub(r"<[^>]+>", "", found[2])).strip()
+        yield _Block("text", text[found.end() :], int(found[1]), heading)
+
+
+def _split_at_headings(source: str) -> list[str]:
+    parts, fenced = [""], False
+    for line in source.splitlines(keepends=True):
+        fenced ^= line.lstrip().startswith(("```", "~~~"))
+        if not fenced and re.match(r" {0,3}#{1,6}\s", line):
+            parts.append("")
+        parts[-1] += line
+    return parts
+
+
+def _without_empty_sections(blocks: Sequence[_Block]) -> list[_Block]:
+    """Leave out each section whose code shows nothing; sections of text alone stay."""
+    drop: set[int] = set()
+    for i, block in enumerate(blocks):
+        if block.level < 2:
+            continue
+        end = next((j for j in range(i + 1, len(blocks)) if 0 < blocks[j].level <= block.level), len(blocks))
+        kinds = {b.kind for b in blocks[i:end]}
+        if "code" in kinds and "shown" not in kinds:
+            drop |= set(range(i, end))
+    return [block for i, block in enumerate(blocks) if i not in drop]
+
+
+def _lay_out(page: Page, blocks: Sequence[_Block]) -> None:
+    """Give headings their level and anchor: one h1, in the header, and no level skipped below it."""
+    previous, anchors = 1, {"main"}
+    seen_title = False
+    for block in blocks:
+        if block.level == 1 and not seen_title:
+            seen_title = True
+        elif block.level:
+            level = min(max(block.level, 2), previous + 1)
+            previous = level
+            anchor = _unique(re.sub(r"[^a-z0-9]+", "-", block.heading.lower()).strip("-") or "part", anchors)
+            page.blocks.append(f'<h{level} id="{anchor}">{html.escape(block.heading)}</h{level}>')
+            if level == 2:
+                page.contents.append((block.heading, anchor))
+        if block.html.strip():
+            page.blocks.append(block.html)
+    page.blocks = _label_regions(page.blocks)
+
+
+def _label_regions(blocks: Sequence[str]) -> list[str]:
+    """Two regions of a page must not share a name; the second of a name is numbered."""
+    taken: set[str] = set()
+
+    def renamed(match: re.Match[str]) -> str:
+        return f'aria-label="{_unique(match[1], taken, " ({})")}"'
+
+    return [re.sub(r'aria-label="([^"]*)"', renamed, block) for block in blocks]
+
+
+def _unique(name: str, taken: set[str], suffix: str = "-{}") -> str:
+    found, n = name, 1
+    while found in taken:
+        n += 1
+        found = name + suffix.format(n)
+    taken.add(found)
+    return found
+
+
+def _clean(text: str) -> str:
+    """Keep the few tags and attributes a page needs; a script, a style, a remote image or a path goes."""
+
+    def attributes(tag: str, name: str, value: str) -> bool:
+        if tag == "a" and name == "href":
+            return not value.lower().startswith(("data:", "file:", "/", "javascript:"))
+        if tag == "img" and name == "src":
+            return value.startswith("data:image/png;base64,")
+        return name in _ATTRIBUTES["*"] or name in _ATTRIBUTES.get(tag, ())
+
+    text = bleach.clean(
+        text, tags=_TAGS, attributes=attributes, protocols={"http", "https", "mailto", "data"}
+    )
+    text = re.sub(r"<img(?![^>]*\ssrc=)[^>]*>", "", text)
+    text = re.sub(r'(href="[^":#?]+)\.ipynb(?=["#])', r"\1.html", text)
+    text = re.sub(r"<th(?=>| class)(?![^>]*scope)", '<th scope="col"', text)
+    return _PATH.sub("[path removed]", text)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(os.fspath(TEMPLATES)),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = re.sub(r"/\*.*?\*/", "", (TEMPLATES / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    digest = hashlib.sha256(style.encode()).digest()
+    environment.globals.update(style=style, style_hash=base64.b64encode(digest).decode())
+    return environment
+
+
+def _version() -> str:
+    try:
+        return version("impact")
+    except PackageNotFoundError:
+        return "(not installed)"
