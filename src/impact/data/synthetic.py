@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from impact.data.contract import STAYS, TABLES
+from impact.data.contract import TABLES
 from impact.data.worlds import (
     DAYS,
     FIRST,
     NEVER,
     PEAK_DAYS,
     SERVICES,
+    STAYS,
     Array,
     Days,
     Population,

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data.contract import DAYS_PER_MONTH, STAYS
+from impact.data.contract import DAYS_PER_MONTH
 from impact.errors import ParameterError, nearest, together
 
 World = Literal["randomised", "selection", "crisis"]
@@ -77,6 +77,7 @@ SERVICES = {
     "emergency_admission": Service(0.025, 1.5, 0.12, 3.0, 0.70, 0.0, "HES APC", nights=(6.0, 0.8)),
     "elective_admission": Service(0.02, 1.0, 0.00, 0.0, 1.00, 0.04, "HES APC", nights=(1.5, 0.4)),
 }
+STAYS = tuple(name for name, service in SERVICES.items() if service.nights[0])
 OUTCOMES = (*SERVICES, "bed_days")
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from impact.data import synthetic, worlds
-from impact.data.contract import STAYS, TABLES
+from impact.data.contract import TABLES
 from impact.errors import ParameterError
 
 SERVICES = list(worlds.SERVICES)
@@ -16,7 +16,7 @@ def observed(drawn, events, outcome):
     """Events of the supported from their start to the study's end, counted plainly from the contacts."""
     end = np.minimum(drawn.leave, worlds.DAYS)
     kept = drawn.supported[events["person"]] & (
-        events["service"].isin([SERVICES.index(s) for s in STAYS])
+        events["service"].isin([SERVICES.index(s) for s in worlds.STAYS])
         if outcome == "bed_days"
         else events["service"] == SERVICES.index(outcome)
     )
@@ -34,7 +34,7 @@ def observed(drawn, events, outcome):
 
 def plain_truth(drawn, person, outcome):
     """With and without support, day by day and admission by admission: the slow twin of ``expected``."""
-    services = STAYS if outcome == "bed_days" else (outcome,)
+    services = worlds.STAYS if outcome == "bed_days" else (outcome,)
     last = min(int((worlds.SERVICES[s].last - worlds.FIRST).astype(int)) for s in services)
     window = [d for d in range(drawn.start[person], worlds.DAYS) if d < drawn.leave[person] and d <= last]
     totals = []
@@ -51,7 +51,7 @@ def plain_truth(drawn, person, outcome):
                     height = service.peak * ((back - 0.5) / worlds.PEAK_DAYS) ** 2
                     rate[drawn.start[person] - back] += drawn.rates[person, number] * height
             events += rate
-            longer = 1 - np.cumsum(worlds.stay_lengths(name)) if name in STAYS else []
+            longer = 1 - np.cumsum(worlds.stay_lengths(name)) if name in worlds.STAYS else []
             for night, share in enumerate(longer):
                 in_hospital[night:] += rate[: worlds.DAYS - night] * share
         each = 1 - np.exp(-in_hospital) if outcome == "bed_days" else events
