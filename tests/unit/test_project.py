@@ -172,9 +172,12 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_exit_code_is_in_the_readme() -> None:
-    codes = {int(c) for c in re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)}
-    assert codes == {0, ImpactError.exit_code, *(kind.exit_code for kind in ImpactError.__subclasses__())}
+def test_exit_codes_are_the_same_in_readme_help_and_errors() -> None:
+    from impact.cli import EXIT_CODES
+
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+    assert {0, 1, *(kind.exit_code for kind in ImpactError.__subclasses__())} == set(EXIT_CODES)
 
 
 def test_every_method_has_its_row() -> None:
@@ -205,6 +208,16 @@ def test_the_data_page_is_the_contract() -> None:
         page.write_text(head + mark + contract.markdown(), "utf-8")
     elif rest != contract.markdown():
         pytest.fail("docs/data.md is out of date: run this test once with IMPACT_WRITE_DOCS=1")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_studies_in_documents_are_valid(page: Path, tmp_path: Path) -> None:
+    from impact.study import Study
+
+    for _, text in blocks(page, "yaml"):
+        file = tmp_path / "example.yaml"
+        file.write_text(text)
+        assert Study.read(file).outcomes
 
 
 def test_the_worked_example_passes_impact_check(demo: Path, tmp_path: Path) -> None:
