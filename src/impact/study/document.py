@@ -22,7 +22,7 @@ REQUIRED = ("data", "design", "outcomes")
 
 # Plain scalars that YAML 1.1 and YAML 1.2 read differently, or that a person reads otherwise than a program.
 _READ_IN_TWO_WAYS = (
-    (re.compile(r"(?i)y|yes|n|no|on|off"), "write true or false, or put it in quotes if it is a name"),
+    (re.compile(r"(?i)yes|no|on|off"), "write true or false, or put it in quotes if it is a name"),
     (re.compile(r"[-+]?0\d+"), "write the number without the leading 0, or put it in quotes if it is a code"),
     (re.compile(r"[-+]?\d+(:\d+)+(\.\d*)?"), "put it in quotes"),
     (re.compile(r"[-+]?\d[\d_.]*_[\d_.]*"), "write the number without _, or put it in quotes"),
@@ -140,7 +140,7 @@ def _scalar(document: Document, node: Any, at: Location) -> Any:
     for pattern, advice in _READ_IN_TWO_WAYS:
         if pattern.fullmatch(text):
             document.problems.append((at, f"{text} can be read in two ways; {advice}."))
-            return None
+            return text
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):

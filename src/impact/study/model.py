@@ -199,6 +199,29 @@ class Study(Section):
 TABLES = ("people", "contacts", "coverage", "survey")
 
 
+def read_studies(files: Sequence[str | Path], *, changes: Sequence[str] = ()) -> list[Study]:
+    """Read and validate parameter files; all problems of all of them come as one error."""
+    studies, problems = [], []
+    first: dict[str, str] = {}
+    for file in files:
+        stem = Path(file).stem
+        if stem.casefold() in first:
+            problems.append(
+                f"{file}: {first[stem.casefold()]} has the same name, so their outputs would share a folder; "
+                "rename one."
+            )
+            continue
+        first[stem.casefold()] = str(file)
+        try:
+            studies.append(Study.read(file, changes=changes))
+        except ParameterError as error:
+            problems.append(str(error))
+    if problems:
+        # A problem of --set is the same in every file and is said once.
+        raise ParameterError(together(list(dict.fromkeys("\n".join(problems).splitlines()))))
+    return studies
+
+
 def _matching_files(root: Path, pattern: str) -> list[Path]:
     if any(c in pattern for c in "*?["):
         return sorted(Path(p) for p in glob.glob(str(root / pattern), recursive=True))

@@ -1,0 +1,206 @@
+"""The command line. Each command fetches only what it uses, so that help and checks answer at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from impact.errors import DataError, ImpactError, ParameterError, nearest, together
+
+EXIT_CODES = {
+    0: "the report was made, or the check found nothing that stops the study",
+    1: "a fault in the package: please report it",
+    2: "the parameter file or an option is wrong",
+    3: "a data file is missing, unreadable or breaks the contract",
+    4: "the design cannot identify the effect, or the data are too thin for the method",
+    5: "something that was not released was about to leave; nothing was written",
+    6: "a notebook stopped; the private log has the details",
+}
+DEMO_FILE = "demo.yaml"
+
+app = typer.Typer(
+    help="Did housing health support reduce use of NHS services? Parameter file in, report out.",
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items()),
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Parameter files, such as params/x.yaml")
+]
+Changes = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as did.control=never_treated"),
+]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a fault")] = False,
+) -> None:
+    if debug:
+        os.environ["IMPACT_DEBUG"] = "1"
+
+
+@app.command()
+def run(
+    files: Files,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that gets a folder for each study [default: outputs]")
+    ] = None,
+    changes: Changes = [],  # noqa: B006 - typer reads the default and nothing changes it
+) -> None:
+    """Run studies and write their reports."""
+    from impact.cli.terminal import show_outcomes
+    from impact.run import run as run_studies
+    from impact.run.progress import Progress
+
+    outcomes = run_studies(files, output=output, changes=changes, progress=Progress(_terminal()))
+    code = show_outcomes(outcomes)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    files: Files,
+    changes: Changes = [],  # noqa: B006
+) -> None:
+    """Check parameters and data and show the data's quality, without estimating."""
+    from impact.cli.terminal import show_quality
+    from impact.study import read_studies
+
+    problems: list[ImpactError] = []
+    for study in read_studies(files, changes=changes):
+        try:
+            study.files  # noqa: B018 - looking for them is the check
+            show_quality(study.name, _read(study))
+        except ImpactError as error:
+            problems.append(error)
+    if problems:
+        raise type(problems[0])(together([str(p) for p in problems]))
+
+
+@app.command()
+def new(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DATA]...", help="Your people, contacts and coverage files [default: data/*]"
+        ),
+    ] = None,
+    to: Annotated[Path, typer.Option(help="The parameter file to write")] = Path("params/study.yaml"),
+) -> None:
+    """Write a commented parameter file from the columns found in your data."""
+    from impact.cli.starter import starter
+
+    if to.exists():
+        raise ParameterError(f"{to}: is there already; give another name with --to.")
+    found = data or sorted(p for p in Path("data").glob("*") if p.suffix in (".csv", ".parquet"))
+    if not found:
+        raise ParameterError("No data files: name them, or put them into a folder called data.")
+    text = starter(found, title=to.stem)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(text, encoding="utf-8", newline="\n")
+    typer.echo(f"{to} is written. Read it through, mend what is marked with !, then: impact check {to}")
+
+
+@app.command()
+def schema(
+    data: Annotated[bool, typer.Option("--data", help="The data contract instead, as Markdown")] = False,
+) -> None:
+    """Print the JSON Schema of parameter files, for editors, or the data contract."""
+    if data:
+        from impact.data.contract import markdown
+
+        typer.echo(markdown(), nl=False)
+        return
+    import json
+
+    from impact.study import Study
+
+    typer.echo(json.dumps(Study.model_json_schema(), indent=2))
+
+
+@app.command()
+def demo(
+    people: Annotated[
+        int | None, typer.Option(min=300, help="How many people; 1,200 unless data are there")
+    ] = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Make the data and stop")] = False,
+) -> None:
+    """Make the demonstration data and run the demonstration study."""
+    from impact.cli.demonstration import prepare
+
+    file, changes = prepare(people)
+    if not data_only:
+        run([file], changes=changes)
+
+
+def main() -> None:
+    """Run the command line: the user's mistakes as sentences, faults of ours as one sentence and a log."""
+    try:
+        app()
+    except ImpactError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("IMPACT_DEBUG"):
+            raise
+        typer.echo(f"A fault in impact itself ({type(error).__name__}). {_keep(error)}", err=True)
+        sys.exit(1)
+
+
+def _read(study: Any) -> Any:
+    """Read a study's data and look for every column and service it names."""
+    from impact.data import read
+    from impact.data.contract import DERIVED, DERIVED_OUTCOMES, SERVICES, TABLES
+
+    source = read(**study.source)
+    if study.data.panel:
+        return source
+    columns = {*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns}
+    wanted = {("outcomes", name): [*SERVICES, *DERIVED_OUTCOMES] for name in study.outcomes}
+    if study.did:
+        wanted |= {("did.covariates", name): sorted(columns) for name in study.did.covariates}
+    if study.matching:
+        wanted |= {("matching.on", name): sorted(columns) for name in study.matching.on}
+        wanted |= {("matching.exact", name): sorted(columns) for name in study.matching.exact}
+    if study.design.cluster:
+        wanted["design.cluster", study.design.cluster] = sorted(columns)
+    problems = [
+        f"{study.name}: {key}: {name!r} is not in the data.{nearest(name, known)}"
+        for (key, name), known in wanted.items()
+        if name not in known
+    ]
+    if problems:
+        raise DataError(together(problems))
+    return source
+
+
+def _terminal() -> Any:
+    """Return a console that stays on the terminal while everything else goes to the log."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr)
+
+
+def _keep(error: Exception) -> str:
+    """Write the traceback into the outputs folder; say where."""
+    import traceback
+
+    from impact.study import project_root
+
+    try:
+        file = project_root() / "outputs" / "fault.txt"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except (ImpactError, OSError):
+        return "Run it again as `impact --debug ...` and report what it prints."
+    return f"The details are in {os.path.relpath(file)}; do not send that file on."

@@ -1,0 +1,222 @@
+"""A commented parameter file from the columns found in the user's data."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from impact.data.contract import DERIVED_OUTCOMES, SERVICES, TABLES
+from impact.errors import DataError, ParameterError
+from impact.study import project_root
+
+_KINDS = ("people", "contacts", "coverage")
+_MOST_ARMS = 12
+# Columns named in other systems in ways that do not look like ours.
+_ALSO = {
+    "person_id": ("id", "tenant", "tenantid", "tenantref", "client", "clientid", "pseudoid", "patient"),
+    "arm": ("group", "trialarm", "allocation", "intervention"),
+    "start_date": ("supportstart", "startofsupport", "enrolled"),
+    "service": ("type", "contacttype", "dataset", "activity"),
+    "start": ("date", "contactdate", "startdate", "admitted", "arrivaldate", "admidate"),
+    "end": ("discharged", "enddate", "dischargedate", "disdate"),
+    "first_date": ("from", "start", "startdate"),
+    "last_date": ("to", "end", "enddate"),
+    "died": ("dod", "dateofdeath", "deathdate"),
+    "birth_month": ("dob", "birthdate", "dateofbirth"),
+    "sex": ("gender",),
+    "building_id": ("building", "scheme", "block"),
+}
+
+
+def starter(files: Sequence[Path], *, title: str) -> str:
+    """Return the text of a parameter file for these data.
+
+    Each file is taken for the table whose columns it fits best; a line that a person must decide about is
+    marked with ``!``.
+    """
+    found = {path: _columns(path) for path in files}
+    tables = _tables(found)
+    missing = [t for t in ("people", "contacts") if t not in tables]
+    if missing:
+        raise ParameterError(
+            f"None of {', '.join(p.name for p in files)} looks like the {' or the '.join(missing)} table: it "
+            "needs columns for " + " and ".join(", ".join(_required(t)) for t in missing) + "."
+        )
+    renames = {t: _renames(t, found[path]) for t, path in tables.items()}
+    arms, services = (
+        _values(tables["people"], renames["people"].get("arm", "arm")),
+        _services(tables, renames),
+    )
+    lines = [
+        f"title: {_quoted(title.replace('_', ' ').replace('-', ' ').capitalize())}",
+        "data:  # paths count from the folder that holds params/",
+        *(f"  {t}: {_quoted(_relative(path))}" for t, path in tables.items()),
+    ]
+    if "coverage" not in tables:
+        lines.append("  # ! coverage: data/coverage.csv  # without it a zero cannot be told from missing")
+    if any(renames.values()):
+        lines.append("  rename:  # ! our column: yours. Guessed from the names: check each.")
+        lines += [f"    {t}: {_mapping(names)}" for t, names in renames.items() if names]
+    return "\n".join([*lines, *_design(arms), *_methods(services, found[tables["people"]], renames)]) + "\n"
+
+
+def _design(arms: Sequence[str]) -> list[str]:
+    controls = [a for a in arms if any(w in a.lower() for w in ("control", "compar", "usual", "pool"))]
+    treated = [a for a in arms if a not in controls]
+    known = f"  # arms found: {', '.join(map(_quoted, arms))}" if arms else "  # ! too many different values"
+    return [
+        "design:",
+        known,
+        f"  treated: {_list(treated)}  # ! arms that had support",
+        f"  control: {_list(controls)}  # ! arms they are compared with",
+        "  period: month  # or quarter",
+        "  months_before: 12",
+        "  months_after: 12",
+    ]
+
+
+def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[str, Any]) -> list[str]:
+    people = {*columns, *renames["people"]}
+    age = ["age"] if {"birth_month", "age"} & people else []
+    fixed = [*age, *(c for c in ("sex", "ltc_n") if c in people)]
+    outcomes = [s for s in services if s in SERVICES] or ["emergency_admission", "ae"]
+    if "emergency_admission" in outcomes:
+        outcomes.append(next(iter(DERIVED_OUTCOMES)))
+    prior = [f"prior_{s}" for s in outcomes]
+    lines = [f"outcomes: {_list(outcomes)}  # ! the first is the primary outcome: choose before you look"]
+    unknown = [s for s in services if s not in SERVICES]
+    if unknown:
+        lines.append(f"# ! services found that are not ours: {', '.join(map(_quoted, unknown))};")
+        lines.append(f"#   ours are {', '.join(SERVICES)}")
+    lines += [
+        "did:  # leave the section out if there is no time before support",
+        "  estimator: callaway_santanna",
+        "  control: not_yet_treated  # or never_treated",
+        f"  covariates: {_list([c for c in fixed if c != 'sex'])}",
+        "  anticipation: 0  # ! months before support in which use may already be higher (a crisis)",
+        "matching:",
+        "  method: nearest",
+        f"  on: {_list([*fixed, *prior])}",
+    ]
+    if "imd_decile" in people:
+        lines.append("  exact: [imd_fifth]")
+    lines += [
+        "  caliper: 0.2  # in standard deviations",
+        "  ratio: 1  # controls for each supported person",
+        "disclosure: hes  # ! or opensafely, threshold_10: ask whoever gave you the data",
+        "seed: 20261122",
+    ]
+    return lines
+
+
+def _tables(found: Mapping[Path, Sequence[str]]) -> dict[str, Path]:
+    """Give each table the file whose columns fit it best."""
+    fits = sorted(
+        ((_fit(table, columns), table, path) for table in _KINDS for path, columns in found.items()),
+        key=lambda fit: fit[0],
+        reverse=True,
+    )
+    taken: dict[str, Path] = {}
+    for fit, table, path in fits:
+        if fit >= 0.6 and table not in taken and path not in taken.values():
+            taken[table] = path
+    return {table: taken[table] for table in _KINDS if table in taken}
+
+
+def _fit(table: str, columns: Sequence[str]) -> float:
+    """Share of a table's required columns found, and a little for each of its others."""
+    required = _required(table)
+    hits = sum(_nearest(name, columns) is not None for name in required)
+    others = sum(name in columns for name in TABLES[table].names if name not in required)
+    return hits / len(required) + 0.01 * others
+
+
+def _renames(table: str, columns: Sequence[str]) -> dict[str, str]:
+    free = [c for c in columns if c not in TABLES[table].names]
+    out: dict[str, str] = {}
+    for name in (*_required(table), *(n for n in TABLES[table].names if n in _ALSO)):
+        if name not in columns and name not in out:
+            near = _nearest(name, [c for c in free if c not in out.values()])
+            if near is not None:
+                out[name] = near
+    return out
+
+
+def _nearest(name: str, columns: Sequence[str]) -> str | None:
+    if name in columns:
+        return name
+    plain = {"".join(ch for ch in c.lower() if ch.isalnum()): c for c in columns}
+    for also in (name.replace("_", ""), *_ALSO.get(name, ())):
+        if also in plain:
+            return plain[also]
+    close = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.75)
+    return plain[close[0]] if close else None
+
+
+def _required(table: str) -> list[str]:
+    return [c.name for c in TABLES[table].columns if c.required]
+
+
+def _columns(path: Path) -> list[str]:
+    import duckdb
+
+    try:
+        return duckdb.read_csv(str(path)).columns if path.suffix == ".csv" else _parquet(path).columns
+    except (duckdb.Error, OSError):
+        raise DataError(f"{path}: this cannot be read as CSV or Parquet.") from None
+
+
+def _parquet(path: Path) -> Any:
+    import duckdb
+
+    return duckdb.read_parquet(str(path))
+
+
+def _values(path: Path, column: str) -> list[str]:
+    """Return the distinct values of a column in which each stands for many rows; none where they are many."""
+    import duckdb
+
+    table = duckdb.read_csv(str(path), all_varchar=True) if path.suffix == ".csv" else _parquet(path)
+    if column not in table.columns:
+        return []
+    quoted = '"' + column.replace('"', '""') + '"'
+    rows = table.query(
+        "data", f"SELECT DISTINCT CAST({quoted} AS VARCHAR) AS v FROM data ORDER BY v"
+    ).fetchall()
+    values = [str(r[0]) for r in rows if r[0] is not None]
+    return values if len(values) <= _MOST_ARMS else []
+
+
+def _services(tables: Mapping[str, Path], renames: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return _values(tables["contacts"], renames["contacts"].get("service", "service"))
+
+
+def _relative(path: Path) -> str:
+    try:
+        root = project_root()
+    except ParameterError:
+        root = Path.cwd()
+    full = path.resolve()
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)
+
+
+def _quoted(text: str) -> str:
+    """Return text as YAML in quotes where it could be read otherwise: JSON strings are YAML."""
+    simple = text.replace("_", "").replace("/", "").replace(".", "").replace(" ", "").isalnum()
+    plain = (
+        simple
+        and text[:1].isalpha()
+        and text.lower() not in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+    )
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, names))}]"
+
+
+def _mapping(names: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{k}: {_quoted(v)}" for k, v in names.items()) + "}"

@@ -1,0 +1,64 @@
+"""What the commands print when they are done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from impact.run import Outcome
+
+_SEVERITY = {"E": "error", "W": "warning"}
+
+
+def show_outcomes(outcomes: Sequence[Outcome]) -> int:
+    """Print what became of each study and where it is; return the exit code."""
+    table = Table("Study", "Result", "Seconds", title="Studies", title_justify="left")
+    for outcome in outcomes:
+        result = "stopped" if outcome.problem else outcome.headline or "report written"
+        table.add_row(outcome.study.name, _literal(result), f"{outcome.seconds:.0f}")
+    console = Console()
+    console.print(table)
+    for outcome in outcomes:
+        place = os.path.relpath(outcome.folder)
+        if outcome.problem:
+            # A problem may have several lines, and each stands for itself.
+            for line in str(outcome.problem).splitlines():
+                typer.echo(f"{outcome.study.name}: {line}", err=True)
+            typer.echo(f"{outcome.study.name}: the details are in {place}/private/failed", err=True)
+        else:
+            typer.echo(f"{place}/share/index.html")
+    return next((outcome.problem.exit_code for outcome in outcomes if outcome.problem), 0)
+
+
+def show_quality(name: str, source: Any) -> None:
+    """Print what the checks found in a study's data and who is in the study."""
+    quality, flow = source.quality.table, source.flow.table
+    found = quality[quality["count"] > 0]
+    console = Console()
+    typer.echo(
+        f"{name}: parameters are right; {len(quality)} checks of the data, {len(found)} found something."
+    )
+    if len(found):
+        table = Table("Where", "Check", "Severity", "Count", "What happens", title="Data quality")
+        for row in found.to_dict("records"):
+            where = ".".join(str(row[k]) for k in ("table", "column") if row[k])
+            severity = _SEVERITY.get(str(row["severity"]), str(row["severity"]))
+            table.add_row(*map(_literal, (where, row["rule"], severity, row["count"], row["action"])))
+        console.print(table)
+    people = Table("Stage", "Rule", "Persons", title="Who is in the study")
+    for row in flow.to_dict("records"):
+        people.add_row(*(_literal(row[k]) for k in ("stage", "rule", "persons")))
+    console.print(people)
+
+
+def _literal(value: Any) -> str:
+    """Return text in which rich finds no markup of its own."""
+    from rich.markup import escape
+
+    return escape(str(value))

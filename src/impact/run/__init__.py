@@ -1,0 +1,122 @@
+"""From parameter files to reports: validate all, run the notebooks of each, share what was released.
+
+A study's outputs are made in a hidden folder beside their place and moved there when they are complete, so
+that a run that fails or is stopped leaves the earlier ones as they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from impact.errors import DataError, ImpactError, RunError, together
+from impact.run.engine import execute, quiet
+from impact.run.folders import Attempt
+from impact.run.progress import Progress
+from impact.run.share import NO_TIME_BEFORE, share
+from impact.study import Study, project_root, read_studies
+
+__all__ = ["NOTEBOOKS", "Outcome", "run"]
+
+NOTEBOOKS = ("cohort", "did", "matching", "findings")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one study: its folder, the headline of its report, or the problem that stopped it."""
+
+    study: Study
+    folder: Path
+    seconds: float
+    headline: str = ""
+    problem: ImpactError | None = None
+
+
+def run(
+    files: Sequence[str | Path],
+    *,
+    output: str | Path | None = None,
+    changes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Run studies from their parameter files.
+
+    Parameters
+    ----------
+    files : sequence of paths
+        Parameter files. All are validated before anything runs.
+    output : path, optional
+        Folder that gets a folder for each study; without it, ``outputs`` in the project's folder.
+    changes : sequence of str
+        Such as ``did.control=never_treated``, made to every study.
+    progress : Progress, optional
+        Where to say how far it is.
+
+    Returns
+    -------
+    list of Outcome
+        One a study. A study that stops does not stop the others.
+
+    Raises
+    ------
+    ParameterError, DataError
+        With all problems of all files, before anything has run.
+    """
+    studies = read_studies(files, changes=changes)
+    _find_data(studies)
+    folder = Path(output).absolute() if output else project_root() / "outputs"
+    progress = progress or Progress()
+    with progress:
+        return [_run_one(study, folder / study.name, progress) for study in studies]
+
+
+def _find_data(studies: Sequence[Study]) -> None:
+    problems = []
+    for study in studies:
+        try:
+            study.files  # noqa: B018 - looking for them is the check
+        except DataError as error:
+            problems += [f"{study.name}: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise DataError(together(problems))
+
+
+def _run_one(study: Study, folder: Path, progress: Progress) -> Outcome:
+    began = time.monotonic()
+    to_run, skipped = _plan(study)
+    with Attempt(folder) as attempt, quiet(attempt.log):
+        try:
+            executed = {
+                name: execute(_notebook(name), study, attempt.private, progress=progress) for name in to_run
+            }
+            headline = share(study, executed, skipped, folder=attempt.share)
+            attempt.keep()
+        except ImpactError as problem:
+            attempt.keep_failure(problem)
+            progress.stopped(study.name)
+            return Outcome(study, folder, time.monotonic() - began, problem=problem)
+    progress.finished(study.name)
+    return Outcome(study, folder, time.monotonic() - began, headline)
+
+
+def _plan(study: Study) -> tuple[list[str], dict[str, str]]:
+    """Which notebooks run, and why the others do not."""
+    skipped = {
+        name: f"the parameter file has no {name} section"
+        for name in ("did", "matching")
+        if getattr(study, name) is None
+    }
+    if "did" in skipped and not study.design.months_before:
+        skipped["did"] = NO_TIME_BEFORE
+    return [name for name in NOTEBOOKS if name not in skipped], skipped
+
+
+def _notebook(name: str) -> Path:
+    """Find a notebook: the project's own, the package's, or in a checkout the repository's."""
+    here = Path(__file__).resolve()
+    for folder in (project_root(), here.parents[1], here.parents[3]):
+        if (found := folder / "notebooks" / f"{name}.ipynb").is_file():
+            return found
+    raise RunError(f"notebooks/{name}.ipynb is not there; install impact again.")

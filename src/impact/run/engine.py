@@ -1,0 +1,126 @@
+"""Running one notebook by papermill, with a kernel of this very Python and nothing on the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import papermill
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from impact import errors
+from impact.errors import ImpactError, RunError
+from impact.run.progress import Progress
+from impact.study import Study, project_root
+
+
+class Kernel(AsyncKernelManager):
+    """A kernel of the running Python, whatever other kernels are installed under the same name."""
+
+    def _kernel_spec_manager_default(self) -> Any:
+        return KernelSpecManager(kernel_dirs=[])
+
+
+class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
+    """papermill's own engine, which also reports each cell and sends the kernel's noise to a file."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+        """Execute the cells; called by papermill."""
+        progress, completed = options["progress"], nb_man.cell_complete
+
+        def cell_complete(cell: Any, cell_index: int = 0, **more: Any) -> None:
+            completed(cell, cell_index=cell_index, **more)
+            progress.cell(cell_index + 1)
+
+        nb_man.cell_complete = cell_complete
+        client = PapermillNotebookClient(
+            nb_man,
+            kernel_name=kernel_name,
+            kernel_manager_class=Kernel,
+            resources={"metadata": {"path": str(project_root())}},
+            startup_timeout=options["start_timeout"],
+            timeout=None,
+            log=logging.getLogger("papermill"),
+        )
+        return client.execute(stdout=sys.stderr, stderr=sys.stderr)
+
+
+papermill_engines.register("impact", Engine)
+
+
+def execute(notebook: Path, study: Study, folder: Path, *, progress: Progress) -> Any:
+    """Execute a notebook with a study's sections, write it into a folder and return it.
+
+    Raises
+    ------
+    ImpactError
+        The user's mistake that was raised in the notebook, in its own words, or ``RunError``.
+    """
+    name = notebook.stem
+    cells = len(papermill.iorw.load_notebook_node(str(notebook)).cells) + 1
+    progress.notebook(study.name, name, cells)
+    try:
+        executed = papermill.execute_notebook(
+            notebook,
+            folder / f"{name}.ipynb",
+            parameters=study.parameters,
+            engine_name="impact",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            progress=progress,
+        )
+    except PapermillExecutionError as error:
+        raise _ours(error, name) from KernelError(error.traceback)
+    except (DeadKernelError, CellTimeoutError) as error:
+        raise RunError(
+            f"{name}: the notebook's process died, most often because memory ran out; "
+            "close other programs, or take a shorter window or fewer people."
+        ) from error
+    progress.notebook_done(study.name, name)
+    return executed
+
+
+class KernelError(Exception):
+    """What the kernel printed when a cell stopped."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.traceback_text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)) + "\n"
+
+
+def _ours(error: Any, notebook: str) -> ImpactError:
+    """Return the user's mistake as it was raised in the kernel; anything else becomes a ``RunError``."""
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, ImpactError):
+        return kind(error.evalue)
+    # The text of another error is not shown: it may hold a person's value.
+    return RunError(f"{notebook}: cell {error.exec_count} stopped with {error.ename}.")
+
+
+@contextlib.contextmanager
+def quiet(log: Path) -> Iterator[None]:
+    """Send what libraries print, warn and log to a file while a study runs."""
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    with log.open("a", encoding="utf-8") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        root.handlers = [handler]
+        try:
+            with contextlib.redirect_stderr(file), warnings.catch_warnings():
+                warnings.simplefilter("default")
+                yield
+        finally:
+            root.handlers = before

@@ -1,0 +1,81 @@
+"""Where outputs are made and how they take their place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from impact.errors import ImpactError
+
+PARTS = ("private", "share")
+_STALE_SECONDS = 24 * 3600
+
+
+class Attempt:
+    """A hidden folder beside a study's folder, with its own ``share`` and ``private``.
+
+    ``keep`` moves both to their place; whatever else happens, they vanish and the earlier ones stay.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        self._build = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        self.share, self.private = self._build / "share", self._build / "private"
+        self.share.mkdir()
+        self.private.mkdir()
+        self.log = self.private / "log.txt"
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._build, ignore_errors=True)
+
+    def keep(self) -> None:
+        """Move what was made to its place; the shared part last, because it is the one that is sent."""
+        self.folder.mkdir(exist_ok=True)
+        for part in PARTS:
+            _swap(self._build / part, self.folder / part)
+
+    def keep_failure(self, problem: ImpactError) -> None:
+        """Keep the executed notebooks, the log and the traceback in ``private/failed``, and nothing else."""
+        details = problem.__cause__ or problem
+        text = getattr(details, "traceback_text", "") or "".join(traceback.format_exception(details))
+        (self.private / "traceback.txt").write_text(text, encoding="utf-8")
+        (self.folder / "private").mkdir(parents=True, exist_ok=True)
+        _swap(self.private, self.folder / "private" / "failed")
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Put a folder in the place of another. Two renames: a reader finds the old one or the new one."""
+    old = place.with_name(f".{place.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.replace(place, old)
+    try:
+        os.replace(new, place)
+    except OSError:
+        if old.exists():
+            os.replace(old, place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Mend what a killed run left: put back a folder that was being replaced, drop forgotten attempts."""
+    for part in PARTS:
+        old = folder / f".{part}-old"
+        if old.is_dir() and not (folder / part).exists():
+            os.replace(old, folder / part)
+    for left in folder.parent.glob(f".{folder.name}-????????"):
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)

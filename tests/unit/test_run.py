@@ -1,0 +1,223 @@
+"""Running studies, with real papermill and a real kernel, on notebooks of a few cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from impact.disclosure import NOTICE
+from impact.errors import DataError, DesignError, ParameterError, RunError
+from impact.run import run
+
+STUDY = """\
+title: A small study
+data: {panel: {file: data/panel.csv, unit: u, period: t, outcomes: [y], first_treated: g}}
+design: {months_before: 6}
+outcomes: [y]
+did: {control: never_treated}
+"""
+RESULT = {
+    "name": "main",
+    "kind": "effects",
+    "policy": "hes",
+    "method": {},
+    "notes": [],
+    "table": [{"outcome": "y", "estimate": -1.5, "term": "=1+1"}],
+}
+SHOW = f"""\
+from IPython.display import display
+mime = "application/vnd.impact+json"
+shown = {{mime: [{RESULT!r}], "text/html": "<p>Fewer.</p>"}}
+display(shown, raw=True, metadata={{mime: {{"role": "headline", "text": "Fewer."}}}})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one study and four small notebooks."""
+    for folder in ("params", "data", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "params/small.yaml").write_text(STUDY)
+    (tmp_path / "data/panel.csv").write_text("u,t,y,g\n1,1,0,\n")
+    for name in ("cohort", "did", "matching", "findings"):
+        notebook(tmp_path, name, SHOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    return tmp_path
+
+
+def notebook(root: Path, name: str, code: str) -> None:
+    declared = nbformat.v4.new_code_cell(
+        "title = 'demo'\ndata: dict = {}\ndesign: dict = {}\noutcomes: list = []\ndid: dict = {}\n"
+        "matching: dict = {'on': ['age']}\nmoney: dict = {}\ndisclosure = ''\nseed = 0",
+        metadata={"tags": ["parameters"]},
+    )
+    cells = [nbformat.v4.new_markdown_cell(f"# Page of {name}"), declared, nbformat.v4.new_code_cell(code)]
+    node = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(node, root / "notebooks" / f"{name}.ipynb")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_run_shares_pages_results_tables_and_manifest_and_keeps_the_rest(project: Path) -> None:
+    (outcome,) = run(["params/small.yaml"])
+    assert outcome.problem is None
+    assert outcome.headline == "Fewer."
+    assert set(files(project / "outputs/small")) == {
+        "private/cohort.ipynb",
+        "private/did.ipynb",
+        "private/findings.ipynb",
+        "private/log.txt",
+        "share/cohort.html",
+        "share/did.html",
+        "share/findings.html",
+        "share/index.html",
+        "share/manifest.json",
+        "share/results.csv",
+        "share/results.json",
+        *(f"share/tables/{name}-main.csv" for name in ("cohort", "did", "findings")),
+    }
+    share = project / "outputs/small/share"
+    results = json.loads((share / "results.json").read_text())
+    assert results["results"]["did"] == [RESULT]
+    # A cell that a spreadsheet would run as a formula is text.
+    assert (share / "results.csv").read_text().splitlines()[1] == "small,cohort,main,y,-1.5,'=1+1"
+    index = (share / "index.html").read_text()
+    assert "no matching section" in index
+    assert "Page of findings" in index
+
+
+def test_nothing_shared_holds_a_path_or_a_host_or_user_name(project: Path) -> None:
+    import getpass
+    import platform
+
+    absolute = STUDY.replace("data/panel.csv", str(project / "data/panel.csv"))
+    (project / "params/small.yaml").write_text(absolute)
+    run(["params/small.yaml"])
+    told = b"\n".join(files(project / "outputs/small/share").values()).decode()
+    for secret in (str(project), str(Path.home()), platform.node(), f"/{getpass.getuser()}/"):
+        assert secret not in told
+
+
+def test_the_manifest_says_what_the_report_was_made_from(project: Path) -> None:
+    run(["params/small.yaml"], changes=["seed=7"])
+    manifest = json.loads((project / "outputs/small/share/manifest.json").read_text())
+    data = (project / "data/panel.csv").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    assert manifest["inputs"] == [
+        {"table": "panel", "file": "data/panel.csv", "bytes": len(data), "sha256": digest}
+    ]
+    assert manifest["seed"] == 7
+    assert manifest["parameters"]["did"]["control"] == "never_treated"
+    assert manifest["disclosure"] == {"policy": "hes", "note": NOTICE}
+    assert {"numpy", "papermill", "duckdb"} <= set(manifest["packages"])
+
+
+def test_values_reach_the_notebook_validated_and_absent_sections_are_not_the_demos(project: Path) -> None:
+    notebook(
+        project,
+        "findings",
+        "assert did == {'estimator': 'callaway_santanna', 'control': 'never_treated', 'covariates': [],\n"
+        "    'method': 'dr', 'base_period': 'universal', 'anticipation': 0}\n"
+        "assert (matching, seed) == (None, 20261122)",
+    )
+    (outcome,) = run(["params/small.yaml"])
+    assert outcome.problem is None
+
+
+def test_a_mistake_raised_in_a_notebook_is_told_in_its_own_words_and_harms_nothing(project: Path) -> None:
+    run(["params/small.yaml"])
+    before = files(project / "outputs/small")
+    notebook(
+        project, "did", "from impact.errors import DesignError\nraise DesignError('No controls are left.')"
+    )
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, DesignError)
+    assert str(outcome.problem) == "No controls are left."
+    after = files(project / "outputs/small")
+    failed = {name for name in after if name.startswith("private/failed/")}
+    assert {"private/failed/did.ipynb", "private/failed/traceback.txt", "private/failed/log.txt"} <= failed
+    assert "DesignError" in after["private/failed/traceback.txt"].decode()
+    assert {k: v for k, v in after.items() if k not in failed} == before
+    assert list((project / "outputs").iterdir()) == [project / "outputs/small"]
+
+
+def test_another_error_is_named_without_its_text_which_may_hold_a_value(project: Path) -> None:
+    notebook(project, "cohort", "raise ValueError('person 943 476 5919')")
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, RunError)
+    assert str(outcome.problem) == "cohort: cell 3 stopped with ValueError."
+    assert not (project / "outputs/small/share").exists()
+
+
+def test_a_notebook_whose_process_dies_is_a_run_error(project: Path) -> None:
+    notebook(project, "cohort", "import os\nos._exit(9)")
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, RunError)
+    assert "process died" in str(outcome.problem)
+    assert (project / "outputs/small/private/failed/cohort.ipynb").exists()
+
+
+def test_one_study_that_stops_does_not_stop_the_others(project: Path) -> None:
+    (project / "params/other.yaml").write_text(STUDY.replace("A small study", "Other"))
+    notebook(project, "did", "assert title != 'A small study'")
+    stopped, done = run(["params/small.yaml", "params/other.yaml"])
+    assert isinstance(stopped.problem, RunError)
+    assert done.problem is None
+
+
+def test_noise_goes_to_the_log(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    noise = "import os, warnings\nos.write(2, b'noise of the kernel')\nwarnings.warn('noise of a library')"
+    notebook(project, "cohort", noise)
+    run(["params/small.yaml"])
+    told = capfd.readouterr()
+    assert told.out + told.err == ""
+    assert "noise of the kernel" in (project / "outputs/small/private/log.txt").read_text()
+
+
+def test_without_a_time_before_a_page_says_why_there_is_no_did(project: Path) -> None:
+    study = STUDY.replace("months_before: 6", "months_before: 0").replace(
+        "did: {control: never_treated}\n", ""
+    )
+    (project / "params/small.yaml").write_text(study)
+    run(["params/small.yaml"])
+    page = (project / "outputs/small/share/did.html").read_text()
+    assert "A difference-in-differences is not possible without a time before support" in page
+
+
+def test_all_problems_of_all_files_come_before_anything_runs(project: Path) -> None:
+    (project / "params/a.yaml").write_text(STUDY.replace("never_treated", "nevr_treated"))
+    (project / "params/b.yaml").write_text(STUDY + "sed: 1\n")
+    with pytest.raises(ParameterError) as error:
+        run(["params/a.yaml", "params/small.yaml", "params/b.yaml", "data/small.yaml"])
+    assert str(error.value).splitlines() == [
+        "params/a.yaml:5: did.control: expected never_treated or not_yet_treated, found 'nevr_treated'. "
+        "Did you mean 'never_treated'?",
+        "params/b.yaml:6: sed: there is no such key. Did you mean 'seed'?",
+        "data/small.yaml: params/small.yaml has the same name, so their outputs would share a folder; "
+        "rename one.",
+    ]
+    assert not (project / "outputs").exists()
+
+
+def test_a_missing_data_file_is_found_before_anything_runs(project: Path) -> None:
+    (project / "data/panel.csv").rename(project / "data/panels.csv")
+    with pytest.raises(DataError, match=r"no file 'data/panel.csv'.* Did you mean 'panels.csv'\?"):
+        run(["params/small.yaml"])
+    assert not (project / "outputs").exists()
+
+
+def test_an_interrupted_replacement_is_mended_by_the_next_run(project: Path) -> None:
+    run(["params/small.yaml"])
+    study = project / "outputs/small"
+    (study / "share").rename(study / ".share-old")
+    notebook(project, "cohort", "1 / 0")
+    run(["params/small.yaml"])
+    assert (study / "share/index.html").exists()
+    assert not (study / ".share-old").exists()
