@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from impact.data import Cohort, LongData
 from impact.did import ESTIMATORS, summarise
 from impact.errors import DesignError
-from impact.match import METHODS, rate_ratio
-from impact.results import Effects
+from impact.match import METHODS, partner_dates, rate_ratio
+from impact.results import Effects, Matched
 
 
 def main_effect(
@@ -48,6 +51,34 @@ def main_effect(
         return summarise(estimator(data.panel(**window), outcome=outcome, **arguments))
     if matching is None:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
+    return rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome)
+
+
+def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Matched:
+    """Match people as they were on their index dates, and follow them from there.
+
+    With ``index_date='partner'`` controls are first described on dates drawn from those of the supported;
+    once matched, each takes its partner's date, on which it is described, checked and followed again. A set
+    whose control was not at risk on that date is dropped.
+
+    Parameters
+    ----------
+    data : Cohort or LongData
+    baseline : mapping
+        ``index_date`` and the other arguments of ``data.at_baseline``.
+    matching : mapping
+        ``method`` and its arguments.
+    """
+    asked = dict(baseline)
+    partner = asked.get("index_date") == "partner"
+    people = data.at_baseline(**asked | ({"index_date": "drawn"} if partner else {}))
     arguments = dict(matching)
-    method = METHODS[arguments.pop("method")]
-    return rate_ratio(method(data.at_baseline(**baseline), **arguments), outcome=outcome)
+    found = METHODS[arguments.pop("method")](people, **arguments)
+    if not partner:
+        return found
+    dated = partner_dates(found).follow_up(outcomes=asked["outcomes"], months=asked["months"])
+    rows = found.table[found.table["weight"] > 0]
+    lost = rows.loc[~rows["person_id"].isin(dated.person_id), "subclass"]
+    rows = rows[~rows["subclass"].isin(lost)].reset_index(drop=True)
+    kept = dated.subset(np.isin(dated.person_id, rows["person_id"]))
+    return replace(found, table=rows, cohort=kept, method={**found.method, "sets_lost": lost.nunique()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from impact.did import ESTIMATORS, summarise
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS
 from impact.results import Effects, Summary
+
+_BINS = 25
 
 
 def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
@@ -73,61 +75,71 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
 def placebo(
     panel: Panel,
     *,
-    estimate: Callable[[Panel], Effects],
+    outcome: str,
+    estimator: str,
+    arguments: Mapping[str, Any],
     draws: int = 500,
     seed: int,
-    bins: int = 25,
 ) -> Summary:
     """Show where the estimate lies among estimates for starts that never happened.
 
-    Start months are dealt out anew among all units, with the number of each kept. Where starts were given
-    at random this is a randomisation test; where they were not, it is a placebo test.
+    Starts are dealt out anew among all units, with the number of each kept. Where starts were given at
+    random this is a randomisation test; where they were not, it is a placebo test.
 
     Parameters
     ----------
     panel : Panel
-        On the calendar clock.
-    estimate : callable
-        From a panel to ``Effects``, of which the first row is used.
+    outcome : str
+    estimator : str
+        Name in ``impact.did.ESTIMATORS``.
+    arguments : mapping
+        Of the estimator.
     draws : int
         How many times starts are dealt out.
     seed : int
         Of the draws.
-    bins : int
-        Of the histogram that is returned.
 
     Returns
     -------
     Summary
-        One row a bin: ``low, high, draws, here`` (whether the study's own estimate lies in it). ``method``
-        has ``estimate``, ``p_value`` (share of draws at least as far from zero, the study's own counted
-        among them) and ``rejected`` (share of draws whose 95% interval excludes no effect).
+        The histogram of all estimates: ``low, high, draws, here`` (whether the study's own estimate lies in
+        the bin). ``method`` has ``estimate``, ``p_value`` (share of draws at least as far from zero, the
+        study's own counted among them), ``smallest_p``, and ``rejected`` (share of draws whose 95% interval
+        excludes no effect) with its Monte Carlo error.
     """
     rng = np.random.default_rng(seed)
-    own = estimate(panel)
+    own = _difference(panel, outcome, estimator, arguments)
     found, rejected = np.empty(draws), np.empty(draws)
     for i in range(draws):
         order = rng.permutation(panel.n)
-        row = estimate(replace(panel, start=panel.start[order], treated=panel.treated[order])).table.iloc[0]
+        dealt = replace(panel, start=panel.start[order], treated=panel.treated[order])
+        row = _difference(dealt, outcome, estimator, arguments)
         found[i], rejected[i] = row["estimate"], row["p_value"] < 0.05
-    here = float(own.table["estimate"].iloc[0])
-    counts, edges = np.histogram(np.append(found, here), bins=bins)
-    at = np.clip(np.searchsorted(edges, here, side="right") - 1, 0, bins - 1)
+    counts, edges = np.histogram(np.append(found, own["estimate"]), bins=_BINS)
+    at = np.clip(np.searchsorted(edges, own["estimate"], side="right") - 1, 0, _BINS - 1)
     table = pd.DataFrame(
-        {"low": edges[:-1], "high": edges[1:], "draws": counts, "here": np.arange(bins) == at}
+        {"low": edges[:-1], "high": edges[1:], "draws": counts, "here": np.arange(_BINS) == at}
     )
+    share = rejected.mean()
     method = {
         "shows": "placebo",
+        "estimator": estimator,
+        "outcome": outcome,
+        "unit": own["unit"],
+        "estimate": float(own["estimate"]),
         "draws": draws,
         "seed": seed,
-        "estimate": here,
-        "unit": own.table["unit"].iloc[0],
-        "outcome": own.table["outcome"].iloc[0],
-        "p_value": float((1 + (np.abs(found) >= abs(here)).sum()) / (draws + 1)),
-        "rejected": float(rejected.mean()),
-        "rejected_error": float(np.sqrt(rejected.mean() * (1 - rejected.mean()) / draws)),
+        "p_value": float((1 + (np.abs(found) >= abs(own["estimate"])).sum()) / (draws + 1)),
+        "smallest_p": 1 / (draws + 1),
+        "rejected": float(share),
+        "rejected_error": float(np.sqrt(share * (1 - share) / draws)),
     }
     return Summary(table, method)
+
+
+def _difference(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str, Any]) -> Any:
+    table = summarise(ESTIMATORS[estimator](panel, outcome=outcome, **arguments)).table
+    return table[table["scale"] == "difference"].iloc[0]
 
 
 def sensitivity(
@@ -164,7 +176,7 @@ def sensitivity(
     if planned.get("control") == "not_yet_treated" and not panel.treated.all():
         changed["Never-supported controls only"] = (panel, planned | {"control": "never_treated"})
     if planned.get("control") == "never_treated":
-        changed["Not-yet-supported people as controls too"] = (
+        changed["Not-yet-supported controls too"] = (
             panel,
             planned | {"control": "not_yet_treated"},
         )

@@ -34,7 +34,7 @@ def test_a_number_is_described_by_mean_and_standard_deviation():
 
 
 def test_an_unknown_covariate_names_the_nearest():
-    with pytest.raises(DataError, match="'agee' is not a column of the cohort. Did you mean 'age'"):
+    with pytest.raises(DataError, match=r"'agee' is not a column of the cohort\. Did you mean 'age'"):
         baseline(cohort(), covariates=["agee"])
 
 

@@ -41,18 +41,14 @@ def test_naive_needs_the_event_clock():
         naive(panel(), outcome="ae")
 
 
-def run(p):
-    from impact.did import callaway_santanna, summarise
-
-    return summarise(callaway_santanna(p, outcome="ae"))
-
-
 def test_placebo_finds_a_true_effect_far_out_and_is_repeatable():
-    found = placebo(panel(effect=-0.5), estimate=run, draws=40, seed=3)
+    asked = {"outcome": "ae", "estimator": "callaway_santanna", "arguments": {}, "draws": 40, "seed": 3}
+    found = placebo(panel(effect=-0.5), **asked)
     assert found.method["p_value"] == pytest.approx(1 / 41)
+    assert found.method["smallest_p"] == pytest.approx(1 / 41)
     assert found.table["draws"].sum() == 41
-    again = placebo(panel(effect=-0.5), estimate=run, draws=40, seed=3)
-    pd.testing.assert_frame_equal(found.table, again.table)
+    assert found.table["here"].sum() == 1
+    pd.testing.assert_frame_equal(found.table, placebo(panel(effect=-0.5), **asked).table)
 
 
 def test_sensitivity_changes_one_thing_at_a_time():
