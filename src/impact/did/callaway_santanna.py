@@ -14,14 +14,18 @@ from impact.data.panel import Panel
 from impact.did.comparison import Comparison, Score
 from impact.did.design import (
     Parts,
+    as_list,
     check_arms,
     check_choice,
     check_events,
+    clusters_at_risk,
     covariate_matrix,
     people,
     period_name,
+    total_time,
+    weighed,
 )
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cluster_codes, cluster_sums
 from impact.results import Effects
 
@@ -94,13 +98,14 @@ def callaway_santanna(
     check_choice("control", control, ("not_yet_treated", "never_treated"))
     check_choice("method", method, ("dr", "reg", "ipw"))
     check_choice("base_period", base_period, ("universal", "varying"))
-    panel, notes = _eligible(panel, control, anticipation)
+    panel, notes = _eligible(panel, names, control, anticipation)
     x = covariate_matrix(panel, covariates)
     codes, clusters = cluster_codes(panel.cluster)
     plan = _Plan(panel, x, codes, len(clusters), control, base_period, anticipation)
     parts = Parts()
     for name in names:
         notes += _one_outcome(parts, plan, name, method)
+    used = [clusters_at_risk(panel, name) for name in names]
     said = {
         "estimator": "callaway_santanna",
         "estimand": "average effect on those supported, by start and period",
@@ -109,9 +114,7 @@ def callaway_santanna(
         "family": "linear",
         "inference": "influence functions summed within clusters, without a small-sample factor (CR0); "
         "t with clusters - 1",
-        "clusters": len(clusters),
-        "seed": None,
-        "covariates": [covariates] if isinstance(covariates, str) else list(covariates),
+        "covariates": as_list(covariates),
         "anticipation": anticipation,
         "method": method,
         "base_period": base_period,
@@ -119,10 +122,10 @@ def callaway_santanna(
         "rate_scale": panel.rate_scale,
         "notes": notes,
     }
-    return parts.effects(clusters, said)
+    return parts.effects(clusters, said, used)
 
 
-def _eligible(panel: Panel, control: str, anticipation: int) -> tuple[Panel, list[str]]:
+def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: int) -> tuple[Panel, list[str]]:
     """Return the people who can be compared, sorted by start, and notes on who cannot."""
     if panel.clock != "calendar":
         raise DesignError(
@@ -130,9 +133,10 @@ def _eligible(panel: Panel, control: str, anticipation: int) -> tuple[Panel, lis
             "changes cannot be told from effects. Use two_by_two, or build the panel on the calendar clock."
         )
     if isinstance(anticipation, bool) or not isinstance(anticipation, int) or anticipation < 0:
-        raise DesignError(f"anticipation={anticipation!r}: give a number of periods, 0 or more.")
+        raise ParameterError(f"anticipation={anticipation!r}: give a number of periods, 0 or more.")
+    panel = weighed(panel, names)
     T = len(panel.periods)
-    check_arms(panel, panel.start, 1 + anticipation)
+    check_arms(panel, panel.start, total_time(panel, names), 1 + anticipation)
     if control == "never_treated" and not (panel.start >= T).any():
         last = period_name(panel.periods[panel.start.max()])
         raise DesignError(
@@ -198,6 +202,7 @@ class _Cell:
     group: int
     period: int
     estimate: float
+    time: float
     root: Array
     counts: dict[str, int]
 
@@ -236,6 +241,10 @@ def _one_outcome(parts: Parts, plan: _Plan, name: str, method: Score) -> list[st
             f"{name}: left out, for want of controls or of people in more than one cluster: those whose "
             f"support began in {', '.join(period_name(panel.periods[g]) for g in lost)}."
         )
+    told = sum(c.time for c in cells if c.group in groups and c.period >= c.group)
+    share = told / float((panel.weights[:, None] * panel.exposure[name])[after].sum())
+    if share < 0.9995:
+        notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
     seen = left["both"] + left["before"] + left["after"]
     if seen > left["both"]:
         notes.append(
@@ -293,7 +302,8 @@ def _cells(plan: _Plan, name: str, method: Score, left: Counter[str]) -> Iterato
             "clusters": plan.distinct(codes),
             "events": round(float(events[t, pieces[0]].sum())),
         }
-        yield _Cell(g, t, estimate, cluster_sums(psi, codes, plan.clusters), counts)
+        supported = float(panel.weights[pieces[0]] @ time[t, pieces[0]])
+        yield _Cell(g, t, estimate, supported, cluster_sums(psi, codes, plan.clusters), counts)
 
 
 def _join(values: Any, pieces: Sequence[slice]) -> Any:

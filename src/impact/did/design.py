@@ -34,8 +34,8 @@ class Parts:
         self.root.append(root)
         self.counts.append(counts)
 
-    def effects(self, clusters: NDArray[Any], method: dict[str, Any]) -> Effects:
-        """Join what was gathered."""
+    def effects(self, clusters: NDArray[Any], method: dict[str, Any], used: Sequence[int]) -> Effects:
+        """Join what was gathered; ``used`` are the clusters at risk for each outcome."""
         root = np.empty((len(self.root), len(clusters)))
         for i in range(len(self.root)):
             # Each column is let go as soon as it is copied, so that the root never exists twice.
@@ -50,8 +50,8 @@ class Parts:
             estimate=np.array(self.estimate),
             root=root.T,
             clusters=clusters,
-            df=len(clusters) - 1,
-            method=method,
+            df=min(used) - 1,
+            method={**method, "clusters": min(used), "seed": None},
             counts=pd.DataFrame(self.counts)[["persons", "treated", "clusters", "events"]],
         )
 
@@ -98,7 +98,20 @@ def start_positions(panel: Panel) -> NDArray[np.int64]:
     return np.where(panel.treated, zero, never).astype(np.int64)
 
 
-def check_arms(panel: Panel, start: NDArray[np.int64], first: int = 1) -> None:
+def leave_out_early(panel: Panel, start: NDArray[np.int64]) -> tuple[Panel, NDArray[np.int64], list[str]]:
+    """Leave out people supported in every period, who show no change; return who stays, starts and notes."""
+    early = start <= 0
+    if not early.any():
+        return panel, start, list(panel.notes)
+    if early.all():
+        raise DesignError("everyone is treated before the window begins, so nobody has a before and after.")
+    note = (
+        f"Left out: {people(int(early.sum()))} whose support began before the window or in its first period."
+    )
+    return panel.subset(~early), start[~early], [*panel.notes, note]
+
+
+def check_arms(panel: Panel, start: NDArray[np.int64], time: Array, first: int = 1) -> None:
     """Refuse a panel without people to compare; support must begin at position ``first`` or later.
 
     Raises
@@ -118,26 +131,59 @@ def check_arms(panel: Panel, start: NDArray[np.int64], first: int = 1) -> None:
             f"everyone treated was treated before {period_name(panel.periods[min(first, T - 1)])}, so there "
             "is no period before support to compare with; begin the window earlier."
         )
+    at_risk = (time > 0).any(1)
     for arm, members in (("treated", inside), ("control", start > start[inside].min())):
-        members = members & any_at_risk(panel)
-        if arm == "control" and not members.any():
+        here = len(pd.unique(panel.cluster[members & at_risk]))
+        if here == 0:
             raise DesignError(
-                "there are no controls: everyone at risk starts in the same period, or nobody is left."
+                f"there are no people at risk in the {arm} arm: check the arms"
+                + (", the start dates and the window." if arm == "treated" else "; everyone may be treated.")
             )
-        if len(pd.unique(panel.cluster[members])) < 2:
-            many = "one person" if members.sum() == 1 else "one cluster"
+        if here == 1:
             raise DesignError(
-                f"the {arm} arm has only {many}: its error cannot be estimated. "
-                "Add people or sites, or cluster by a smaller unit."
+                f"the {arm} arm has only one person or cluster, so its error cannot be estimated; "
+                "add people or sites, or cluster by a smaller unit."
             )
 
 
-def any_at_risk(panel: Panel) -> NDArray[np.bool_]:
-    """Whether each person is ever at risk for any outcome."""
-    seen = np.zeros(panel.n, bool)
-    for time in panel.exposure.values():
-        seen |= (time > 0).any(1)
-    return seen
+def check_counts(panel: Panel, outcome: str) -> None:
+    """Refuse a Poisson model of values below zero."""
+    below = int((panel.outcomes[outcome] < 0).sum())
+    if below:
+        raise DataError(
+            f"outcome={outcome!r}: {below} values are below zero, and family='poisson' is for counts; "
+            "use family='linear'."
+        )
+
+
+def clusters_at_risk(panel: Panel, outcome: str) -> int:
+    """Return how many clusters have anyone at risk for this outcome."""
+    return len(pd.unique(panel.cluster[(panel.exposure[outcome] > 0).any(1)]))
+
+
+def weighed(panel: Panel, outcomes: Sequence[str]) -> Panel:
+    """Leave out people whom the weights leave out (those not matched), or who are never at risk.
+
+    Raises
+    ------
+    DataError
+        If a weight is missing, infinite or negative.
+    """
+    bad = int((~np.isfinite(panel.weights) | (panel.weights < 0)).sum())
+    if bad:
+        raise DataError(f"weights: {bad} of {panel.n} are missing, infinite or negative; mend or drop them.")
+    used = (panel.weights > 0) & (total_time(panel, outcomes) > 0).any(1)
+    return panel if used.all() else panel.subset(used)
+
+
+def total_time(panel: Panel, outcomes: Sequence[str]) -> Array:
+    """Return the longest time at risk for any of the outcomes, (n, T)."""
+    return np.asarray(np.maximum.reduce([panel.exposure[name] for name in outcomes]))
+
+
+def as_list(names: str | Sequence[str]) -> list[str]:
+    """Return one name, or several, as a list."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def covariate_matrix(panel: Panel, covariates: Sequence[str]) -> Array:
@@ -148,10 +194,8 @@ def covariate_matrix(panel: Panel, covariates: Sequence[str]) -> Array:
     DataError
         For a covariate that the panel does not hold, or that has missing or infinite values.
     """
-    if isinstance(covariates, str):
-        covariates = [covariates]
     rows, problems = [np.ones(panel.n)], []
-    for name in covariates:
+    for name in as_list(covariates):
         if name not in panel.covariates:
             known = ", ".join(map(repr, panel.covariates)) or "none"
             problems.append(

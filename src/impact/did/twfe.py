@@ -1,0 +1,257 @@
+"""Person and period effects (two-way fixed effects), for support that starts at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.did.aggregate import unit_of
+from impact.did.design import (
+    Parts,
+    check_arms,
+    check_choice,
+    check_counts,
+    check_events,
+    clusters_at_risk,
+    leave_out_early,
+    start_positions,
+    weighed,
+)
+from impact.did.scales import three_scales
+from impact.errors import DesignError
+from impact.numbers.inference import cluster_codes, cluster_sums, cr1
+from impact.numbers.regress import fixed_effects
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+
+_STAGGERED = (
+    "support starts in several periods, and two-way fixed effects then use people already supported as "
+    "controls for others (forbidden comparisons): effects that differ by start or grow with time enter with "
+    "weights that can be negative"
+)
+
+
+def twfe(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    family: Literal["linear", "poisson"] = "linear",
+    event_study: bool = False,
+    staggered: Literal["refuse", "allow"] = "refuse",
+) -> Effects:
+    """Regress on support, with an effect for each person and each period.
+
+    Linear models explain rates, with one weight a person: mean time at risk in a period times the panel's
+    weight. Poisson models explain counts, with the logarithm of the time at risk as offset.
+
+    Parameters
+    ----------
+    panel : Panel
+        On either clock.
+    outcome : str or sequence of str
+        Several outcomes give one joint result.
+    family : 'linear' or 'poisson'
+    event_study : bool
+        One effect for each event time (reference -1) instead of one for all.
+    staggered : 'refuse' or 'allow'
+        Several starts are refused, as their effects are mixed with weights that may be negative
+        (Goodman-Bacon 2021; de Chaisemartin and D'Haultfoeuille 2020). 'allow' goes on and says so.
+
+    Returns
+    -------
+    Effects
+        For each outcome the effect as ``difference``, ``log ratio`` and ``events avoided``; with
+        ``event_study`` one row an event time on the model's own scale, and ``overall``, the average over
+        event times from 0, equally weighted.
+
+    Raises
+    ------
+    DesignError
+        For several starts, an arm that is missing or is one cluster, or effects that cannot be told apart.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.data.panel import Panel
+    >>> frame = pd.DataFrame({"site": [1, 1, 2, 2, 3, 3, 4, 4], "year": [1, 2] * 4,
+    ...                       "falls": [4, 2, 6, 4, 5, 5, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
+    >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> twfe(panel, outcome="falls").table[["scale", "estimate"]].round(4)
+                scale  estimate
+    0      difference   -2.5000
+    1       log ratio   -0.6061
+    2  events avoided    5.0000
+    """
+    names = panel.check_outcomes(outcome)
+    check_choice("family", family, ("linear", "poisson"))
+    check_choice("staggered", staggered, ("refuse", "allow"))
+    panel = weighed(panel, names)
+    panel, start, notes = leave_out_early(panel, start_positions(panel))
+    T = len(panel.periods)
+    if len(np.unique(start[start < T])) > 1:
+        if staggered == "refuse":
+            raise DesignError(f"{_STAGGERED}. Use callaway_santanna, or ask for staggered='allow'.")
+        notes.append(f"Read with care: {_STAGGERED}.")
+    order = np.argsort(start, kind="stable")
+    panel, start = panel.subset(order), start[order]
+    codes, clusters = cluster_codes(panel.cluster)
+    parts = Parts()
+    for name in names:
+        check_arms(panel, start, panel.exposure[name])
+        notes += check_events(panel, name, np.arange(T) >= start[:, None])
+        model = _Model(panel, name, start, family, event_study)
+        model.add(parts, model.root(codes, len(clusters)))
+    used = [clusters_at_risk(panel, name) for name in names]
+    method = {
+        "estimator": "twfe",
+        "estimand": "effect on those supported"
+        + (", by event time" if event_study else ", over their observed supported person-time"),
+        "outcome": names,
+        "control": "people without support",
+        "family": family,
+        "effects": "person",
+        "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
+        "K regressors with the periods (person effects, which lie within clusters, not counted); "
+        "t with clusters - 1",
+        "covariates": [],
+        "anticipation": 0,
+        "reference": -1 if event_study else None,
+        "notes": notes,
+    }
+    out = parts.effects(clusters, method, used)
+    return replace(out, overall=_overall(out, names)) if event_study else out
+
+
+class _Model:
+    """The regression of one outcome; people are sorted by start."""
+
+    def __init__(
+        self, panel: Panel, name: str, start: NDArray[np.int64], family: str, event_study: bool
+    ) -> None:
+        self.panel, self.name, self.start, self.event_study = panel, name, start, event_study
+        self.poisson = family == "poisson"
+        self.T = len(panel.periods)
+        groups, first = np.unique(start, return_index=True)
+        self.edges = np.append(first, panel.n)
+        y, time = panel.outcomes[name], panel.exposure[name]
+        if self.poisson:
+            check_counts(panel, name)
+            # A period in which nothing happened at all says nothing about a ratio.
+            time = np.where(y.sum(0) > 0, time, 0.0)
+        seen = time > 0
+        event = np.arange(self.T) - groups[:, None]
+        supported = groups[:, None] < self.T
+        times = np.unique(event[np.broadcast_to(supported, event.shape)])
+        self.times = times[times != -1] if event_study else np.array([0])
+        dummies = event[..., None] == self.times if event_study else (event >= 0)[..., None]
+        periods = np.flatnonzero(seen.any(0))[1:]
+        design = np.concatenate(
+            [
+                (dummies & supported[..., None]).astype(float),
+                np.broadcast_to(np.arange(self.T)[:, None] == periods, (len(groups), self.T, len(periods))),
+            ],
+            axis=2,
+        )
+        if self.poisson:
+            self._check_cells()
+            value, weights = y, panel.weights
+        else:
+            value = np.nan_to_num(panel.rate(name))
+            weights = panel.weights * time.sum(1) / np.maximum(seen.sum(1), 1)
+        self.design = design
+        self.fit = fixed_effects(
+            value,
+            time,
+            family="poisson" if self.poisson else "linear",
+            weights=weights,
+            design=design,
+            edges=self.edges,
+        )
+        self.seen = seen
+        self.rows = int(seen.sum())
+
+    def root(self, codes: NDArray[np.int64], clusters: int) -> Array:
+        """Root of the effects, (clusters, effects), with the factor of CR1."""
+        k = len(self.times)
+        psi = np.empty((self.panel.n, k))
+        for g, x in enumerate(self.design):
+            where = slice(self.edges[g], self.edges[g + 1])
+            psi[where] = self.fit.score[where] @ (x @ self.fit.bread[:, :k])
+        self.factor = np.sqrt(
+            cr1(clusters_at_risk(self.panel, self.name), self.rows, self.design.shape[2] + 1)
+        )
+        self.codes, self.clusters = codes, clusters
+        return np.asarray(self.factor * cluster_sums(psi, codes, clusters))
+
+    def add(self, parts: Parts, root: Array) -> None:
+        """Add the effects: by event time on the model's scale, or one on three scales."""
+        panel, name = self.panel, self.name
+        event = np.arange(self.T) - self.start[:, None]
+        supported = (self.start < self.T)[:, None]
+        if self.event_study:
+            scale = "log ratio" if self.poisson else "difference"
+            for j, time in enumerate(self.times.tolist()):
+                label = {"outcome": name, "term": f"event time {time}", "scale": scale}
+                label |= {"unit": unit_of(scale, panel.per), "event_time": time}
+                parts.add(label, float(self.fit.coef[j]), root[:, j], self._counts(event == time))
+            return
+        after = (event >= 0) & supported
+        w = panel.weights[:, None] * after
+        time = float((w * panel.exposure[name]).sum())
+        rate = float((w * panel.outcomes[name]).sum()) / time
+        psi = (w * (panel.outcomes[name] - rate * panel.exposure[name])).sum(1) / time
+        rate_root = self.factor * panel.rate_scale * cluster_sums(psi, self.codes, self.clusters)
+        values, by = three_scales(
+            float(self.fit.coef[0]),
+            panel.rate_scale * rate,
+            time / panel.rate_scale,
+            family="poisson" if self.poisson else "linear",
+        )
+        both = np.column_stack([root[:, 0], rate_root]) @ by
+        for j, (scale, value) in enumerate(values.items()):
+            label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
+            parts.add(label, value, both[:, j], self._counts(after))
+
+    def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
+        used = self.seen.sum(1) > 1
+        cells = cells & (self.start < self.T)[:, None]
+        return {
+            "persons": int(used.sum()),
+            "treated": int((used & (cells & self.seen).any(1)).sum()),
+            "clusters": len(np.unique(self.panel.cluster[used])),
+            "events": round(float(self.panel.outcomes[self.name][cells].sum())),
+        }
+
+    def _check_cells(self) -> None:
+        """Refuse a Poisson model some effect of which would be the logarithm of nothing."""
+        y = self.panel.outcomes[self.name]
+        event = np.arange(self.T) - self.start[:, None]
+        supported = (self.start < self.T)[:, None]
+        if self.event_study:
+            cells = {f"at event time {e}": (event == e) & supported for e in (*self.times.tolist(), -1)}
+        else:
+            cells = {"before": (event < 0) & supported, "after": (event >= 0) & supported}
+        none = [when for when, cell in cells.items() if y[cell].sum() <= 0]
+        if none:
+            raise DesignError(
+                f"outcome={self.name!r}: no events among the treated {', '.join(none)}, so there is no ratio;"
+                " too few events for a Poisson model. Use longer periods, or family='linear'."
+            )
+
+
+def _overall(effects: Effects, names: Sequence[str]) -> Effects:
+    labels = effects.labels
+    after = (labels["event_time"] >= 0).to_numpy()
+    weights = np.column_stack([after & (labels["outcome"] == name).to_numpy() for name in names])
+    kept: dict[str, Any] = {"outcome": list(names), "term": "average over event times"}
+    for column in ("scale", "unit"):
+        kept[column] = [labels[column].iloc[0]] * len(names)
+    return effects.combine(weights / weights.sum(0), labels=pd.DataFrame(kept))

@@ -1,0 +1,256 @@
+"""Two arms, before and after: the simplest difference-in-differences, on counts or on rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.did.aggregate import unit_of
+from impact.did.design import (
+    Parts,
+    as_list,
+    check_arms,
+    check_choice,
+    check_counts,
+    check_events,
+    clusters_at_risk,
+    covariate_matrix,
+    leave_out_early,
+    people,
+    start_positions,
+    weighed,
+)
+from impact.did.scales import three_scales
+from impact.errors import DesignError
+from impact.numbers.inference import cluster_codes, cluster_sums, cr1
+from impact.numbers.regress import glm, ols
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+Family = Literal["poisson", "linear"]
+
+
+def two_by_two(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    family: Family = "poisson",
+    covariates: Sequence[str] = (),
+    effects: Literal["arm", "person"] = "arm",
+) -> Effects:
+    """Compare the change of the supported from before to after with the change of the controls.
+
+    Poisson: the ratio of the two changes, by quasi-likelihood with the time at risk as offset, so that the
+    events expected without support are person-time x the treated's rate before x the controls' ratio.
+    Linear: the difference of the two changes in rates. These are different questions where the arms begin
+    at different rates.
+
+    Parameters
+    ----------
+    panel : Panel
+        On the calendar clock with one start for everyone, or on the event clock (after = event time 0 on).
+    outcome : str or sequence of str
+        Several outcomes give one joint result.
+    family : 'poisson' or 'linear'
+    covariates : sequence of str
+        Measured before support. They enter by period: both the level and the change may depend on them.
+    effects : 'arm' or 'person'
+        'arm' is the saturated model of arm and period, with everyone's time at risk. 'person' gives each
+        person an effect (conditional Poisson, or each person's own change in rates, weighted by the time at
+        risk before), which uses only people at risk both before and after, and holds where leaving depends
+        on a person's own level.
+
+    Returns
+    -------
+    Effects
+        For each outcome ``log ratio``, ``difference`` and ``events avoided`` (positive means fewer with
+        support), from one model and one joint root. Linear models have no ratio where the expected events
+        are not above zero.
+
+    Raises
+    ------
+    DesignError
+        If starts are staggered, an arm is missing or is one cluster, or a Poisson cell has no events.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.data.panel import Panel
+    >>> frame = pd.DataFrame({"site": [1, 1, 2, 2, 3, 3, 4, 4], "year": [1, 2] * 4,
+    ...                       "falls": [4, 2, 6, 4, 5, 5, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
+    >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> two_by_two(panel, outcome="falls").table[["scale", "estimate"]].round(4)
+                scale  estimate
+    0       log ratio   -0.6286
+    1      difference   -2.6250
+    2  events avoided    5.2500
+    """
+    names = panel.check_outcomes(outcome)
+    check_choice("family", family, ("poisson", "linear"))
+    check_choice("effects", effects, ("arm", "person"))
+    panel = weighed(panel, names)
+    panel, start, notes = leave_out_early(panel, start_positions(panel))
+    T = len(panel.periods)
+    if len(np.unique(start[start < T])) > 1:
+        raise DesignError(
+            "two_by_two needs one start for everyone, but support starts in several periods: use "
+            "callaway_santanna, or build the panel with clock='event'."
+        )
+    x = covariate_matrix(panel, covariates)[1:]
+    codes, clusters = cluster_codes(panel.cluster)
+    treated, parts, used = start < T, Parts(), []
+    for name in names:
+        check_arms(panel, start, panel.exposure[name])
+        pair = _pair(panel, name, int(start.min()))
+        if family == "poisson":
+            check_counts(panel, name)
+            _check_cells(pair, treated, name)
+        notes += check_events(panel, name, (np.arange(T) >= start[:, None]) & treated[:, None])
+        notes += _one_period_only(pair, name, effects)
+        fit = _by_arm if effects == "arm" else _by_person
+        effect, psi, rows, k = fit(pair, treated, x, family)
+        rate, person_time, psi_rate = _treated_rate(pair, treated)
+        values, by = three_scales(effect, rate, person_time, family=family)
+        used.append(clusters_at_risk(panel, name))
+        root = cluster_sums(np.column_stack([psi, psi_rate]) @ by, codes, len(clusters))
+        root *= np.sqrt(cr1(used[-1], rows, k))
+        counts = _counts(pair, treated, codes, effects)
+        for j, (scale, value) in enumerate(values.items()):
+            label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
+            parts.add(label, value, root[:, j], counts)
+    said = {
+        "estimator": "two_by_two",
+        "estimand": "effect on those supported, over their observed supported person-time",
+        "outcome": names,
+        "control": "people without support",
+        "family": family,
+        "effects": effects,
+        "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
+        "K regressors (person effects, which lie within clusters, not counted); t with clusters - 1",
+        "covariates": as_list(covariates),
+        "anticipation": 0,
+        "notes": notes,
+    }
+    return parts.effects(clusters, said, used)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Events and time at risk before and after, (2, n), and what the rows of the model are."""
+
+    events: Array
+    time: Array
+    weights: Array
+    scale: float
+    rows: int
+
+
+def _pair(panel: Panel, name: str, first: int) -> _Pair:
+    events, time = panel.outcomes[name], panel.exposure[name]
+    return _Pair(
+        np.stack([events[:, :first].sum(1), events[:, first:].sum(1)]),
+        np.stack([time[:, :first].sum(1), time[:, first:].sum(1)]),
+        panel.weights,
+        panel.rate_scale,
+        int((time > 0).sum()),
+    )
+
+
+def _by_arm(
+    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family
+) -> tuple[float, Array, int, int]:
+    """Arm, period and their product: the effect, each person's influence, rows and regressors."""
+    n = len(treated)
+    one, d = np.ones(n), treated.astype(float)
+    before = np.vstack([one, d, np.zeros((2, n)), x, np.zeros_like(x)])
+    design = np.hstack([before, np.vstack([one, d, one, d, x, x])])
+    y, time, w = pair.events.ravel(), pair.time.ravel(), np.tile(pair.weights, 2)
+    seen = time > 0
+    influence = np.zeros(2 * n)
+    z, w, time = design[:, seen], w[seen], time[seen]
+    if family == "poisson":
+        fit = glm(z, y[seen], family="poisson", weights=w, offset=np.log(time))
+        influence[seen] = (fit.bread[3] @ z) * w * (y[seen] - fit.mean)
+    else:
+        rate = pair.scale * y[seen] / time
+        fit = ols(z, rate, w * time)
+        influence[seen] = (fit.bread[3] @ z) * w * time * (rate - fit.mean)
+    return float(fit.coef[3]), influence.reshape(2, n).sum(0), pair.rows, len(design)
+
+
+def _by_person(
+    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family
+) -> tuple[float, Array, int, int]:
+    """Each person's own change: a logit of the share of events that fall after, or least squares."""
+    design = np.vstack([np.ones(len(treated)), treated, x])
+    used = (pair.time > 0).all(0)
+    if family == "poisson":
+        # Given a person's total, the number after is binomial: the person's own level has gone.
+        used &= pair.events.sum(0) > 0
+    (y0, y1), (e0, e1) = pair.events[:, used], pair.time[:, used]
+    z, w = design[:, used], pair.weights[used]
+    influence = np.zeros(len(treated))
+    if family == "poisson":
+        total = y0 + y1
+        fit = glm(z, y1 / total, family="logit", weights=w * total, offset=np.log(e1 / e0))
+        influence[used] = (fit.bread[1] @ z) * w * (y1 - total * fit.mean)
+    else:
+        change = pair.scale * (y1 / e1 - y0 / e0)
+        fit = ols(z, change, w * e0)
+        influence[used] = (fit.bread[1] @ z) * w * e0 * (change - fit.mean)
+    # The model has two rows a person, and an intercept beside the change over time.
+    return float(fit.coef[1]), influence, 2 * int(used.sum()), len(design) + 1
+
+
+def _treated_rate(pair: _Pair, treated: NDArray[np.bool_]) -> tuple[float, float, Array]:
+    """The treated's rate after, the person-time in units of the rate, and each person's influence on it."""
+    w = pair.weights * treated
+    time = w @ pair.time[1]
+    rate = float(w @ pair.events[1] / time)
+    return (
+        pair.scale * rate,
+        time / pair.scale,
+        pair.scale * w * (pair.events[1] - rate * pair.time[1]) / time,
+    )
+
+
+def _counts(
+    pair: _Pair, treated: NDArray[np.bool_], codes: NDArray[np.int64], effects: str
+) -> dict[str, int]:
+    used = (pair.time > 0).all(0) if effects == "person" else (pair.time > 0).any(0)
+    return {
+        "persons": int(used.sum()),
+        "treated": int((used & treated).sum()),
+        "clusters": len(np.unique(codes[used])),
+        "events": round(float(pair.events[1, treated].sum())),
+    }
+
+
+def _check_cells(pair: _Pair, treated: NDArray[np.bool_], name: str) -> None:
+    none = [
+        f"the {arm} {when}"
+        for arm, members in (("treated", treated), ("controls", ~treated))
+        for j, when in enumerate(("before", "after"))
+        if pair.weights[members] @ pair.events[j, members] <= 0
+    ]
+    if none:
+        raise DesignError(
+            f"outcome={name!r}: no events among {' and '.join(none)}, so there is no ratio; too few events "
+            "for a Poisson model. Use longer windows, a more frequent outcome, or family='linear'."
+        )
+
+
+def _one_period_only(pair: _Pair, name: str, effects: str) -> list[str]:
+    before, after = pair.time > 0
+    only = {"before only": int((before & ~after).sum()), "after only": int((after & ~before).sum())}
+    if not any(only.values()):
+        return []
+    told = " and ".join(f"{people(count)} {when}" for when, count in only.items() if count)
+    did = "kept, with the time they had" if effects == "arm" else "left out of the comparison"
+    return [f"{name}: at risk {told}: {did}."]
