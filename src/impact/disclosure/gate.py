@@ -101,7 +101,10 @@ def _release_one(name: str, result: Result, policy: Policy) -> Released:
             f"{name!r}: got {type(result).__name__}, which is not a result; "
             f"release one of {', '.join(t.__name__ for t in _DOORS)}."
         )
-    draft = door(result, policy)
+    try:
+        draft = door(result, policy)
+    except DisclosureError as error:
+        raise DisclosureError(f"{name!r}, {error}") from None
     extremes = [str(c) for c in draft.table.columns if _EXTREMES.search(str(c))]
     if extremes:
         raise DisclosureError(
@@ -209,7 +212,7 @@ def _summary(result: Summary, policy: Policy) -> _Draft:
         draft.table[column] = _as_counts(table[column], hidden[column], policy)
         draft.hidden[column] = hidden[column]
     if policy.totals == "sum of rounded":
-        _sum_totals(draft, result, labels)
+        _sum_totals(draft, result, labels, policy)
     for column, sources in result.derived.items():
         _hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
@@ -259,12 +262,15 @@ def _hidden_counts(
             return hidden
 
 
-def _sum_totals(draft: _Draft, result: Summary, labels: Sequence[str]) -> None:
-    """Make each total of a table the sum of its rounded parts, so that it says nothing of a hidden one."""
+def _sum_totals(draft: _Draft, result: Summary, labels: Sequence[str], policy: Policy) -> None:
+    """Make each total of a table the sum of its rounded parts, the hidden ones among them."""
     for column in (*result.people, *result.events):
         for one in sets_of(result.table, column, labels, result.adds_up):
             if one.total is not None and not draft.hidden.loc[one.total, column]:
-                draft.table.loc[one.total, column] = draft.table.loc[one.parts, column].sum()
+                total = np.nansum(policy.rounded(result.table[column].to_numpy(float)[one.parts]))
+                # A sum of parts that each round down may look too small to show: then the total is rounded.
+                if not policy.small(total):
+                    draft.table.loc[one.total, column] = int(total)
 
 
 def _refuse_undeclared(table: pd.DataFrame, labels: Sequence[str], counts_people: bool) -> None:

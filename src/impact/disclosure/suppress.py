@@ -72,15 +72,15 @@ def _protect_set(counts: NDArray[np.float64], hidden: Mask, one: Set, policy: Po
         # With its total withheld as well, one withheld part can take any value; otherwise it needs company.
         if (free and n > 0) or (n > 1 and together - least * (n - 1) >= limit - 1):
             return
-        if n == 0 and not free:
-            return
+    # All other parts are zeros: a zero, or the total, is all there is to keep it company.
+    hidden[cells] = True
 
 
 def sets_of(table: pd.DataFrame, column: str, labels: Sequence[str], adds_up: Sequence[str]) -> list[Set]:
     """Find the sets of rows of one count column: those declared, and those in which one row is the total.
 
-    A table's total row need not be declared: wherever all labels but one are equal and one row is the sum of
-    the others in every such group, it is taken for their total.
+    A table's total row need not be declared: where all labels but one are equal, and the row of one name is
+    the sum of the others wherever it occurs, it is taken for their total.
 
     Examples
     --------
@@ -92,10 +92,20 @@ def sets_of(table: pd.DataFrame, column: str, labels: Sequence[str], adds_up: Se
     found = [_with_total(values, rows) for rows in _groups(table, adds_up)] if adds_up else []
     for label in labels:
         groups = [g for g in _groups(table, [x for x in labels if x != label]) if len(g) > 2]
-        whole = [_with_total(values, rows) for rows in groups]
-        if whole and all(one.total is not None for one in whole):
-            found += whole
+        found += _totals_of(values, groups, table[label].astype("string").fillna("").to_numpy())
     return found
+
+
+def _totals_of(
+    values: NDArray[np.float64], groups: list[NDArray[np.int64]], names: NDArray[Any]
+) -> list[Set]:
+    """Take for the total the name whose row is the sum of the others in every group, if there is one."""
+    for name in sorted(set.intersection(*(set(names[g]) for g in groups))) if groups else ():
+        at = [g[names[g] == name][:1] for g in groups]
+        twice = np.array([2 * values[a[0]] for a in at])
+        if twice.any() and np.allclose(twice, [values[g].sum() for g in groups]):
+            return [Set(np.setdiff1d(g, a), int(a[0])) for g, a in zip(groups, at, strict=True)]
+    return []
 
 
 def _groups(table: pd.DataFrame, by: Sequence[str]) -> list[NDArray[np.int64]]:

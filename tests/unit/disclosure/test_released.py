@@ -1,0 +1,61 @@
+import copy
+import csv
+import io
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import pandas as pd
+import pytest
+
+from impact.disclosure import Released, release
+from impact.errors import DisclosureError
+from impact.results import Summary
+
+
+@pytest.fixture
+def released():
+    table = pd.DataFrame(
+        {
+            "arm": ["=cmd|'/c calc'!A0", "+1", "-a", "@x", "<b>bold</b>", "plain, with a comma"],
+            "persons": [3, 12, 13, 40, 0, 1234],
+        }
+    )
+    return release({"arms": Summary(table, {"shows": "arms"}, people=["persons"])}, "hes")["arms"]
+
+
+def test_only_release_makes_one(released):
+    fields = (released.table, released.hidden, {}, released.counts, (), "hes", "*")
+    with pytest.raises(DisclosureError, match=r"only impact\.disclosure\.release\(\)"):
+        Released("arms", "summary", *fields)
+    with pytest.raises(DisclosureError, match=r"only impact\.disclosure\.release\(\)"):
+        Released("arms", "summary", *fields, seal=object())
+    with pytest.raises(DisclosureError):
+        replace(released, table=pd.DataFrame({"person": ["Ann"]}))
+    with pytest.raises(FrozenInstanceError):
+        released.table = pd.DataFrame()
+    assert copy.copy(released).name == "arms"
+
+
+def test_csv_is_safe_in_a_spreadsheet(released):
+    rows = list(csv.reader(io.StringIO(released.to_csv())))
+    assert rows[0] == ["arm", "persons", "withheld"]
+    assert [r[0] for r in rows[1:5]] == ["'=cmd|'/c calc'!A0", "'+1", "'-a", "'@x"]
+    assert [r[1] for r in rows[1:]] == ["*", "10", "15", "40", "0", "1235"]
+    assert rows[6][0] == "plain, with a comma"
+
+
+def test_numbers_stay_numbers_in_csv():
+    table = pd.DataFrame({"arm": ["a"], "persons": [80], "mean": [-1.25]})
+    summary = Summary(table, {}, people=["persons"], derived={"mean": ["persons"]})
+    assert release({"t": summary}, "hes")["t"].to_csv().splitlines()[1] == "a,80,-1.25,False"
+
+
+def test_json_has_null_for_a_withheld_figure(released):
+    out = json.loads(released.to_json())
+    assert (out["name"], out["kind"], out["policy"]) == ("arms", "summary", "hes")
+    assert out["table"][0] == {"arm": "=cmd|'/c calc'!A0", "persons": None, "withheld": True}
+    assert out["table"][1]["persons"] == 10
+    assert out["notes"] == [
+        "Counts of 7 or fewer are withheld, and others that would give them away; "
+        "the rest are rounded to the nearest 5."
+    ]
