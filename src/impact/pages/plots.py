@@ -39,7 +39,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "supported": {"color": TEAL, "linestyle": "-", "marker": "o", "markerfacecolor": TEAL},
     "control": {"color": GREY, "linestyle": (0, (4, 2)), "marker": "s", "markerfacecolor": "white"},
 }
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "axes.titlesize": 11,
@@ -68,11 +68,13 @@ _STYLE = {
 def _figure(released: Released, kind: str, heights: Sequence[float]) -> Iterator[list[Axes]]:
     """Open a figure in the house style with one panel a height, and tie it to what it shows."""
     import seaborn as sns
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with sns.axes_style("ticks", rc=_STYLE), sns.plotting_context("paper", rc=_STYLE):
+    style: Any = {**sns.axes_style("ticks"), **_STYLE}
+    with rc_context(style):
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=list(heights))[:, 0].tolist()
+        axes = figure.subplots(len(heights), 1, squeeze=False, sharex=True)[:, 0].tolist()
         figure.impact_source = (kind, released)  # type: ignore[attr-defined]
         yield axes
         for ax in axes:
@@ -94,7 +96,7 @@ def rates(released: Released) -> Axes:
         for ax, outcome in zip(axes, outcomes, strict=True):
             part = shown[shown["outcome"] == outcome]
             ends = []
-            for arm, rows in part.groupby("arm", sort=False):
+            for arm, rows in sorted(part.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
                 x = _middle(rows["period"], rows["step"])
                 y = factor * numeric(rows["rate_per_1000_person_months"])
                 ax.plot(x, y, **ARMS.get(str(arm), ARMS["control"]))
@@ -105,6 +107,7 @@ def rates(released: Released) -> Axes:
             _label_ends(ax, ends)
             _mark_start(ax, part["period"], released)
             ax.set_title(f"{label(outcome)} {unit}")
+            ax.yaxis.set_major_formatter(lambda v, _: number(v))
         _time_axis(axes[-1], shown["period"])
     return axes[0]
 
@@ -141,10 +144,11 @@ def _draw_event_times(ax: Axes, part: pd.DataFrame, *, null: float) -> None:
     base = np.isfinite(y) & ~np.isfinite(low)
     ax.axhline(null, color=INK, linewidth=1)
     ax.axvline(-0.5, color=SOFT, linewidth=1, linestyle=":")
-    for rows, style in (
+    marks: list[tuple[Any, dict[str, Any]]] = [
         (~base & (time < 0).to_numpy(), {"marker": "s", "color": GREY, "markerfacecolor": "white"}),
         (~base & (time >= 0).to_numpy(), {"marker": "o", "color": TEAL, "markerfacecolor": TEAL}),
-    ):
+    ]
+    for rows, style in marks:
         ax.vlines(x[rows], low[rows], high[rows], color=style["color"], linewidth=1.6)
         ax.plot(x[rows], y[rows], linestyle="none", markersize=5.5, **style)
     ax.plot(x[base], y[base], linestyle="none", marker="D", color=INK, markerfacecolor="white", markersize=6)
@@ -165,7 +169,10 @@ def overlap(released: Released) -> Axes:
             rows = (shown["arm"] == arm).to_numpy()
             height = np.nan_to_num(numeric(shown.loc[rows, "persons"]))
             widest = max(widest, height.max(initial=1.0))
-            style = {"facecolor": TEAL if sign > 0 else "white", "edgecolor": "white" if sign > 0 else GREY}
+            style: dict[str, Any] = {
+                "facecolor": TEAL if sign > 0 else "white",
+                "edgecolor": "white" if sign > 0 else GREY,
+            }
             ax.bar(low[rows], sign * height, high[rows] - low[rows], align="edge", hatch=hatch, **style)
             name = "With support" if sign > 0 else "Comparison"
             ax.text(0.99, 0.5 + sign * 0.44, name, transform=ax.transAxes, ha="right", va="center")
@@ -196,13 +203,10 @@ def love(released: Released) -> Axes:
             ax.axvline(limit, color=SOFT, linewidth=1, linestyle="--")
         if {"before", "after"} <= set(wide.columns):
             ax.hlines(y, wide["before"], wide["after"], color=LINE, linewidth=2.5)
-        for sample, style in (
-            ("before", {"marker": "s", "color": GREY, "markerfacecolor": "white"}),
-            ("after", {"marker": "o", "color": TEAL, "markerfacecolor": TEAL}),
-        ):
+        for sample, arm in (("before", "control"), ("after", "supported")):
             if sample in wide:
                 name = f"{label(sample)} matching"
-                ax.plot(wide[sample], y, linestyle="none", markersize=6.5, label=name, **style)
+                ax.plot(wide[sample], y, markersize=6.5, label=name, **{**ARMS[arm], "linestyle": "none"})
         ax.set_yticks(y, [textwrap.fill(name, 24) for name in wide.index])
         ax.set_ylim(-0.6, len(wide) - 0.4)
         ax.grid(visible=False, axis="y")
@@ -223,7 +227,7 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
         is more than eight times the narrowest and ratios are to be had, because they would not share a scale.
     """
     shown = readers_units(_of_kind(released, "effects"))
-    part = _forest_rows(shown, scale)
+    part = forest_rows(shown, scale)
     ratio = bool((part["scale"] == "log ratio").all())
     null, digits = (1.0, 2) if ratio else (0.0, places(part["estimate"]))
     with _figure(released, "forest", [0.95 + 0.62 * len(part)]) as axes:
@@ -240,14 +244,16 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
             said = "not shown" if pd.isna(value) else number(value, digits, sign=not ratio)
             if pd.notna(low):
                 said += f" ({interval_text(low, high, digits, sign=not ratio)})"
-            where = ax.get_yaxis_transform()
-            ax.text(0, y + 0.3, label(row["outcome"]), transform=where, va="bottom", weight="bold")
-            ax.text(1, y + 0.3, said, transform=where, va="bottom", ha="right")
+            # White behind the words, so that the line of no effect does not run through them.
+            over: Any = {"transform": ax.get_yaxis_transform(), "va": "bottom", "backgroundcolor": "white"}
+            ax.text(0, y + 0.3, textwrap.shorten(label(row["outcome"]), 40), weight="bold", **over)
+            ax.text(1, y + 0.3, said, ha="right", **over)
         _forest_axis(ax, part, ratio=ratio)
     return axes[0]
 
 
-def _forest_rows(shown: pd.DataFrame, scale: str | None) -> pd.DataFrame:
+def forest_rows(shown: pd.DataFrame, scale: str | None) -> pd.DataFrame:
+    """Choose the effects that share a scale, one an outcome."""
     by = {
         name: shown[shown["scale"] == s] for name, s in (("difference", "difference"), ("ratio", "log ratio"))
     }
@@ -387,14 +393,14 @@ def _mark_start(ax: Axes, periods: pd.Series, released: Released) -> None:
     at: Any = released.method.get("first_start") if dates else -0.5 if (periods < 0).any() else None
     if at is None or pd.isna(at):
         return
-    ax.axvline(pd.Timestamp(at) if dates else at, color=SOFT, linewidth=1, linestyle=":")
-    until = released.method.get("last_start")
+    at = pd.Timestamp(at) if dates else at
+    ax.axvline(at, color=SOFT, linewidth=1, linestyle=":")
+    until: Any = released.method.get("last_start")
     if dates and until is not None and pd.notna(until):
-        ax.axvspan(pd.Timestamp(at), pd.Timestamp(until), color=LINE, alpha=0.45, linewidth=0)
+        until = pd.Timestamp(until)
+        ax.axvspan(at, until, color=LINE, alpha=0.45, linewidth=0)
     words = " starts of support" if dates else " support starts"
-    ax.annotate(
-        words, (pd.Timestamp(at) if dates else at, ax.get_ylim()[1]), va="top", fontsize=10, color=SOFT
-    )
+    ax.annotate(words, (at, ax.get_ylim()[1]), va="top", fontsize=10, color=SOFT)
 
 
 def _mark_anticipation(ax: Axes, released: Released) -> None:
@@ -409,9 +415,9 @@ def _time_axis(ax: Axes, periods: pd.Series) -> None:
         return
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator: Any = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _periods_word(released: Released) -> str:

@@ -177,14 +177,16 @@ def rates(released: Released) -> Table:
     require_released(released)
     shown, (unit, factor) = released.table, rate_unit(released.method)
     keys = ["outcome", "period", "step"]
-    index = shown[keys].drop_duplicates().sort_values(keys[:2], kind="stable").reset_index(drop=True)
+    order = shown["outcome"].map({o: i for i, o in enumerate(shown["outcome"].unique())})
+    index = shown.assign(order=order).sort_values(["order", "period"], kind="stable")
+    index = index[keys].drop_duplicates().reset_index(drop=True)
     columns = [
         Column("Period", [period(p, s) for p, s in zip(index["period"], index["step"], strict=True)], True)
     ]
     if index["outcome"].nunique() > 1:
         columns.insert(0, Column("Service", index["outcome"].map(label).tolist(), True))
     digits = places(factor * numeric(shown["rate_per_1000_person_months"]))
-    for arm in shown["arm"].unique():
+    for arm in sorted(shown["arm"].unique(), key=lambda a: a != "supported"):
         rows = index.merge(shown[shown["arm"] == arm].reset_index(names="row"), on=keys, how="left")["row"]
         rate = _cells(released, "rate_per_1000_person_months", rows, lambda v: number(factor * v, digits))
         columns += [

@@ -1,0 +1,202 @@
+"""What each figure says in words: alternative text that states the finding with its numbers, and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.pages.formats import (
+    interval_text,
+    label,
+    number,
+    numeric,
+    period,
+    placebo_units,
+    places,
+    rate_unit,
+    readers_units,
+    require_released,
+    small_numbers,
+)
+
+
+def alt(kind: str, released: Released) -> str:
+    """Describe a figure for somebody who cannot see it: what it shows and what was found, with numbers.
+
+    Parameters
+    ----------
+    kind : str
+        The function of ``plots`` that drew it.
+    released : Released
+    """
+    return _ALTS[kind](require_released(released))
+
+
+def caption(kind: str, released: Released) -> str:
+    """Say how a figure is to be read, and what was left out of it."""
+    said = [_CAPTIONS[kind]]
+    if kind in ("rates", "event_study") and released.table["withheld"].any():
+        said.append("Points that rest on too few people or events are left out.")
+    if kind == "overlap":
+        said.append(f"Bars of {small_numbers(released.policy)} people are not drawn.")
+    if kind == "event_study" and released.method.get("anticipation"):
+        said.append(
+            "Shaded: the months just before support, when people may be in crisis; none of them is the base."
+        )
+    return " ".join([*said, *released.notes])
+
+
+_CAPTIONS = {
+    "rates": "Solid line and circles: people with support. Dashed line and squares: the comparison. Dotted "
+    "line: support starts. Shaded: the months in which people started.",
+    "event_study": "Each point is the difference from the comparison, with its 95% range. Squares: before "
+    "support, where there should be none. Circles: with support. Diamond: the base of all others.",
+    "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
+    "both have bars.",
+    "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
+    "lines they are alike.",
+    "forest": "Lines are 95% ranges. Filled circle: the range leaves out no change. Diamond: it does not.",
+    "placebo": "The same analysis, with start months dealt out anew at random each time.",
+}
+
+
+def _rates(released: Released) -> str:
+    unit, factor = rate_unit(released.method)
+    shown = released.table.assign(rate=factor * numeric(released.table["rate_per_1000_person_months"]))
+    said = []
+    for outcome, part in shown.groupby("outcome", sort=False):
+        lines = []
+        for arm, rows in sorted(part.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
+            rows = rows[rows["rate"].notna()].sort_values("period")
+            if rows.empty:
+                lines.append(f"{label(arm)}: too few to show")
+                continue
+            digits, ends = places(rows["rate"]), rows.iloc[[0, -1]]
+            first, last = (
+                f"{number(r, digits)} ({_when(p, s)})"
+                for r, p, s in zip(ends["rate"], ends["period"], ends["step"], strict=True)
+            )
+            low, high = number(rows["rate"].min(), digits), number(rows["rate"].max(), digits)
+            lines.append(f"{label(arm)}: from {first} to {last}, between {low} and {high} throughout")
+        said.append(f"{label(outcome)} {unit}. {'. '.join(lines)}.")
+    return "Line chart. " + " ".join(said)
+
+
+def _when(start: object, step: object) -> str:
+    if isinstance(start, pd.Timestamp):
+        return period(start, int(str(step)))
+    return f"month {period(start, int(str(step)))}"
+
+
+def _event_study(released: Released) -> str:
+    shown = readers_units(released.table)
+    shown = shown[shown["event_time"].notna() & (shown["scale"] == _scale(shown))]
+    null = 0.0 if _scale(shown) == "difference" else 1.0
+    said = []
+    for outcome, part in shown.groupby("outcome", sort=False):
+        part = part[np.isfinite(numeric(part["conf_low"]))]
+        clear = (part["conf_low"] > null) | (part["conf_high"] < null)
+        time, crisis = part["event_time"], -int(released.method.get("anticipation") or 0)
+        groups = (
+            ("Before support", time < crisis),
+            ("In the months just before support", (time >= crisis) & (time < 0)),
+            ("With support", time >= 0),
+        )
+        said.append(
+            f"{label(outcome)}, {'ratio of rates' if null else 'difference ' + str(part['unit'].iloc[0])}."
+        )
+        for when, rows in groups:
+            if rows.any():
+                estimate = part.loc[rows, "estimate"]
+                digits = 2 if null else places(part["estimate"])
+                ends = interval_text(estimate.min(), estimate.max(), digits, sign=not null)
+                said.append(
+                    f"{when} the estimates lie from {ends}; {int(clear[rows].sum())} of {int(rows.sum())} "
+                    "95% ranges leave out no difference."
+                )
+    return "Event study. " + " ".join(said)
+
+
+def _scale(shown: pd.DataFrame) -> str:
+    return "difference" if (shown["scale"] == "difference").any() else "log ratio"
+
+
+def _overlap(released: Released) -> str:
+    shown = released.table
+    low, high = ("bin_low", "bin_high") if "bin_low" in shown else ("low", "high")
+    said = []
+    for arm, rows in sorted(shown.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
+        count = np.nan_to_num(numeric(rows["persons"]))
+        some, most = rows[count > 0], rows.iloc[int(count.argmax())]
+        if some.empty:
+            said.append(f"{label(arm)}: too few to show.")
+            continue
+        said.append(
+            f"{label(arm)}: chances from {number(some[low].min(), 2)} to {number(some[high].max(), 2)}, most "
+            f"people ({number(count.max())}) between {number(most[low], 2)} and {number(most[high], 2)}."
+        )
+    return "Two histograms, mirrored, of the estimated chance of being supported. " + " ".join(said)
+
+
+def _love(released: Released) -> str:
+    shown = released.table.assign(size=numeric(released.table["smd"]))
+    said = []
+    for sample, rows in sorted(shown.groupby("sample", sort=False), key=lambda g: g[0] != "before"):
+        size = rows["size"].abs()
+        if size.notna().any():
+            worst = rows.iloc[int(np.nanargmax(size))]
+            said.append(
+                f"{label(sample)} matching, {int((size > 0.1).sum())} of {int(size.notna().sum())} "
+                f"characteristics differ by more than 0.1; the largest by {number(worst['size'], 2)} "
+                f"({label(worst['covariate'])})."
+            )
+    return "Standardised differences between people with support and the comparison. " + " ".join(said)
+
+
+def _forest(released: Released) -> str:
+    from impact.pages.plots import forest_rows
+
+    part = forest_rows(readers_units(released.table), None)
+    ratio = bool((part["scale"] == "log ratio").all())
+    digits = 2 if ratio else places(part["estimate"])
+    said = []
+    for row in part.to_dict("records"):
+        said.append(
+            f"{label(row['outcome'])}: not shown, too few."
+            if pd.isna(row["estimate"])
+            else f"{label(row['outcome'])} {number(row['estimate'], digits, sign=not ratio)}, 95% range "
+            f"{interval_text(row['conf_low'], row['conf_high'], digits, sign=not ratio)}."
+        )
+    what = (
+        "Ratio of the rate with support to the rate without"
+        if ratio
+        else f"Difference {part['unit'].iloc[0]}"
+    )
+    return f"{what}. " + " ".join(said)
+
+
+def _placebo(released: Released) -> str:
+    bins, draws = placebo_units(released), np.nan_to_num(numeric(released.table["draws"]))
+    some = bins[draws > 0]
+    digits = places(bins["high"])
+    p = released.method.get("p_value")
+    lies = f"; {100 * float(p):.1f}% of draws lie at least as far from no effect" if p is not None else ""
+    return (
+        f"Histogram of {number(released.method.get('draws'))} estimates for starts that never happened, "
+        f"{bins['unit'].iloc[0]}, from {number(some['low'].min(), digits)} to "
+        f"{number(some['high'].max(), digits)}. "
+        f"This study's own estimate is {number(bins['estimate'].iloc[0], digits, sign=True)}{lies}."
+    )
+
+
+_ALTS: dict[str, Callable[[Released], str]] = {
+    "rates": _rates,
+    "event_study": _event_study,
+    "overlap": _overlap,
+    "love": _love,
+    "forest": _forest,
+    "placebo": _placebo,
+}
