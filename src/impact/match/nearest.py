@@ -1,0 +1,235 @@
+"""Greedy nearest-neighbour matching on the propensity score or the Mahalanobis distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.errors import DesignError, ParameterError
+from impact.errors import nearest as nearest_name
+from impact.match.greedy import in_space, on_a_line
+from impact.match.propensity import Array, Design, Rows, both_arms, columns, design, fitted, in_id_order
+from impact.results import Matched
+
+if TYPE_CHECKING:
+    from impact.data import Cohort
+
+Distance = Literal["propensity", "mahalanobis"]
+DISTANCES = ("propensity", "mahalanobis")
+
+
+def nearest(
+    cohort: Cohort,
+    *,
+    on: Sequence[str],
+    distance: Distance = "propensity",
+    exact: Sequence[str] = (),
+    caliper: float | None = None,
+    ratio: int = 1,
+    replace: bool = False,
+) -> Matched:
+    """Match each supported person to the nearest controls.
+
+    Everyone supported takes a first control before anyone takes a second. On the propensity score the
+    largest score chooses first, because it has the fewest near controls; the order, the search and the
+    ties are those of MatchIt with people sorted by ``person_id``: equal scores stand in the order of
+    identifiers, the search goes outwards from a person's own place in that order, and at equal distance the
+    lower control is taken. On the Mahalanobis distance people choose in the order of ``person_id`` (with a
+    caliper: the largest score first) and ties go to the lowest ``person_id``. So the result depends neither
+    on the order of rows nor on a seed.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    on : sequence of str
+        Covariates, columns of ``cohort.table``.
+    distance : 'propensity' or 'mahalanobis'
+        Mahalanobis uses every level of a categorical covariate, the covariance within arms pooled over both
+        (people minus 2), and its generalised inverse.
+    exact : sequence of str
+        Columns whose values must agree within a match.
+    caliper : float, optional
+        Largest difference in the propensity score, in standard deviations of the score over everyone; also
+        with the Mahalanobis distance, where the score is fitted on the same covariates for this alone.
+    ratio : int
+        Controls for each supported person. Who finds fewer keeps those.
+    replace : bool
+        Whether a control may serve several supported people.
+
+    Returns
+    -------
+    Matched
+        ``table`` has ``person_id, weight, subclass, distance``: weight 1 for the matched supported; a
+        control's weight is the sum over its sets of 1 / controls in the set, scaled to average 1 over the
+        controls used; with replacement a control has a row for each of its sets. ``distance`` is the
+        propensity score where there is one. ``counts`` has ``arm, rule, persons``: who was matched, and which
+        rule left out the others.
+
+    Raises
+    ------
+    ParameterError, DataError, DesignError
+        For an argument that makes no sense, a column that is absent or incomplete, and an empty arm or a
+        caliper that leaves nobody.
+
+    References
+    ----------
+    Ho, D., Imai, K., King, G. and Stuart, E. (2011). MatchIt: nonparametric preprocessing for parametric
+    causal inference. Journal of Statistical Software 42(8). Stuart, E. A. (2010). Matching methods for causal
+    inference. Statistical Science 25, 1-21.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.data import Cohort
+    >>> frame = pd.DataFrame({"helped": [1, 1, 0, 0, 0, 0], "age": [70, 61, 62, 69, 55, 50]})
+    >>> matched = nearest(Cohort.from_frame(frame, treated="helped"), on=["age"], distance="mahalanobis")
+    >>> matched.table["subclass"].astype("Int64").tolist()
+    [1, 2, 2, 1, <NA>, <NA>]
+    """
+    _check(distance, caliper, ratio)
+    both_arms(cohort)
+    order = in_id_order(cohort)
+    frame, treated = cohort.table.iloc[order], cohort.treated[order]
+    exact = columns(frame, exact, "exact") if len(exact) else []
+    group = same(frame, exact)
+    covariates = design(frame, on)
+    score = fitted(covariates, treated) if distance == "propensity" or caliper is not None else None
+    width = np.inf if caliper is None or score is None else caliper * score.std(ddof=1)
+    if distance == "propensity":
+        line = np.asarray(score)
+        partner = on_a_line(line, treated, group, caliper=width, ratio=ratio, replace=replace)
+        gaps = np.abs(line[treated][:, None] - line[partner])
+    else:
+        points = whitened(covariates, treated)
+        partner = in_space(
+            points,
+            treated,
+            group,
+            cell=same(frame, [*exact, *on]),
+            score=score,
+            caliper=width,
+            ratio=ratio,
+            replace=replace,
+        )
+        gaps = np.sqrt(((points[treated][:, None] - points[partner]) ** 2).sum(axis=2))
+    if not (partner >= 0).any():
+        raise DesignError(_nobody(exact, caliper))
+    return Matched(
+        _table(cohort, order, partner, score),
+        cohort,
+        {
+            "estimator": "nearest",
+            "estimand": "ATT",
+            "distance": distance,
+            "covariates": list(on),
+            "exact": exact,
+            "caliper": caliper,
+            "caliper_width": None if caliper is None else width,
+            "ratio": ratio,
+            "replace": replace,
+            "total_distance": float(gaps[partner >= 0].sum()),
+        },
+        _counts(treated, group, score, width, partner),
+    )
+
+
+def same(frame: pd.DataFrame, names: Sequence[str]) -> Rows:
+    """Number the rows of a frame so that rows equal in all the named columns share a number."""
+    code = np.zeros(len(frame), np.intp)
+    for name in names:
+        levels, kinds = pd.factorize(frame[name], sort=False)
+        code = np.asarray(pd.factorize(code * (len(kinds) + 1) + levels)[0], np.intp)
+    return code
+
+
+def whitened(covariates: Design, treated: NDArray[np.bool_]) -> Array:
+    """Coordinates in which the Euclidean distance is the Mahalanobis distance."""
+    x = covariates.values - covariates.values.mean(axis=1, keepdims=True)
+    scale = x.std(axis=1, keepdims=True)
+    x = (x / np.where(scale > 0, scale, 1))[scale[:, 0] > 0]
+    within = x.copy()
+    for arm in (treated, ~treated):
+        within[:, arm] -= x[:, arm].mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh(within @ within.T / (x.shape[1] - 2))
+    # Indicators of all levels add up to one, so directions without variance are expected; the generalised
+    # inverse leaves them out.
+    kept = values > 1e-9 * values[-1]
+    return np.asarray(x.T @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def _check(distance: str, caliper: float | None, ratio: int) -> None:
+    if distance not in DISTANCES:
+        near = nearest_name(distance, DISTANCES)
+        raise ParameterError(f"distance={distance!r}: use 'propensity' or 'mahalanobis'.{near}")
+    if caliper is not None and not caliper > 0:
+        raise ParameterError(
+            f"caliper={caliper!r}: give standard deviations of the score above 0, such as 0.2."
+        )
+    if isinstance(ratio, bool) or ratio != int(ratio) or ratio < 1:
+        raise ParameterError(f"ratio={ratio!r}: give the controls a person gets, a whole number from 1.")
+
+
+def _nobody(exact: Sequence[str], caliper: float | None) -> str:
+    rules = [f"exact={list(exact)}"] if exact else []
+    rules += [f"caliper={caliper}"] if caliper is not None else []
+    return f"Nobody could be matched with {' and '.join(rules)}: widen the caliper or match exactly on less."
+
+
+def _table(cohort: Cohort, order: Rows, partner: Rows, score: Array | None) -> pd.DataFrame:
+    """One row a person in the cohort's order; with replacement a control has one row for each of its sets."""
+    treated = np.flatnonzero(cohort.treated[order])
+    size = (partner >= 0).sum(axis=1)
+    number = np.cumsum(size > 0)
+    sets, slot = np.nonzero(partner >= 0)
+    used = partner[sets, slot]
+    share = 1 / size[sets]
+    share *= len(np.unique(used)) / share.sum()
+    rows = np.concatenate([treated[size > 0], used])
+    weight = np.concatenate([np.ones((size > 0).sum()), share])
+    subclass = np.concatenate([number[size > 0], number[sets]])
+    rest = np.setdiff1d(np.arange(len(order)), rows)
+    at = np.concatenate([order[rows], order[rest]])
+    table = pd.DataFrame(
+        {
+            "person_id": np.asarray(cohort.person_id)[at],
+            "weight": np.concatenate([weight, np.zeros(len(rest))]),
+            "subclass": pd.array(np.concatenate([subclass, np.zeros(len(rest), np.intp)]), dtype="Int64"),
+            "distance": np.nan if score is None else score[np.concatenate([rows, rest])],
+        }
+    )
+    table.loc[table["subclass"] == 0, "subclass"] = pd.NA
+    return table.iloc[np.lexsort((table["subclass"].to_numpy(float, na_value=0), at))].reset_index(drop=True)
+
+
+def _counts(
+    treated: NDArray[np.bool_], group: Rows, score: Array | None, width: float, partner: Rows
+) -> pd.DataFrame:
+    """How many were matched, and which rule left out the others: the first that applies to each."""
+    mine, theirs = group[treated], group[~treated]
+    found = partner >= 0
+    alone = ~np.isin(mine, theirs)
+    far = np.zeros(len(mine), bool)
+    if score is not None and np.isfinite(width):
+        gap = _nearest_gap(score, treated, group)
+        far = ~alone & (gap > width)
+    unmatched = ~found.any(axis=1)
+    used = len(np.unique(partner[found]))
+    rows = [
+        ("treated", "matched", int((~unmatched).sum())),
+        ("treated", "no control with the same exact values", int((unmatched & alone).sum())),
+        ("treated", "no control within the caliper", int((unmatched & far).sum())),
+        ("treated", "every near control was taken", int((unmatched & ~alone & ~far).sum())),
+        ("control", "matched", used),
+        ("control", "not needed", len(theirs) - used),
+    ]
+    return pd.DataFrame(rows, columns=["arm", "rule", "persons"])
+
+
+def _nearest_gap(score: Array, treated: NDArray[np.bool_], group: Rows) -> Array:
+    """Distance in score from each treated person to the nearest control of their group, taken or not."""
+    found = on_a_line(score, treated, group, caliper=np.inf, ratio=1, replace=True)[:, 0]
+    return np.where(found >= 0, np.abs(score[treated] - score[found]), np.inf)
