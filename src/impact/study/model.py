@@ -20,7 +20,8 @@ from pydantic import (
 
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
-from impact.study.sections import Data, Design, Did, Matching, Money, Name, Names, PanelData, Section
+from impact.study.protocol import protocol
+from impact.study.sections import Data, Design, Did, Matching, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")
@@ -138,7 +139,7 @@ class Study(Section):
         arms = {"treated": list(self.design.treated), "control": list(self.design.control)}
         if panel := self.data.panel:
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
-            given |= {"file": located(panel.file), "covariates": self._panel_columns(panel)}
+            given |= {"file": located(panel.file), "covariates": self._columns(panel.covariates)}
             return {"panel": given, **arms}
         tables = {k: located(v) for k in TABLES if (v := getattr(self.data, k))}
         if self.data.rename:
@@ -155,13 +156,53 @@ class Study(Section):
         return {"outcomes": list(self.outcomes), "covariates": covariates, **design}
 
     @property
+    def baseline(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``.at_baseline``: outcomes, how index dates are given, seed, months."""
+        # A partner's date comes after matching; until then controls have a drawn one.
+        dates = {"partner": "drawn"}.get(self.design.index_date, self.design.index_date)
+        months = self.design.months_after
+        return {"outcomes": list(self.outcomes), "index_date": dates, "seed": self.seed, "months": months}
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.main_effect``."""
+        return {
+            "outcome": list(self.outcomes),
+            "window": self.window,
+            "baseline": self.baseline,
+            "did": self.did.plan if self.did else None,
+            "matching": self.matching.plan if self.matching else None,
+        }
+
+    @property
+    def matching_plan(self) -> dict[str, Any]:
+        """The matching method and its arguments."""
+        if self.matching is None:
+            raise ParameterError("matching: missing, and the matched comparison was asked for.")
+        return self.matching.plan
+
+    @property
+    def characteristics(self) -> list[str]:
+        """Columns by which the groups are described: all that the methods use."""
+        return self._columns(self.data.panel.covariates if self.data.panel else ())
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """The trial this study stands in for, one sentence an element."""
+        return protocol(self)
+
+    @property
+    def placebo_draws(self) -> int:
+        """How often starts are dealt out anew: 500 where that is the study, 100 where it is a check."""
+        return 500 if self.design.placebo else 100
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """All sections as plain values, for papermill and the manifest."""
         sections = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for name, method in (("did", "estimator"), ("matching", "method")):
+        for name in ("did", "matching"):
             if chosen := getattr(self, name):
-                keep = {method, *chosen.taken()}
-                sections[name] = {k: v for k, v in sections[name].items() if k in keep}
+                sections[name] = {k: v for k, v in sections[name].items() if k in chosen.plan}
         return {name: sections.get(name) for name in type(self).model_fields}
 
     @property
@@ -187,16 +228,13 @@ class Study(Section):
             raise DataError(together(problems))
         return found
 
-    def _panel_columns(self, panel: PanelData) -> list[str]:
-        wanted = [*panel.covariates]
-        if self.did:
-            wanted += self.did.covariates
+    def _columns(self, first: Sequence[str]) -> list[str]:
+        wanted = [*first]
         if self.matching:
             wanted += [*self.matching.on, *self.matching.exact]
+        if self.did:
+            wanted += self.did.covariates
         return list(dict.fromkeys(wanted))
-
-
-TABLES = ("people", "contacts", "coverage", "survey")
 
 
 def read_studies(files: Sequence[str | Path], *, changes: Sequence[str] = ()) -> list[Study]:

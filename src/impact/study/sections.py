@@ -143,6 +143,10 @@ class Design(Section):
 class Arguments(Section):
     """A section that names a method and holds its arguments: those it does not take are refused."""
 
+    def named(self) -> str:
+        """Key of the section that names the method."""
+        raise NotImplementedError
+
     def taken(self) -> Sequence[str]:
         """Names of the arguments the chosen method takes."""
         raise NotImplementedError
@@ -151,6 +155,11 @@ class Arguments(Section):
     def arguments(self) -> dict[str, Any]:
         """Plain keyword arguments of the chosen method, and only those."""
         return {name: getattr(self, name) for name in self.taken()}
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The method's name and its arguments."""
+        return {self.named(): getattr(self, self.named()), **self.arguments}
 
 
 class Did(Arguments):
@@ -167,12 +176,18 @@ class Did(Arguments):
     base_period: Literal["universal", "varying"] = Field("universal", description="the period compared with")
     anticipation: int = Field(0, ge=0, description="periods before support that may already differ")
     family: Literal["poisson", "linear"] = Field("poisson", description="ratios or differences")
+    effects: Literal["arm", "person"] = Field("arm", description="levels that two_by_two holds fixed")
+    staggered: Literal["refuse", "allow"] = Field("refuse", description="what twfe does with several starts")
+
+    def named(self) -> str:
+        """Key of the section that names the estimator."""
+        return "estimator"
 
     def taken(self) -> Sequence[str]:
         """Names of the arguments the chosen estimator takes."""
         return {
-            "two_by_two": ("family", "covariates"),
-            "twfe": ("family",),
+            "two_by_two": ("family", "covariates", "effects"),
+            "twfe": ("family", "staggered"),
             "callaway_santanna": ("control", "covariates", "method", "base_period", "anticipation"),
         }[self.estimator]
 
@@ -187,6 +202,10 @@ class Matching(Arguments):
     caliper: Number | None = Field(None, gt=0, description="largest distance, in standard deviations")
     ratio: int = Field(1, ge=1, description="controls for each treated person")
     replace: bool = Field(False, description="whether a control may be used again")
+
+    def named(self) -> str:
+        """Key of the section that names the method."""
+        return "method"
 
     def taken(self) -> Sequence[str]:
         """Names of the arguments the chosen method takes."""

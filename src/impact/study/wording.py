@@ -77,15 +77,13 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
 
 
 def _arguments(study: Study) -> Iterator[tuple[Location, str]]:
-    for section, method in (("did", "estimator"), ("matching", "method")):
+    for section in ("did", "matching"):
         chosen = getattr(study, section)
         if chosen is None:
             continue
-        for name in sorted(chosen.model_fields_set - {method, *chosen.taken()}):
-            yield (
-                (section, name),
-                f"{getattr(chosen, method)} has no such argument; it takes {_or(chosen.taken(), 'and')}.",
-            )
+        method, takes = getattr(chosen, chosen.named()), _or(chosen.taken(), "and")
+        for name in sorted(chosen.model_fields_set - {*chosen.plan}):
+            yield (section, name), f"{method} has no such argument; it takes {takes}."
 
 
 def _panel(study: Study) -> Iterator[tuple[Location, str]]:

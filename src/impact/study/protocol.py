@@ -1,0 +1,87 @@
+"""The trial a study stands in for, in sentences (Hernan and Robins 2016; the TARGET statement 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from impact.study.model import Study
+
+_TIME_ZERO = {
+    "drawn": "The day support began; for people without support, a day drawn from those on which it began "
+    "for others, when they could have been offered it.",
+    "partner": "The day support began; for people without support, that of the person they are matched to.",
+    "offer_date": "The day support was offered, in both groups.",
+}
+_DID = {
+    "two_by_two": "Difference-in-differences of two groups, before and after",
+    "twfe": "Difference-in-differences with effects for each person and period",
+    "callaway_santanna": "Difference-in-differences by start and period (Callaway and Sant'Anna 2021)",
+}
+_CONTROLS = {
+    "never_treated": "people never supported",
+    "not_yet_treated": "people not supported, or not yet",
+}
+
+
+def protocol(study: Study) -> dict[str, str]:
+    """Return one sentence for each element of the target trial, as the parameters state it."""
+    return {
+        "Eligibility": _eligibility(study),
+        "Arms": _arms(study),
+        "Assignment": "Not by lot, unless the arms were: the comparison rests on the analysis below.",
+        **_time(study),
+        "Outcomes": _words((f"{study.outcomes[0]} (primary)", *study.outcomes[1:])) + ".",
+        "Estimand": "The effect on those who had support, over the time they were observed with it.",
+        "Analysis": " ".join(_analyses(study)),
+    }
+
+
+def _arms(study: Study) -> str:
+    if study.design.placebo:
+        return "No programme: pretend starts, drawn by the seed."
+    if study.design.treated:
+        return f"Support ({_words(study.design.treated)}) or none ({_words(study.design.control)})."
+    return "Support from the first supported period on, or none."
+
+
+def _time(study: Study) -> dict[str, str]:
+    design = study.design
+    if study.data.panel:
+        return {
+            "Time zero": "The first supported period, or the first observed where all begin together.",
+            "Follow-up": "While observed.",
+        }
+    return {
+        "Time zero": _TIME_ZERO[design.index_date],
+        "Follow-up": f"{design.months_before} months before and {design.months_after} months after, while "
+        "alive, observed and in the tenancy.",
+    }
+
+
+def _eligibility(study: Study) -> str:
+    panel = study.data.panel
+    if not panel:
+        return "Tenants of the listed arms who were found in the NHS data, agreed, and were observed."
+    rows = [f"{column} is {_words(values, 'or')}" for column, values in panel.where.items()]
+    return f"Units in the file{' where ' + ' and '.join(rows) if rows else ''}."
+
+
+def _analyses(study: Study) -> list[str]:
+    out = []
+    if did := study.did:
+        against = f", against {_CONTROLS[did.control]}" if "control" in did.taken() else ""
+        out.append(f"{_DID[did.estimator]}{against}.")
+        if did.covariates and "covariates" in did.taken():
+            out.append(f"Adjusted for {_words(did.covariates)}.")
+        if did.anticipation and "anticipation" in did.taken():
+            out.append(f"The {did.anticipation} {study.design.period}s before support may already differ.")
+    if matching := study.matching:
+        exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
+        out.append(f"Matched to the nearest by {matching.distance} on {_words(matching.on)}{exact}.")
+    return out or ["None: neither a did nor a matching section."]
+
+
+def _words(names: Sequence[str], joint: str = "and") -> str:
+    return f" {joint} ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
