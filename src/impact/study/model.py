@@ -108,7 +108,7 @@ class Study(Section):
         cls, sections: Any, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo
     ) -> Self:
         document = info.context if isinstance(info.context, Document) else Document("", as_given(sections))
-        # A key gets one sentence, and the first is the nearest to its cause.
+        # A key gets one sentence, the first, and none because of what is wrong inside it.
         problems: dict[Location, str] = {}
         try:
             study = validate(document.sections)
@@ -116,7 +116,8 @@ class Study(Section):
         except ValidationError as error:
             found = document.problems + [(e["loc"], sentence(e, cls)) for e in error.errors()]
         for at, what in found:
-            problems.setdefault(at, what)
+            if not any(known[: len(at)] == at for known in problems):
+                problems[at] = what
         if problems:
             in_order = sorted(problems.items(), key=lambda problem: document.line(problem[0]))
             raise ParameterError(together([document.say(at, what) for at, what in in_order]))

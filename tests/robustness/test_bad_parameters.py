@@ -1,0 +1,243 @@
+"""Bad parameter files: one clear sentence for each problem, all of a file together, with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from impact.errors import ParameterError
+from impact.study import Study
+
+GOOD = """\
+title: Northtown
+data: {people: p.csv, contacts: c.csv}
+design: {treated: [a], control: [b]}
+outcomes: [ae, gp]
+did: {estimator: callaway_santanna}
+matching: {on: [age], caliper: 0.2}
+"""
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "x.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ParameterError) as error:
+        Study.read(file)
+    assert error.value.exit_code == 2
+    return [line.replace(str(file), "x.yaml") for line in str(error.value).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("title: N", "titel: N", "1: titel: there is no such key. Did you mean 'title'?"),
+        ("treated: [a]", "treted: [a]", "3: design.treted: there is no such key. Did you mean 'treated'?"),
+        (
+            "{on:",
+            "{anticipation: 1, on:",
+            "6: matching.anticipation: there is no such key. It belongs in did.",
+        ),
+        ("[ae, gp]", "ae", "4: outcomes: expected a list, such as [a, b], found 'ae'."),
+        ("[ae, gp]", "[]", "4: outcomes: must not be empty."),
+        ("[ae, gp]", "[ae, ae]", "4: outcomes: ae stands twice."),
+        ("0.2", "a lot", "6: matching.caliper: expected a number, found 'a lot'."),
+        ("0.2", "-1", "6: matching.caliper: expected a number above 0, found -1."),
+        ("0.2", ".nan", "6: matching.caliper: expected a number, found '.nan'."),
+        ("0.2", "0.2, ratio: 1.5", "6: matching.ratio: expected a whole number, found 1.5."),
+        ("0.2", "0.2, ratio: true", "6: matching.ratio: expected a whole number, found true."),
+        (
+            "callaway_santanna",
+            "calaway_santana",
+            "5: did.estimator: expected two_by_two, twfe or callaway_santanna, found 'calaway_santana'. "
+            "Did you mean 'callaway_santanna'?",
+        ),
+        (
+            "{estimator: callaway_santanna}",
+            "{estimator: callaway_santanna, family: linear}",
+            "5: did.family: callaway_santanna has no such argument; it takes control, covariates, method, "
+            "base_period and anticipation.",
+        ),
+        ("control: [b]", "control: [a]", "3: design.control: a is also listed as treated."),
+        ("control: [b]", "control: []", "3: design.control: missing: list the arms, such as [hand_holding]."),
+        (
+            "control: [b]",
+            "control: [b], start: 2024-06, end: 2023-01",
+            "3: design.end: 2023-01 is before the start, 2024-06.",
+        ),
+        (
+            "control: [b]",
+            "control: [b], start: 2024-13",
+            "3: design.start: expected a month such as 2024-07, found '2024-13'.",
+        ),
+        (
+            "control: [b]",
+            "control: [b], months_before: 0",
+            "5: did: design.months_before is 0, and a difference-in-differences needs a time before; "
+            "leave did out.",
+        ),
+        (
+            "{people: p.csv, contacts: c.csv}",
+            "{people: p.csv}",
+            "2: data.contacts: missing. data holds people and contacts, or else a panel.",
+        ),
+        (
+            "contacts: c.csv",
+            "contacts: c.csv, rename: {peple: {person_id: ID}}",
+            "2: data.rename.peple: there is no such key. Did you mean 'people'?",
+        ),
+        (
+            "contacts: c.csv",
+            "contacts: c.csv, rename: {survey: {wave: W}}",
+            "2: data.rename.survey: there is no data.survey whose columns could be renamed.",
+        ),
+        (
+            "title: Northtown",
+            "title:",
+            "1: title: nothing stands after the colon; write a value or leave the key out.",
+        ),
+        (
+            "control: [b]",
+            "control: &x [b]",
+            "3: design.control: anchors (&) and aliases (*) are not used here; write the value out.",
+        ),
+    ],
+)
+def test_each_mistake_has_its_sentence(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in GOOD
+    assert problems(tmp_path, GOOD.replace(old, new)) == [f"x.yaml:{expected}"]
+
+
+@pytest.mark.parametrize("word", ["no", "Yes", "on", "OFF", "012", "1:30", "1_000", "0x1F", "0o17"])
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path, word: str) -> None:
+    (problem,) = problems(tmp_path, GOOD.replace("Northtown", word))
+    assert problem.startswith(f"x.yaml:1: title: {word} can be read in two ways; ")
+
+
+@pytest.mark.parametrize("word", ["no", "012", "1:30", "1_000"])
+def test_quotes_settle_it(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(GOOD.replace("Northtown", f"'{word}'"))
+    assert Study.read(file).title == word
+
+
+def test_an_exponent_is_a_number_by_either_road(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(GOOD.replace("0.2", "1e-3"))
+    read = Study.read(file)
+    assert read.matching is not None
+    assert read.matching.caliper == 0.001
+    # Plain papermill passes it as text.
+    given = Study(**read.parameters | {"matching": {"on": ["age"], "caliper": "1e-3"}})
+    assert given.matching == read.matching
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    assert problems(tmp_path, GOOD + "title: Again\n") == [
+        "x.yaml:1: title: stands twice, in lines 1 and 7; keep one."
+    ]
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    assert problems(tmp_path, "title: x\n") == [
+        f"x.yaml: {name}: missing. A study holds data, design and outcomes."
+        for name in ("data", "design", "outcomes")
+    ]
+    assert len(problems(tmp_path, "")) == 3
+
+
+def test_all_problems_of_a_file_come_together_in_its_order(tmp_path: Path) -> None:
+    text = GOOD.replace("Northtown", "012").replace("[b]", "no").replace("0.2", "two").replace("age", "[age]")
+    assert [line.split(":")[1] for line in problems(tmp_path, text + "sede: 1\n")] == [
+        "1",
+        "3",
+        "6",
+        "6",
+        "7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("title: [a\noutcomes: b", "x.yaml:2: this is not YAML: expected ',' or ']', but got ':'."),
+        ("a: 1\n---\nb: 2\n", "x.yaml:2: this is not YAML: but found another document."),
+        ("- a\n- b\n", "x.yaml:1: a parameter file holds sections such as data:, design: and outcomes:."),
+        ("a: \x01\n", "x.yaml: this is not YAML: it holds characters that cannot be printed."),
+        ("a: &a [*a]\n", "x.yaml:1: a: anchors (&) and aliases (*) are not used here; write the value out."),
+    ],
+)
+def test_what_is_not_a_parameter_file_at_all(tmp_path: Path, text: str, expected: str) -> None:
+    assert problems(tmp_path, text)[0] == expected
+
+
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes("title: Müller".encode("latin-1"))
+    with pytest.raises(ParameterError, match="not a text file in UTF-8"):
+        Study.read(tmp_path / "x.yaml")
+
+
+def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "northtown.yaml").touch()
+    with pytest.raises(ParameterError, match=r"no such parameter file. Did you mean 'northtown.yaml'\?"):
+        Study.read(tmp_path / "northton.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            "did.control=nver",
+            "--set did.control=nver: did.control: expected never_treated or not_yet_treated",
+        ),
+        ("seed=no", "--set seed=no: seed: no can be read in two ways"),
+        ("did.contrl=x", "did.contrl: there is no such key. Did you mean 'control'?"),
+        ("seed", "--set seed: write section.key=value"),
+        ("title.x.y=1", "title: expected text"),
+    ],
+)
+def test_a_bad_change_is_told_like_a_bad_line(tmp_path: Path, change: str, expected: str) -> None:
+    (tmp_path / "x.yaml").write_text(GOOD)
+    with pytest.raises(ParameterError) as error:
+        Study.read(tmp_path / "x.yaml", changes=[change])
+    assert expected in str(error.value)
+
+
+PANEL = "data: {panel: {file: x.csv, unit: u, period: t, outcomes: [n]}}\noutcomes: [n]\n"
+
+
+@pytest.mark.parametrize(
+    ("design", "expected"),
+    [
+        ("{}", "design: nothing says who had support"),
+        ("{treated: [a], control: [b]}", "data.panel.arm: missing"),
+        (
+            "{placebo: {share: 1.5, from: 2020-01, to: 2020-06}}",
+            "design.placebo.share: expected a number below 1",
+        ),
+        (
+            "{placebo: {share: .5, from: 2020-07, to: 2020-06}}",
+            "design.placebo.to: 2020-06 is before from, 2020-07",
+        ),
+        (
+            "{placebo: {share: .5, form: 2020-07, to: 2020-06}}",
+            "design.placebo.form: there is no such key. Did you mean 'from'?",
+        ),
+    ],
+)
+def test_a_panel_says_who_had_support(tmp_path: Path, design: str, expected: str) -> None:
+    assert expected in "\n".join(problems(tmp_path, PANEL + f"design: {design}\n"))
+
+
+def test_a_notebook_hears_the_same_sentences() -> None:
+    with pytest.raises(ParameterError) as error:
+        Study(
+            data={"people": "p.csv", "contacts": "c.csv"},
+            design={"treated": ["a"], "control": "b"},
+            outcome=["ae"],
+        )
+    assert str(error.value).splitlines() == [
+        "design.control: expected a list, such as [a, b], found 'b'.",
+        "outcomes: missing. A study holds data, design and outcomes.",
+        "outcome: there is no such key. Did you mean 'outcomes'?",
+    ]

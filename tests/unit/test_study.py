@@ -1,0 +1,196 @@
+"""The study: what a parameter file means, and that its names are those of the methods."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from impact import did, match
+from impact.errors import DataError, ParameterError
+from impact.study import Study, project_root
+from impact.study.sections import Did, Matching
+
+PARAMS = Path(__file__).parents[2] / "params"
+SMALL: dict[str, Any] = {
+    "data": {"people": "p.csv", "contacts": ["c1.csv", "c2.csv"]},
+    "design": {"treated": ["a"], "control": ["b"]},
+    "outcomes": ["ae"],
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "registry"),
+    [(Did, "estimator", did.ESTIMATORS), (Matching, "method", match.METHODS)],
+)
+def test_names_in_a_parameter_file_are_the_registry_keys(section: Any, field: str, registry: Any) -> None:
+    assert set(get_args(section.model_fields[field].annotation)) == set(registry)
+
+
+@pytest.mark.parametrize(
+    ("section", "registry"),
+    [
+        *((Did(estimator=name), did.ESTIMATORS[name]) for name in did.ESTIMATORS),  # type: ignore[arg-type]
+        *((Matching(method=name, on=("age",)), match.METHODS[name]) for name in match.METHODS),  # type: ignore[arg-type]
+    ],
+    ids=[*did.ESTIMATORS, *match.METHODS],
+)
+def test_a_method_takes_every_argument_it_is_given(section: Any, registry: Any) -> None:
+    assert set(section.arguments) <= set(inspect.signature(registry).parameters)
+
+
+@pytest.mark.parametrize("file", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_committed_studies_are_right_and_survive_papermill(file: Path) -> None:
+    study = Study.read(file)
+    assert study.name == file.stem
+    # What is injected into a notebook is JSON and gives the same study again.
+    assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters
+
+
+def test_the_same_study_from_a_file_and_from_a_notebook(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(json.dumps(SMALL | {"title": "Health support, Northtown"}))  # JSON is YAML
+    read, given = Study.read(file), Study(title="Health support, Northtown", **SMALL)
+    assert read.parameters == given.parameters
+    assert (read.name, given.name) == ("x", "health-support-northtown")
+
+
+def test_source_counts_paths_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    arms = {"treated": ["a"], "control": ["b"]}
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert Study(**SMALL).source == {"people": "p.csv", "contacts": ["c1.csv", "c2.csv"], **arms}
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Study(**SMALL).source["people"] == str(tmp_path / "p.csv")
+    monkeypatch.setenv("IMPACT_ROOT", str(tmp_path / "elsewhere"))
+    assert project_root() == tmp_path / "elsewhere"
+
+
+def test_outside_a_project_the_message_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError, match=r"no params folder .* `impact new`"):
+        project_root()
+
+
+def test_a_panel_study_reads_every_column_its_methods_use() -> None:
+    panel = {"file": "x.csv", "unit": "u", "period": "t", "outcomes": {"y": ["y1", "y2"]}, "arm": "plan"}
+    study = Study(
+        data={"panel": panel | {"where": {"type": 1}}},
+        design={"treated": [11], "control": ["2"], "months_before": 0},
+        outcomes=["y"],
+        matching={"on": ["age", "sex"], "exact": ["site"]},
+    )
+    source = study.source
+    assert source["panel"]["covariates"] == ["age", "sex", "site"]
+    assert source["panel"]["outcomes"] == {"y": ("y1", "y2")}
+    assert source["panel"]["where"] == {"type": ("1",)}
+    assert (source["treated"], source["control"]) == (["11"], ["2"])
+
+
+def test_files_are_found_by_glob_and_all_missing_ones_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPACT_ROOT", str(tmp_path))
+    for name in ("c1.csv", "c2.csv", "people.csv"):
+        (tmp_path / name).touch()
+    found = Study(**SMALL | {"data": {"people": "people.csv", "contacts": "c*.csv"}}).files
+    assert {k: [p.name for p in v] for k, v in found.items()} == {
+        "people": ["people.csv"],
+        "contacts": ["c1.csv", "c2.csv"],
+    }
+    with pytest.raises(DataError) as error:
+        Study(**SMALL | {"data": {"people": "peple.csv", "contacts": "d*.csv"}}).files
+    first, second = str(error.value).splitlines()
+    assert "data.people" in first
+    assert "Did you mean 'people.csv'?" in first
+    assert "data.contacts" in second
+
+
+def test_did_arguments_are_those_of_the_estimator() -> None:
+    study = Study(**SMALL, did={"estimator": "two_by_two", "family": "linear"})
+    assert study.did is not None
+    assert study.did.arguments == {"family": "linear", "covariates": (), "effects": "arm"}
+
+
+def test_a_study_cannot_be_changed_after_reading() -> None:
+    study = Study(**SMALL)
+    with pytest.raises(ValueError, match="frozen"):
+        study.seed = 1
+
+
+def test_changes_are_made_before_the_file_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "data: {people: p.csv, contacts: c.csv}\ndesign: {treated: [a], control: no}\noutcomes: [ae]\n"
+    )
+    study = Study.read(file, changes=["design.control=[b, c]", "matching.on=[age]", "matching.caliper=2e-1"])
+    assert study.design.control == ("b", "c")
+    assert study.matching is not None
+    assert study.matching.caliper == 0.2
+
+
+def test_the_schema_completes_and_checks_a_file() -> None:
+    schema = Study.model_json_schema()
+    assert schema["required"] == ["data", "design", "outcomes"]
+    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["Did"]["properties"]["control"]["enum"] == ["never_treated", "not_yet_treated"]
+    assert all("description" in v for d in schema["$defs"].values() for v in d["properties"].values())
+
+
+def run_in_ipython(*cells: str) -> str:
+    code = "import sys, json; from IPython.core.interactiveshell import InteractiveShell as S\n"
+    code += (
+        "shell = S.instance()\nfor c in json.loads(sys.argv[1]):\n    shell.run_cell(c, store_history=True)\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(cells)], capture_output=True, text=True, env=os.environ
+    )
+    return out.stdout + out.stderr
+
+
+DEMO = """
+title = "Demo"
+data = {"people": "demo.csv", "contacts": "demo.csv"}
+design = {"treated": ["demo"], "control": ["c"]}
+outcomes = ["ae"]
+did = {}
+matching = {"on": ["age"]}
+seed = 5
+"""
+MAKE = """
+import impact
+study = impact.Study(title=title, data=data, design=design, outcomes=outcomes, did=did, matching=matching,
+                     seed=seed)
+print("MADE", study.title, study.design.treated, study.seed, study.did, study.matching and study.matching.on)
+"""
+
+
+def test_in_a_notebook_a_file_that_brings_its_own_data_gets_nothing_of_the_demos() -> None:
+    injected = (
+        '# Parameters\ndata = {"people": "own.csv", "contacts": "own.csv"}\n'
+        'design = {"treated": ["own"], "control": ["c"]}\noutcomes = ["gp"]\nmatching = {True: ["sex"]}\n'
+    )
+    told = run_in_ipython(DEMO, injected, MAKE)
+    # `on` is true to the YAML that plain papermill reads; did, title and seed are not the demonstration's.
+    assert "MADE Untitled study ('own',) 20261122 None ('sex',)" in told
+
+
+def test_in_a_notebook_a_study_whose_design_is_the_demos_is_refused() -> None:
+    told = run_in_ipython(DEMO, '# Parameters\ndata = {"people": "own.csv", "contacts": "own.csv"}\n', MAKE)
+    assert "design: missing. A study holds data, design and outcomes." in told
+    assert "outcomes: missing" in told
+
+
+def test_in_a_notebook_one_changed_value_leaves_the_demo_as_it_is() -> None:
+    assert "MADE Demo ('demo',) 9" in run_in_ipython(DEMO, "# Parameters\nseed = 9\n", MAKE)
