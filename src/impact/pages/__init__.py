@@ -91,8 +91,8 @@ def _show_figure(figure: Figure, said: str | None) -> Shown:
     from impact.pages.captions import alt, caption
     from impact.pages.tables import table
 
-    kind, released = figure.impact_source  # type: ignore[attr-defined]
-    words, below = alt(kind, released), table(released)
+    kind, released, scale = figure.impact_source  # type: ignore[attr-defined]
+    words, below = alt(kind, released, scale=scale), table(released)
     image = (
         f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{_png(figure)}">'
         f"<figcaption>{html.escape(said or caption(kind, released))}</figcaption></figure>"

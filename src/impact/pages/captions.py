@@ -11,6 +11,7 @@ from impact.disclosure import Released
 from impact.pages.formats import (
     interval_text,
     label,
+    notes,
     number,
     numeric,
     period,
@@ -23,7 +24,7 @@ from impact.pages.formats import (
 )
 
 
-def alt(kind: str, released: Released) -> str:
+def alt(kind: str, released: Released, *, scale: str | None = None) -> str:
     """Describe a figure for somebody who cannot see it: what it shows and what was found, with numbers.
 
     Parameters
@@ -31,7 +32,11 @@ def alt(kind: str, released: Released) -> str:
     kind : str
         The function of ``plots`` that drew it.
     released : Released
+    scale : str, optional
+        The scale a forest was drawn on, where it was asked for.
     """
+    if kind == "forest":
+        return _forest(require_released(released), scale)
     return _ALTS[kind](require_released(released))
 
 
@@ -46,12 +51,14 @@ def caption(kind: str, released: Released) -> str:
         said.append(
             "Shaded: the months just before support, when people may be in crisis; none of them is the base."
         )
-    return " ".join([*said, *released.notes])
+    if kind == "rates" and released.method.get("last_start") is not None:
+        said.append("Shaded: the months in which people started.")
+    return " ".join([*said, *notes(released)])
 
 
 _CAPTIONS = {
     "rates": "Solid line and circles: people with support. Dashed line and squares: the comparison. Dotted "
-    "line: support starts. Shaded: the months in which people started.",
+    "line: support starts.",
     "event_study": "Each point is the difference from the comparison, with its 95% range. Squares: before "
     "support, where there should be none. Circles: with support. Diamond: the base of all others.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
@@ -156,10 +163,10 @@ def _love(released: Released) -> str:
     return "Standardised differences between people with support and the comparison. " + " ".join(said)
 
 
-def _forest(released: Released) -> str:
+def _forest(released: Released, scale: str | None) -> str:
     from impact.pages.plots import forest_rows
 
-    part = forest_rows(readers_units(released.table), None)
+    part = forest_rows(readers_units(released.table), scale)
     ratio = bool((part["scale"] == "log ratio").all())
     digits = 2 if ratio else places(part["estimate"])
     said = []
@@ -197,6 +204,5 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "event_study": _event_study,
     "overlap": _overlap,
     "love": _love,
-    "forest": _forest,
     "placebo": _placebo,
 }

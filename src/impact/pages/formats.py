@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -215,6 +216,28 @@ def small_numbers(policy: str) -> str:
     if known is None:
         return "Too few"
     return f"{1 if known.zero_shown else 0} to {known.smallest_shown - 1}"
+
+
+def policy_sentence(policy: str) -> str:
+    """Say what a policy withholds and rounds, for the foot of a page.
+
+    Examples
+    --------
+    >>> policy_sentence("hes")
+    'Counts of 1 to 7 people or events are not shown; others are rounded to the nearest 5 (NHS England: ...).'
+    """
+    from impact.disclosure.policies import policies
+
+    known = policies().get(policy)
+    if known is None:
+        return f"Small counts are not shown, by the policy {policy!r}."
+    rounding = f"; others are rounded to the nearest {known.round_to}" if known.round_to > 1 else ""
+    return f"Counts of {small_numbers(policy)} people or events are not shown{rounding} ({known.title})."
+
+
+def notes(released: Released) -> list[str]:
+    """Return what the gate says of a result, with services under the names readers know."""
+    return [re.sub(r"^(\w+): ", lambda m: f"{label(m[1])}: ", note) for note in released.notes]
 
 
 def numeric(values: Iterable[Any]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Figures of released results. Released in, Axes out; ``pages.show`` adds the words and the table beneath.
 
-Every figure is drawn for a column of 5.6 inches with letters of 10 points and more, so that it can be read in
+Every figure is drawn for a column of 5.2 inches with letters of 10 points and more, so that it can be read in
 print and on a phone of 360 px. Colour never carries meaning alone: markers and line styles say the same.
 """
 
@@ -31,7 +31,7 @@ from impact.pages.formats import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 5.6
+WIDTH = 5.2
 INK, SOFT, LINE, TEAL, GREY = "#1d2730", "#4a5660", "#d6dde1", "#0b6e6e", "#6d7880"
 
 # The comparison is dashed with open squares, the supported solid with filled circles.
@@ -65,7 +65,9 @@ _STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def _figure(released: Released, kind: str, heights: Sequence[float]) -> Iterator[list[Axes]]:
+def _figure(
+    released: Released, kind: str, heights: Sequence[float], scale: str | None = None
+) -> Iterator[list[Axes]]:
     """Open a figure in the house style with one panel a height, and tie it to what it shows."""
     import seaborn as sns
     from matplotlib import rc_context
@@ -75,7 +77,7 @@ def _figure(released: Released, kind: str, heights: Sequence[float]) -> Iterator
     with rc_context(style):
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         axes = figure.subplots(len(heights), 1, squeeze=False, sharex=True)[:, 0].tolist()
-        figure.impact_source = (kind, released)  # type: ignore[attr-defined]
+        figure.impact_source = (kind, released, scale)  # type: ignore[attr-defined]
         yield axes
         for ax in axes:
             sns.despine(ax=ax, left=not ax.spines["left"].get_visible())
@@ -230,7 +232,7 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
     part = forest_rows(shown, scale)
     ratio = bool((part["scale"] == "log ratio").all())
     null, digits = (1.0, 2) if ratio else (0.0, places(part["estimate"]))
-    with _figure(released, "forest", [0.95 + 0.62 * len(part)]) as axes:
+    with _figure(released, "forest", [0.95 + 0.62 * len(part)], scale) as axes:
         ax = axes[0]
         if ratio:
             ax.set_xscale("log")
@@ -295,24 +297,9 @@ def _forest_axis(ax: Axes, part: pd.DataFrame, *, ratio: bool) -> None:
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)
-    ax.annotate(
-        "◀ fewer with support ",
-        (1 if ratio else 0, 1),
-        xycoords=("data", "axes fraction"),
-        ha="right",
-        va="bottom",
-        color=SOFT,
-        fontsize=10,
-    )
-    ax.annotate(
-        " more with support ▶",
-        (1 if ratio else 0, 1),
-        xycoords=("data", "axes fraction"),
-        ha="left",
-        va="bottom",
-        color=SOFT,
-        fontsize=10,
-    )
+    for x, words in ((0, "◀ fewer with support"), (1, "more with support ▶")):
+        side = "left" if x == 0 else "right"
+        ax.text(x, 1, words, transform=ax.transAxes, ha=side, va="bottom", color=SOFT, fontsize=10)
 
 
 def placebo(released: Released) -> Axes:

@@ -209,8 +209,10 @@ def _has_stopped(nb: Any) -> bool:
 
 
 def _rules(nb: Any) -> list[str]:
-    rules = [str(item.get("rule", "")) for item in harvest(nb)]
-    return [rule for rule in dict.fromkeys(rules) if rule]
+    from impact.pages.formats import policy_sentence
+
+    used = dict.fromkeys(str(item["policy"]) for item in harvest(nb) if item.get("policy"))
+    return [policy_sentence(name) for name in used]
 
 
 def _date(nb: Any) -> dt.date:

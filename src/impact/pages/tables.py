@@ -13,10 +13,12 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages.formats import (
     MISSING,
+    NAMES,
     SCALES,
     adjusted,
     interval_text,
     label,
+    notes,
     number,
     numeric,
     p_value,
@@ -56,7 +58,7 @@ class Table:
     def html(self) -> str:
         """HTML with caption, header scopes, footnotes and a region that scrolls on a narrow screen."""
         e = html.escape
-        align = [' class="l"' if column.words else "" for column in self.columns]
+        align = ["" if column.words else ' class="n"' for column in self.columns]
         head = "".join(
             f'<th scope="col"{a}>{e(c.header)}</th>' for a, c in zip(align, self.columns, strict=True)
         )
@@ -116,23 +118,23 @@ def effects(released: Released) -> Table:
     main = None
     for scale in [s for s in SCALES if (shown["scale"] == s).any()]:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
-        columns += _effect_columns(released, rows, scale)
+        columns.append(_effect_column(released, rows, scale))
         main = rows if main is None else main
-    notes = list(released.notes)
+    under = list(notes(released))
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
         columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
         if several:
-            notes.append(
+            under.append(
                 f"{label(index['outcome'][0])} is the primary outcome; the p-values of the others are "
                 "adjusted for being several (Holm)."
             )
     if main is not None:
-        for name, header in (("treated", "Supported people"), ("events", "Their events")):
+        for name, header in (("treated", "People with support"), ("events", "Their events")):
             if name in main:
                 columns.append(Column(header, _cells(released, name, main["row"])))
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
-    return _table(released, _effects_caption(keys) + what, columns, [*notes, *_how(released.method)])
+    return _table(released, _effects_caption(keys) + what, columns, [*under, *_how(released.method)])
 
 
 def _effects_caption(keys: Sequence[str]) -> str:
@@ -141,7 +143,7 @@ def _effects_caption(keys: Sequence[str]) -> str:
         "period": "by period",
         "group": "by start of support",
     }
-    return " ".join(["Effect of support", *(by[k] for k in by if k in keys)])
+    return " ".join(["Effect of support", *([by[k] for k in by if k in keys] or ["by service"])])
 
 
 _KEYS = {"outcome": "Service", "event_time": "Months from start", "group": "Support began", "term": "Effect"}
@@ -151,7 +153,7 @@ def _key(name: str, value: Any) -> str:
     return period(value) if name in ("group", "period", "event_time") and pd.notna(value) else label(value)
 
 
-def _effect_columns(released: Released, rows: pd.DataFrame, scale: str) -> list[Column]:
+def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column:
     unit = rows["unit"].dropna()
     digits = 2 if scale == "log ratio" else places(rows["estimate"])
     sign = scale != "log ratio"
@@ -167,9 +169,9 @@ def _effect_columns(released: Released, rows: pd.DataFrame, scale: str) -> list[
         interval_text(low, high, digits, sign=sign) if ok else released.mark
         for ok, low, high in zip(shown, rows["conf_low"], rows["conf_high"], strict=True)
     ]
-    name = SCALES[scale]
-    header = f"{name} {unit.iloc[0]}" if scale == "difference" and len(unit) else name
-    return [Column(header, estimate), Column(f"{share} range of {name.lower()}", interval)]
+    cells = [f"{e} ({i})" if ok else e for ok, e, i in zip(shown, estimate, interval, strict=True)]
+    header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
+    return Column(f"{header} ({share} range)", cells)
 
 
 def rates(released: Released) -> Table:
@@ -194,7 +196,18 @@ def rates(released: Released) -> Table:
             Column(f"{label(arm)}: people", _cells(released, "persons", rows)),
         ]
     what = "" if index["outcome"].nunique() > 1 else f": {label(index['outcome'].iloc[0])}"
-    return _table(released, f"Rates {unit}{what}", columns, released.notes)
+    return _table(released, f"Rates {unit}{what}", columns, notes(released))
+
+
+_BALANCE = [
+    ("after", "mean_treated", "With support"),
+    ("before", "mean_control", "Comparison, before"),
+    ("after", "mean_control", "Comparison, after"),
+    ("before", "smd", "Standardised difference, before"),
+    ("after", "smd", "Standardised difference, after"),
+    ("after", "variance_ratio", "Ratio of variances, after"),
+    ("after", "ks", "Largest gap, after"),
+]
 
 
 def balance(released: Released) -> Table:
@@ -203,21 +216,22 @@ def balance(released: Released) -> Table:
     shown = released.table
     index = shown[["covariate", "level"]].drop_duplicates().reset_index(drop=True)
     columns = [Column("Characteristic", _characteristics(index), True)]
-    for sample in shown["sample"].unique():
+    both = {"before", "after"} <= set(shown["sample"])
+    wanted = (
+        _BALANCE if both else [(str(shown["sample"].iloc[0]), n, h.split(",")[0]) for _, n, h in _BALANCE]
+    )
+    for sample, name, header in dict.fromkeys(wanted):
         rows = index.merge(
             shown[shown["sample"] == sample].reset_index(names="row"), on=["covariate", "level"], how="left"
         )
-        for name, header in (
-            ("mean_treated", "with support"),
-            ("mean_control", "comparison"),
-            ("smd", "standardised difference"),
-            ("variance_ratio", "ratio of variances"),
-            ("ks", "largest gap"),
-        ):
-            cells = _cells(released, name, rows["row"], partial(number, places=2))
-            columns.append(Column(f"{label(sample)}: {header}", cells))
-    notes = ["A standardised difference between −0.1 and 0.1 counts as well balanced.", *released.notes]
-    return _table(released, "Balance before and after matching", columns, notes)
+        columns.append(Column(header, _cells(released, name, rows["row"], partial(number, places=2))))
+    under = ["A standardised difference between −0.1 and 0.1 counts as well balanced.", *notes(released)]
+    return _table(
+        released,
+        "Balance before and after matching (means, and how far apart the groups are)",
+        columns,
+        under,
+    )
 
 
 def _characteristics(rows: pd.DataFrame) -> list[str]:
@@ -248,9 +262,9 @@ def _baseline(released: Released) -> Table:
             else:
                 cells.append(f"{number(persons)} ({number(percent)}%)")
         columns.append(Column(label(arm), cells))
-    notes = ["Number and percentage, or mean and standard deviation (SD).", *released.notes]
+    under = ["Number and percentage, or mean and standard deviation (SD).", *notes(released)]
     return _table(
-        released, "Who is in the study, at the date support began or might have begun", columns, notes
+        released, "Who is in the study, at the date support began or might have begun", columns, under
     )
 
 
@@ -273,7 +287,7 @@ def _naive(released: Released) -> Table:
         released,
         "Before and after, per 1,000 people a year, with the comparison beside",
         columns,
-        released.notes,
+        notes(released),
     )
 
 
@@ -291,7 +305,7 @@ def _placebo(released: Released) -> Table:
         Column("Draws", _cells(released, "draws", shown.index)),
         Column("Where this study lies", here, True),
     ]
-    return _table(released, "Estimates for starts that never happened", columns, released.notes)
+    return _table(released, "Estimates for starts that never happened", columns, notes(released))
 
 
 def _summary(released: Released) -> Table:
@@ -307,12 +321,12 @@ def _summary(released: Released) -> Table:
             show = p_value
         columns.append(Column(label(name), _cells(released, name, shown.index, show), words))
     title = released.method.get("shows") or released.name
-    return _table(released, label(title), columns, released.notes)
+    return _table(released, label(title), columns, notes(released))
 
 
 def _words(value: Any) -> str:
     if isinstance(value, (pd.Timestamp, str)):
-        return period(value) if isinstance(value, pd.Timestamp) else value
+        return period(value) if isinstance(value, pd.Timestamp) else label(value) if value in NAMES else value
     return MISSING if pd.isna(value) else str(value)
 
 
@@ -340,8 +354,8 @@ def _cells(
     ]
 
 
-def _table(released: Released, caption: str, columns: Sequence[Column], notes: Iterable[str]) -> Table:
-    footnotes = list(notes)
+def _table(released: Released, caption: str, columns: Sequence[Column], under: Iterable[str]) -> Table:
+    footnotes = list(under)
     if any(released.mark in cell for column in columns for cell in column.cells):
         footnotes.insert(
             0,

@@ -222,7 +222,7 @@ def _range(a: _Answer) -> str:
 def _share(a: _Answer) -> str:
     if a.percent is None or a.difference is None:
         return ""
-    return f"; that is {abs(a.percent[0]):.0f}% {'fewer' if a.percent[0] < 0 else 'more'}"
+    return f"; {abs(a.percent[0]):.0f}% {'fewer' if a.percent[0] < 0 else 'more'}"
 
 
 def _about(value: float, among: Sequence[float] = ()) -> str:
@@ -327,7 +327,7 @@ def naive(released: Released) -> Statement:
     if require_released(released).kind != "summary" or "supported_change_percent" not in released.table:
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
     said = []
-    for row in released.table.to_dict("records"):
+    for row in released.table.to_dict("records")[:1]:
         before, after, c_before, c_after = (
             float(numeric([row[f"{arm}_{when}"]])[0])
             for arm in ("supported", "control")
