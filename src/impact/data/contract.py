@@ -46,6 +46,26 @@ class Column:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def expected(self) -> str:
+        """What a value must be, for the check that it can be read."""
+        if self.allowed:
+            return "one of " + ", ".join(self.allowed)
+        limits = f" of {self.low:g} or more" if self.low is not None else ""
+        if self.high is not None:
+            limits = f" from {self.low:g} to {self.high:g}"
+        return _EXPECTED[self.type] + limits
+
+
+_EXPECTED: dict[str, str] = {
+    "text": "text",
+    "date": "a date such as 2024-03-31 or 31/03/2024",
+    "month": "a month such as 1950-07",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -93,7 +113,7 @@ TABLES: dict[str, Table] = {
                 ),
                 _c("tenancy_start", "date", "first day of the tenancy; empty means before all coverage"),
                 _c("tenancy_end", "date", "last day of the tenancy"),
-                _c("moved_out", "date", "last day before the person moved away"),
+                _c("moved_out", "date", "day the person moved out; it counts as a day at risk"),
                 _c("died", "date", "day of death; it counts as a day at risk"),
                 _c("linked", "bool", "whether the person was found in the NHS data; empty means yes"),
                 _c("consent", "bool", "whether the person agreed to the use of their data; empty means yes"),

@@ -28,7 +28,7 @@ TOLERATED = 0.01
 
 @dataclass(frozen=True)
 class Rule:
-    """One check: a sentence for people and a predicate for DuckDB, with what happens to the rows it finds.
+    """One check: a sentence for people, a predicate for DuckDB, and what happens to the rows it finds.
 
     Parameters
     ----------
@@ -39,13 +39,17 @@ class Rule:
     severity : 'E' or 'W'
         Error or warning.
     where : str
-        SQL predicate that is true for a row that breaks the rule; over ``rows``.
+        SQL predicate that is true for a row that breaks the rule, or the number of rows it stands for.
     action : str
         What is done about it.
     rows : str
         SQL source of the rows, where it is not the table itself.
     tolerated : float or None
         Share of the table's rows up to which the rule does not stop the study; None never stops it.
+    drops : bool
+        Whether the rows found are left out.
+    by_arm : bool
+        Whether the rows are counted for each arm.
     """
 
     table: str
@@ -57,6 +61,8 @@ class Rule:
     action: str
     rows: str = ""
     tolerated: float | None = None
+    drops: bool = False
+    by_arm: bool = False
 
 
 # The check digit of an NHS number makes the weighted sum of all ten digits a multiple of 11. Only ranges that
@@ -68,14 +74,12 @@ _NHS_SUM = " + ".join(f"{10 - i} * TRY_CAST(substr({_DIGITS}, {i + 1}, 1) AS INT
 _NHS = f"regexp_full_match({_DIGITS}, '{_NHS_RANGE}') AND ({_NHS_SUM}) % 11 = 0"
 
 _STAYS = "service IN ('" + "', '".join(STAYS) + "')"
-_REPEATED = "(SELECT count(*) - 1 AS extra FROM {table} GROUP BY {by}) r, unnest(range(r.extra)) t"
+_REPEATED = "(SELECT count(*) - 1 AS extra FROM {table} GROUP BY {by})"
 _IN_ARMS = "people p JOIN listed l USING (arm)"
-_STUDY = "p.arm IN (SELECT arm FROM listed)"
 
 _STOP = "the study stops"
 _LEFT_OUT = "left out and counted"
 _LEFT_OUT_1 = f"left out and counted; above {TOLERATED:.0%} of rows the study stops"
-_FIRST_KEPT = "one of each is kept"
 
 
 def _error(table: str, column: str, name: str, sentence: str, where: str, **more: Any) -> Rule:
@@ -83,9 +87,9 @@ def _error(table: str, column: str, name: str, sentence: str, where: str, **more
 
 
 def _warning(
-    table: str, column: str, name: str, sentence: str, where: str, action: str, rows: str = ""
+    table: str, column: str, name: str, sentence: str, where: str, action: str, rows: str = "", **more: Any
 ) -> Rule:
-    return Rule(table, column, name, sentence, "W", where, action, rows)
+    return Rule(table, column, name, sentence, "W", where, action, rows, **more)
 
 
 RULES: tuple[Rule, ...] = (
@@ -95,7 +99,7 @@ RULES: tuple[Rule, ...] = (
         "person_id",
         "duplicate",
         "repeat a person who stood before",
-        "true",
+        "extra",
         rows=_REPEATED.format(table="people WHERE person_id IS NOT NULL", by="person_id"),
     ),
     _error(
@@ -165,15 +169,6 @@ RULES: tuple[Rule, ...] = (
     _warning(
         "people",
         "start_date",
-        "no start date",
-        "are missing in a treated arm",
-        "l.treated AND start_date IS NULL",
-        _LEFT_OUT,
-        _IN_ARMS,
-    ),
-    _warning(
-        "people",
-        "start_date",
         "start outside tenancy",
         "lie outside the tenancy",
         "start_date < tenancy_start OR start_date > least(tenancy_end, moved_out)",
@@ -186,16 +181,24 @@ RULES: tuple[Rule, ...] = (
         "are in an arm the study does not list, or in none",
         "arm IS NULL OR arm NOT IN (SELECT arm FROM listed)",
         _LEFT_OUT,
+        drops=True,
     ),
-    _warning("people", "consent", "no consent", "did not agree", "NOT consent", "excluded and counted"),
-    _warning("people", "opt_out", "opted out", "opted out", "opt_out", "excluded and counted"),
+    _warning(
+        "people", "consent", "no consent", "did not agree", "NOT consent", "excluded and counted", drops=True
+    ),
+    _warning("people", "opt_out", "opted out", "opted out", "opt_out", "excluded and counted", drops=True),
+    _warning(
+        "people", "linked", "not linked", "were not found", "NOT linked", "excluded and counted", drops=True
+    ),
     _warning(
         "people",
-        "linked",
-        "not linked",
-        "were not found in the NHS data",
-        "NOT linked",
-        "excluded and counted",
+        "start_date",
+        "no start date",
+        "are missing in a treated arm",
+        "l.treated AND start_date IS NULL",
+        _LEFT_OUT,
+        "people p LEFT JOIN listed l USING (arm)",
+        drops=True,
     ),
     _warning(
         "people",
@@ -215,9 +218,16 @@ RULES: tuple[Rule, ...] = (
         "coalesce(linked, true) AND pid NOT IN (SELECT pid FROM contacts WHERE pid IS NOT NULL)",
         "kept: compare the arms, a difference may be failed linkage",
         _IN_ARMS,
+        by_arm=True,
     ),
     _warning(
-        "contacts", "person_id", "unknown person", "belong to nobody in people", "c.pid IS NULL", _LEFT_OUT
+        "contacts",
+        "person_id",
+        "unknown person",
+        "belong to nobody in people",
+        "c.pid IS NULL",
+        _LEFT_OUT,
+        drops=True,
     ),
     _error(
         "contacts",
@@ -227,6 +237,7 @@ RULES: tuple[Rule, ...] = (
         "service IS NULL",
         action=_LEFT_OUT_1,
         tolerated=TOLERATED,
+        drops=True,
     ),
     _error(
         "contacts",
@@ -236,6 +247,7 @@ RULES: tuple[Rule, ...] = (
         "start IS NULL",
         action=_LEFT_OUT_1,
         tolerated=TOLERATED,
+        drops=True,
     ),
     _error("contacts", "end", "end before start", "end before they start", '"end" < start'),
     _error(
@@ -246,6 +258,7 @@ RULES: tuple[Rule, ...] = (
         "start < p.birth_month",
         action=_LEFT_OUT_1,
         tolerated=TOLERATED,
+        drops=True,
     ),
     _error(
         "contacts",
@@ -255,15 +268,16 @@ RULES: tuple[Rule, ...] = (
         "start > p.died",
         action=_LEFT_OUT_1,
         tolerated=TOLERATED,
+        drops=True,
     ),
     _error(
         "contacts",
         "record_id",
         "duplicate record",
         "repeat a record of the same person, service and day",
-        "true",
+        "extra",
         rows=_REPEATED.format(table="contacts WHERE record IS NOT NULL", by="record, pid, service, start"),
-        action=_FIRST_KEPT,
+        action="one of each is kept",
         tolerated=None,
     ),
     _warning(
@@ -271,7 +285,7 @@ RULES: tuple[Rule, ...] = (
         "start",
         "same-day contacts",
         "have the person, service and day of another",
-        "true",
+        "extra",
         "kept: two visits a day may be real",
         _REPEATED.format(table="contacts WHERE pid IS NOT NULL", by="pid, service, start"),
     ),
@@ -284,16 +298,23 @@ RULES: tuple[Rule, ...] = (
         "kept under its own name",
     ),
     _warning(
-        "contacts", "status", "not attended", "did not take place", "status <> 'attended'", "not counted"
+        "contacts",
+        "status",
+        "not attended",
+        "did not take place",
+        "status <> 'attended'",
+        "not counted",
+        drops=True,
     ),
     _warning(
         "contacts",
         "start",
         "outside coverage",
         "lie outside the days on which the service is observed",
-        "NOT EXISTS (SELECT 1 FROM cover v WHERE v.service = c.service AND v.arm = p.arm "
-        f"AND c.start >= v.lo AND c.start < v.hi) AND {_STUDY}",
+        "v.lo IS NULL",
         "not counted",
+        "contacts c JOIN people p USING (pid) JOIN listed l USING (arm) LEFT JOIN cover v "
+        "ON v.service = c.service AND v.arm = p.arm AND start >= v.lo AND start < v.hi",
     ),
     _warning(
         "contacts",
@@ -362,7 +383,7 @@ RULES: tuple[Rule, ...] = (
         "wave",
         "duplicate",
         "repeat a person and wave",
-        "true",
+        "extra",
         rows=_REPEATED.format(table="survey", by="person_id, wave"),
     ),
     _warning(

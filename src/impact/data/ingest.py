@@ -1,0 +1,316 @@
+"""The tables of the contract in DuckDB: found, typed, and every rule counted.
+
+Nothing is estimated here. All problems of all tables are reported together, by table, column, rule and
+count, and never with a person's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from impact.data.contract import TABLES
+from impact.data.reading import Found, Source, ask, connect, guessed, quote, scan
+from impact.data.rules import RULES, STAYS, Rule
+from impact.errors import DataError, ParameterError, nearest, together
+
+Rename = Mapping[str, Mapping[str, str]]
+
+# Only these columns of contacts are held in memory: the others are read by what needs them.
+_LOADED = ("person_id", "service", "start", "end", "record_id", "status")
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """The checked tables ``people``, ``events``, ``stays`` and ``cover`` in DuckDB, by position ``pid``.
+
+    ``columns`` are the columns the people file holds, ``quality`` has the count of every rule.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    columns: list[str]
+    quality: pd.DataFrame
+    treated: tuple[str, ...]
+    control: tuple[str, ...]
+
+
+def load(
+    sources: Mapping[str, Source], *, treated: Sequence[str], control: Sequence[str], rename: Rename | None
+) -> Store:
+    """Read, type and check all tables.
+
+    Raises
+    ------
+    DataError
+        With every problem of every table: files and columns first, then all rules that stop a study.
+    """
+    arms = _arms(treated, control)
+    con = connect()
+    found = _find(con, sources, rename or {})
+    unreadable = [_unreadable(con, table) for table in found.values()]
+    _listed(con, arms)
+    extras = _people(con, found["people"])
+    for name in ("coverage", "survey"):
+        _plain(con, name, found.get(name))
+    _contacts(con, found["contacts"])
+    _cover(con)
+    quality = pd.concat([*unreadable, _checked(con, "survey" in found)], ignore_index=True)
+    _stop(con, quality)
+    _events(con)
+    columns = [c for c in TABLES["people"].names if c in found["people"].mapping] + extras
+    shown = quality.drop(columns=["stops", "sentence"])
+    return Store(con, columns, shown, tuple(treated), tuple(control))
+
+
+def _arms(treated: Sequence[str], control: Sequence[str]) -> dict[str, bool]:
+    problems = []
+    for name, arms in (("treated", treated), ("control", control)):
+        if isinstance(arms, str) or not len(arms):
+            problems.append(f"{name}={arms!r}: give a list with at least one arm.")
+    if not problems and (both := sorted({str(a) for a in treated} & {str(a) for a in control})):
+        problems.append(f"treated, control: {', '.join(map(repr, both))} cannot be both; list each arm once.")
+    if problems:
+        raise ParameterError(together(problems))
+    return {str(a): name == "t" for name, arms in (("t", treated), ("c", control)) for a in arms}
+
+
+def _find(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], rename: Rename) -> dict[str, Found]:
+    found, problems = {}, []
+    for name in rename:
+        if name not in TABLES:
+            problems.append(f"rename: there is no table {name!r}.{nearest(name, TABLES)}")
+    for name, source in sources.items():
+        table, mine = TABLES[name], dict(rename.get(name, {}))
+        try:
+            sql, types = scan(con, name, source)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        for ours, theirs in mine.items():
+            if ours not in table.names:
+                problems.append(
+                    f"rename.{name}: the contract has no column {ours!r}.{nearest(ours, table.names)}"
+                )
+            if theirs not in types:
+                problems.append(f"rename.{name}: the file has no column {theirs!r}.{nearest(theirs, types)}")
+        mapping = {c: mine.get(c, c) for c in table.names if mine.get(c, c) in types}
+        for column in table.columns:
+            if column.required and column.name not in mapping and column.name not in mine:
+                problems.append(
+                    f"{name}: column {column.name!r} is missing ({column.meaning.split(':')[0]})."
+                    f"{nearest(column.name, types)} Name yours under data.rename.{name}."
+                )
+        found[name] = Found(name, sql, types, mapping)
+    if problems:
+        raise DataError(together(problems))
+    return found
+
+
+def _unreadable(con: duckdb.DuckDBPyConnection, table: Found) -> pd.DataFrame:
+    """Count, for each column that is there, the values that do not fit its type."""
+    columns = [
+        c
+        for c in TABLES[table.name].columns
+        if c.name in table.mapping
+        and (c.type != "text" or c.allowed)
+        and (table.name != "contacts" or c.name in _LOADED)
+    ]
+    pairs = [table.column(c) for c in columns]
+    native = [value == f"CAST({text} AS DATE)" for text, value in pairs]
+    asked = [
+        "0" if known else f"count_if(({text}) IS NOT NULL AND ({value}) IS NULL)"
+        for (text, value), known in zip(pairs, native, strict=True)
+    ]
+    source = table.scan if not all(native) else "(SELECT 1)"
+    counts = ask(con, table.name, f"SELECT {', '.join(asked)} FROM {source}").fetchone() if asked else ()
+    return pd.DataFrame(
+        [
+            _row(
+                Rule(table.name, c.name, "readable", f"are not {c.expected}", "E", "", "the study stops"),
+                n,
+                True,
+            )
+            for c, n in zip(columns, counts or (), strict=True)
+        ]
+    )
+
+
+def _row(rule: Rule, count: int, stops: bool, name: str | None = None) -> dict[str, Any]:
+    return {
+        "table": rule.table,
+        "column": rule.column,
+        "rule": name or rule.name,
+        "severity": rule.severity,
+        "count": int(count),
+        "action": rule.action,
+        "stops": bool(stops and count),
+        "sentence": rule.sentence,
+    }
+
+
+def _listed(con: duckdb.DuckDBPyConnection, arms: Mapping[str, bool]) -> None:
+    con.execute("CREATE TABLE listed (arm VARCHAR, treated BOOLEAN)")
+    con.executemany("INSERT INTO listed VALUES (?, ?)", [[a, t] for a, t in arms.items()])
+
+
+def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
+    known = {c.lower() for c in TABLES["people"].names} | {"pid"}
+    used = set(table.mapping.values())
+    extras = [n for n in table.types if n not in used and n.lower() not in known]
+    columns = [f"{table.column(c)[1]} AS {quote(c.name)}" for c in TABLES["people"].columns]
+    columns += [f"{sql} AS {quote(n)}" for n, sql in guessed(con, table, extras).items()]
+    # People are numbered in the order of their identifiers, so that no result depends on the file's order.
+    ask(
+        con,
+        "people",
+        "CREATE TABLE people AS SELECT CAST(row_number() OVER (ORDER BY person_id) - 1 AS INTEGER) AS pid, * "
+        f"FROM (SELECT {', '.join(columns)} FROM {table.scan})",
+    )
+    return extras
+
+
+def _plain(con: duckdb.DuckDBPyConnection, name: str, table: Found | None) -> None:
+    missing = Found(name, "(SELECT 1 WHERE false)", {}, {})
+    given = table or missing
+    columns = ", ".join(f"{given.column(c)[1]} AS {quote(c.name)}" for c in TABLES[name].columns)
+    ask(con, name, f"CREATE TABLE {name} AS SELECT {columns} FROM {given.scan}")
+
+
+def _contacts(con: duckdb.DuckDBPyConnection, table: Found) -> None:
+    by_name = {c.name: c for c in TABLES["contacts"].columns}
+    sql = {n: table.column(by_name[n])[1] for n in _LOADED}
+    ask(
+        con,
+        "contacts",
+        f"""
+        CREATE TABLE contacts AS
+        SELECT i.pid, service, start, "end", record, status
+        FROM (SELECT {sql["person_id"]} AS person_id, {sql["service"]} AS service, {sql["start"]} AS start,
+                     {sql["end"]} AS "end", {sql["status"]} AS status,
+                     CASE WHEN {sql["record_id"]} IS NOT NULL THEN hash({sql["record_id"]}) END AS record
+              FROM {table.scan})
+        LEFT JOIN (SELECT person_id, min(pid) AS pid FROM people GROUP BY person_id) i USING (person_id)
+        """,
+    )
+
+
+def _cover(con: duckdb.DuckDBPyConnection) -> None:
+    """Make ``cover``: for each service and listed arm, the disjoint intervals [lo, hi) that are observed.
+
+    A service without a row in coverage is taken as observed from its first to its last contact.
+    """
+    con.execute(
+        """
+        CREATE TABLE assumed AS
+        SELECT service, min(start) AS lo, max(start) + 1 AS hi
+        FROM contacts c JOIN people p USING (pid)
+        WHERE service IS NOT NULL
+          AND start BETWEEN coalesce(p.birth_month, start) AND coalesce(p.died, start)
+          AND service NOT IN (SELECT service FROM coverage WHERE service IS NOT NULL)
+        GROUP BY service
+        """
+    )
+    given = """
+        SELECT service, l.arm, first_date AS lo, last_date + 1 AS hi
+        FROM coverage v JOIN listed l ON v.applies_to_arm IS NULL OR v.applies_to_arm = l.arm
+        WHERE first_date <= last_date
+        UNION ALL SELECT service, arm, lo, hi FROM assumed, listed
+    """
+    con.execute(f"CREATE TABLE cover AS {_merged(given, 'service, arm')}")
+
+
+def _merged(intervals: str, by: str) -> str:
+    """SQL that merges intervals [lo, hi) that overlap or touch, within the columns ``by``."""
+    # A new interval begins where one starts after every earlier one has ended.
+    return f"""
+        WITH marked AS (
+            SELECT *, lo > coalesce(max(hi) OVER (PARTITION BY {by} ORDER BY lo, hi
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), DATE '0001-01-01') AS fresh
+            FROM ({intervals})
+        ), numbered AS (
+            SELECT *, sum(CAST(fresh AS INTEGER)) OVER (PARTITION BY {by} ORDER BY lo, hi
+                ROWS UNBOUNDED PRECEDING) AS part
+            FROM marked
+        )
+        SELECT {by}, min(lo) AS lo, max(hi) AS hi FROM numbered GROUP BY {by}, part
+    """
+
+
+def _checked(con: duckdb.DuckDBPyConnection, survey: bool) -> pd.DataFrame:
+    """Count every rule, with one pass over each source of rows."""
+    default = {"people": "people p", "contacts": "contacts c LEFT JOIN people p USING (pid)"}
+    rules = [r for r in RULES if survey or r.table != "survey"]
+    sources: dict[str, list[Rule]] = {}
+    for rule in rules:
+        sources.setdefault(rule.rows or default.get(rule.table, rule.table), []).append(rule)
+    found: dict[Rule, dict[str | None, int]] = {}
+    for rows, members in sources.items():
+        sums = [f"coalesce(sum(CAST(({r.where}) AS BIGINT)), 0)" for r in members]
+        plain = [(r, s) for r, s in zip(members, sums, strict=True) if not r.by_arm]
+        if plain:
+            counts = con.execute(f"SELECT {', '.join(s for _, s in plain)} FROM {rows}").fetchone() or ()
+            found |= {r: {None: int(n)} for (r, _), n in zip(plain, counts, strict=True)}
+        for rule, total in zip(members, sums, strict=True):
+            if rule.by_arm:
+                arms = con.execute(f"SELECT arm, {total} FROM {rows} GROUP BY arm ORDER BY arm").fetchall()
+                found[rule] = {arm: int(n) for arm, n in arms}
+    size = {t: (con.execute(f"SELECT count(*) FROM {t}").fetchone() or (0,))[0] for t in TABLES}
+    return pd.DataFrame(
+        [
+            _row(
+                rule,
+                n,
+                rule.tolerated is not None and n > rule.tolerated * size[rule.table],
+                f"{rule.name}, arm {arm}" if arm else None,
+            )
+            for rule in rules
+            for arm, n in found[rule].items()
+        ]
+    )
+
+
+def _stop(con: duckdb.DuckDBPyConnection, quality: pd.DataFrame) -> None:
+    problems = []
+    for row in quality[quality["stops"]].to_dict("records"):
+        if row["rule"] == "unknown arm":
+            here = [a for (a,) in con.execute("SELECT DISTINCT arm FROM people ORDER BY 1").fetchall() if a]
+            gone = con.execute(
+                "SELECT arm FROM listed WHERE arm NOT IN (SELECT unnest(?)) ORDER BY 1", [here]
+            )
+            problems += [
+                f"people.arm, unknown arm: nobody is in arm {arm!r}.{nearest(arm, here)} The file has "
+                f"{', '.join(map(repr, here[:20])) or 'no arms'}."
+                for (arm,) in gone.fetchall()
+            ]
+            continue
+        place = f"{row['table']}.{row['column']}, {row['rule']}"
+        problems.append(f"{place}: {row['count']} row(s) of the file {row['sentence']}.")
+    if problems:
+        raise DataError(
+            together([*problems, "Nothing was estimated: mend the files, or leave those rows out."])
+        )
+
+
+def _events(con: duckdb.DuckDBPyConnection) -> None:
+    """Keep the contacts that count, one of each record, and the merged stays; let the rest go."""
+    drops = [r.where for r in RULES if r.table == "contacts" and r.drops]
+    kept = " AND ".join(f"NOT coalesce({where}, false)" for where in drops)
+    con.execute(
+        f"""
+        CREATE TABLE events AS
+        SELECT pid, service, start, max("end") AS "end"
+        FROM (SELECT c.*, c.rowid AS row FROM contacts c) c JOIN people p USING (pid)
+        WHERE {kept} AND p.arm IN (SELECT arm FROM listed)
+        GROUP BY pid, service, start, record, CASE WHEN record IS NULL THEN row END
+        """
+    )
+    # The night of a day belongs to that day: a stay is the interval [start, end), empty on one day.
+    nights = (
+        f"""SELECT pid, start AS lo, "end" AS hi FROM events WHERE service IN {STAYS} AND "end" > start"""
+    )
+    con.execute(f"CREATE TABLE stays AS {_merged(nights, 'pid')}")
+    con.execute("DROP TABLE contacts")

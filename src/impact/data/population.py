@@ -1,0 +1,136 @@
+"""Reading a study: the checked tables, and who of everyone in them is in the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data.cohort import Cohort, flow_of, quality_of
+from impact.data.contract import TABLES
+from impact.data.ingest import Rename, Store, load
+from impact.data.reading import Source, quote
+from impact.data.rules import RULES
+from impact.errors import DesignError
+
+_PANDAS = {"date": "datetime64[ns]", "month": "datetime64[ns]", "int": float, "float": float, "bool": bool}
+# What an empty cell of these columns means.
+_UNSAID = {"linked": True, "consent": True, "opt_out": False}
+
+
+def read_cohort(
+    *,
+    people: Source,
+    contacts: Source,
+    coverage: Source | None = None,
+    survey: Source | None = None,
+    treated: Sequence[str],
+    control: Sequence[str],
+    rename: Rename | None = None,
+) -> Cohort:
+    """Read the tables of the contract, check them, and say who is in the study.
+
+    Parameters
+    ----------
+    people, contacts, coverage, survey : path, list of paths, glob, or DataFrame
+        CSV or Parquet. Without coverage a service is taken as observed from its first to its last contact.
+    treated, control : sequence of str
+        Arms. People of other arms are left out and counted.
+    rename : mapping, optional
+        For each table, the contract's name and yours: ``{"people": {"person_id": "TenantRef"}}``.
+
+    Returns
+    -------
+    Cohort
+        With ``quality``, a row for each rule even where nothing was found, and ``flow``.
+
+    Raises
+    ------
+    DataError
+        With all problems of all files: missing files and columns; then every rule that stops a study.
+    DesignError
+        If nobody, or one person, is left in the treated or in the control arms.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame({"person_id": ["a", "b", "c", "d"], "arm": ["help", "help", "usual", "usual"],
+    ...                        "start_date": ["2024-02-10", "2024-03-01", None, None]})
+    >>> contacts = pd.DataFrame({"person_id": ["a", "a", "c"], "service": "gp",
+    ...                          "start": ["2024-01-05", "2024-02-20", "2024-02-02"]})
+    >>> coverage = pd.DataFrame({"service": ["gp"], "first_date": ["2024-01-01"],
+    ...                          "last_date": ["2024-03-31"]})
+    >>> cohort = read_cohort(people=people, contacts=contacts, coverage=coverage,
+    ...                      treated=["help"], control=["usual"])
+    >>> panel = cohort.panel(outcomes=["gp"])
+    >>> panel.outcomes["gp"].astype(int).tolist(), panel.start.tolist()
+    ([[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]], [1, 2, 3, 3])
+    """
+    given = {"people": people, "contacts": contacts, "coverage": coverage, "survey": survey}
+    store = load(
+        {k: v for k, v in given.items() if v is not None}, treated=treated, control=control, rename=rename
+    )
+    frame, why = _everyone(store)
+    reasons = [r.name for r in RULES if r.table == "people" and r.drops]
+    steps = [("in the file", "", len(frame))]
+    steps += [("left out", name, int((why == name).sum())) for name in reasons]
+    unseen = (why == "") & ~(frame["observed_from"] <= frame["observed_to"]).to_numpy(bool)
+    steps.append(("left out", "no time observed", int(unseen.sum())))
+    pid = np.flatnonzero((why == "") & ~unseen)
+    frame = frame.iloc[pid].reset_index(drop=True)
+    is_treated = frame["arm"].isin([str(a) for a in treated]).to_numpy(bool)
+    gone = ", ".join(f"{n} {rule}" for _, rule, n in steps if n and rule) or "nobody"
+    for arms, n in ((treated, is_treated.sum()), (control, (~is_treated).sum())):
+        if n < 2:
+            raise DesignError(
+                f"{n} person(s) left in {', '.join(map(repr, arms))}; an effect needs at least 2. "
+                f"Left out: {gone}."
+            )
+    index = frame["start_date"].where(is_treated)
+    frame = frame.assign(treated=is_treated, index_date=index)
+    if "imd_decile" in frame:
+        frame["imd_fifth"] = np.ceil(frame["imd_decile"] / 2)
+    cohort = Cohort(
+        people=frame,
+        treated=is_treated,
+        quality=quality_of(store.quality),
+        flow=flow_of(steps, is_treated),
+        _store=store,
+        _pid=pid,
+    )
+    return cohort._derived()
+
+
+def _everyone(store: Store) -> tuple[pd.DataFrame, NDArray[Any]]:
+    """Everyone in the file, with the days they are observed, and the first rule that leaves them out."""
+    rules = [r for r in RULES if r.table == "people" and r.drops]
+    cases = " ".join(f"WHEN {r.where} THEN '{r.name}'" for r in rules)
+    names = [quote(c) for c in store.columns]
+    # A control's time ends the day before any support; the day of death, of moving and the last day of the
+    # tenancy are days at risk.
+    frame = store.con.execute(
+        f"""
+        SELECT {", ".join(names)}, CASE {cases} ELSE '' END AS " why",
+               greatest(coalesce(tenancy_start, lo), lo) AS observed_from,
+               least(died, moved_out, tenancy_end, hi - 1,
+                     CASE WHEN NOT l.treated THEN start_date - 1 END) AS observed_to
+        FROM people p LEFT JOIN listed l USING (arm)
+        LEFT JOIN (SELECT arm, min(lo) AS lo, max(hi) AS hi FROM cover GROUP BY arm) v USING (arm)
+        ORDER BY pid
+        """
+    ).df()
+    why = frame.pop(" why").astype(object).to_numpy()
+    types = {c.name: _PANDAS.get(c.type, object) for c in TABLES["people"].columns}
+    types |= {"observed_from": "datetime64[ns]", "observed_to": "datetime64[ns]"}
+    for name in frame.columns:
+        column = frame[name]
+        if name in _UNSAID:
+            column = column.astype(object).where(column.notna(), _UNSAID[name])
+        if name in types:
+            frame[name] = column.astype(types[name])
+        elif not pd.api.types.is_numeric_dtype(column):
+            dates = pd.api.types.is_datetime64_any_dtype(column)
+            frame[name] = column.astype("datetime64[ns]" if dates else object)
+    return frame, why
