@@ -108,7 +108,7 @@ def _unit(times: pd.Series, method: Mapping[str, Any]) -> str:
 def _positions(times: pd.Series, method: Mapping[str, Any]) -> NDArray[np.float64]:
     """Times as whole numbers, 0 where support starts (or first starts, on the calendar clock)."""
     if pd.api.types.is_numeric_dtype(times):
-        return times.to_numpy(float)
+        return times.to_numpy(float, na_value=np.nan)
     known = sorted(times.dropna().unique())
     start = method.get("first_start")
     first = sum(t < pd.Timestamp(start) for t in known) if start is not None else 0
@@ -116,11 +116,25 @@ def _positions(times: pd.Series, method: Mapping[str, Any]) -> NDArray[np.float6
 
 
 def _blocks(position: NDArray[np.float64], step: int, early: int) -> Blocks:
-    """Number the blocks; missing times are one block of their own."""
-    inside = np.where(np.isfinite(position), position, 0)
-    block = np.floor(inside / step) if step else np.floor(inside >= 0)
-    key = 4 * block + 2 * (inside >= early) + ~np.isfinite(position)
-    return np.asarray(key, np.int64)
+    """Number the blocks in order of time; missing times are one block of their own.
+
+    A block cut short by the end of the window joins its neighbour on the same side: few were observed
+    that far out, and they should not decide how the rest is shown.
+    """
+    known = np.isfinite(position)
+    times = np.unique(position[known])
+    side = 2 * (times >= early) + (times >= 0)
+    key = 4 * (np.floor(times / step) if step else np.zeros(len(times))) + side
+    for ends in ((0, 1), (-1, -2)) if step > 1 else ():
+        numbers = np.unique(key)
+        if len(numbers) < 2:
+            break
+        outer, inner = (key == numbers[e] for e in ends)
+        if outer.sum() < step and side[outer][0] == side[inner][0]:
+            key[outer] = numbers[ends[1]]
+    block = np.full(len(position), -(10**6), np.int64)
+    block[known] = key[np.searchsorted(times, position[known])]
+    return block
 
 
 def _pool(effects: Effects, key: Blocks, time: str) -> Effects:
@@ -131,7 +145,7 @@ def _pool(effects: Effects, key: Blocks, time: str) -> Effects:
         fixed.append("term")
     keys = labels[fixed].astype("string").fillna("")
     # A reference point is a block of its own, numbered below all others.
-    keys["_block"] = np.where(reference, -(10**6) - np.arange(len(labels)), key)
+    keys["_block"] = np.where(reference, -(10**7) - np.arange(len(labels)), key)
     code = keys.groupby([*fixed, "_block"], sort=False).ngroup().to_numpy()
     member = code[:, None] == np.arange(code.max() + 1)
     adds = (labels["scale"] == "events avoided").to_numpy()[:, None]

@@ -110,9 +110,11 @@ def _release_one(name: str, result: Result, policy: Policy) -> Released:
         raise DisclosureError(
             f"{name!r}, column {extremes[0]!r}: a minimum or maximum is one person's value."
         )
-    method = {k: method_shown(v, policy, k) for k, v in result.method.items() if k != "notes"}
-    said = result.method.get("notes") or ()
-    notes = [sentence(n, policy) for n in ([said] if isinstance(said, str) else said)] + draft.notes
+    # Their number stands beside each estimate, by the policy; here it could be an exact number of people.
+    said = {k: v for k, v in result.method.items() if k != "clusters" or isinstance(v, str)}
+    method = {k: method_shown(v, policy, k) for k, v in said.items() if k != "notes"}
+    told = said.get("notes") or ()
+    notes = [sentence(n, policy) for n in ([told] if isinstance(told, str) else told)] + draft.notes
     refuse_identifiers(name, draft.table, {"method": method, "notes": notes})
     table = draft.table.reset_index(drop=True)
     hidden = draft.hidden.reindex(columns=table.columns, fill_value=False).reset_index(drop=True)

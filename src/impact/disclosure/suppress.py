@@ -80,7 +80,8 @@ def sets_of(table: pd.DataFrame, column: str, labels: Sequence[str], adds_up: Se
     """Find the sets of rows of one count column: those declared, and those in which one row is the total.
 
     A table's total row need not be declared: where all labels but one are equal, and the row of one name is
-    the sum of the others wherever it occurs, it is taken for their total.
+    the sum of the others wherever it occurs, it is taken for their total; so is a row that is the sum of
+    all others, as in a flow of people through a study.
 
     Examples
     --------
@@ -93,7 +94,8 @@ def sets_of(table: pd.DataFrame, column: str, labels: Sequence[str], adds_up: Se
     for label in labels:
         groups = [g for g in _groups(table, [x for x in labels if x != label]) if len(g) > 2]
         found += _totals_of(values, groups, table[label].astype("string").fillna("").to_numpy())
-    return found
+    everything = _with_total(values, np.arange(len(table)))
+    return found if everything.total is None or found else [everything]
 
 
 def _totals_of(

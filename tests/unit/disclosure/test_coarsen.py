@@ -87,6 +87,14 @@ def test_months_of_anticipation_are_never_pooled_with_those_before():
     assert last.table.loc[2, "withheld"]  # two months of anticipation with 2 events
 
 
+def test_a_short_block_at_the_end_of_the_window_joins_its_neighbour():
+    released = shown(event_study([1, 1, *[4] * 21], times=list(range(-14, 9)), base=-1))
+    assert released.table["event_time"].tolist() == [-14, -9, -6, -3, -1, 0, 3, 6]
+    assert released.table["event_time_to"].tolist() == [-10, -7, -4, -2, -1, 2, 5, 8]
+    # Never across the start: one month after it stays one month.
+    assert shown(event_study(4, times=list(range(-6, 1)), base=-4)).table["event_time"].tolist()[-1] == 0
+
+
 def test_outcomes_are_pooled_apart_and_keep_their_joint_errors():
     often, rare = event_study(50), event_study(4, outcome="adm")
     both = Effects(
@@ -112,7 +120,7 @@ def test_by_period_and_quarterly_panels():
     periods = pd.date_range("2024-01-01", periods=12, freq="MS")
     effects = event_study(6, times=list(range(12)), base=None)
     effects.labels["period"] = periods
-    effects.labels["event_time"] = np.nan
+    effects.labels["event_time"] = pd.array([pd.NA] * 12, dtype="Int64")
     table = shown(effects).table
     assert table["period"].dt.month.tolist() == [1, 4, 7, 10]
     assert table["period_to"].dt.month.tolist() == [3, 6, 9, 12]
@@ -148,9 +156,9 @@ def test_rates_are_pooled_alike_in_all_arms():
 
 
 def test_rates_on_the_event_clock_are_split_at_the_start():
-    released = release({"r": monthly_rates((1, 1), periods=list(range(-10, 10)))}, "hes")["r"]
-    assert released.table["period"].tolist() == [-10, 0] * 2
-    assert released.table["step"].tolist() == [10, 10] * 2
+    released = release({"r": monthly_rates((1, 1), periods=list(range(-12, 12)))}, "hes")["r"]
+    assert released.table["period"].tolist() == [-12, 0] * 2
+    assert released.table["step"].tolist() == [12, 12] * 2
     assert list(released.notes) == ["Shown before and after, because some months had 7 or fewer events."]
 
 

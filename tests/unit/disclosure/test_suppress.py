@@ -68,3 +68,14 @@ def test_no_column_is_taken_for_a_total_by_accident():
     frame = pd.DataFrame({"persons": [9, 31], "treated": [4, 10], "control": [5, 20]})
     assert across(frame, list(frame)) == {}
     assert across(frame.iloc[:0], list(frame)) == {}
+
+
+def test_a_flow_adds_up_without_being_declared():
+    flow = pd.DataFrame(
+        [("file", "everyone", 300), ("left out", "opted out", 4), ("left out", "moved", 20),
+         ("in the study", "treated", 120), ("in the study", "control", 156)],
+        columns=["stage", "rule", "persons"],
+    )  # fmt: skip
+    rule, counts = policy("hes"), flow["persons"].to_numpy(float)
+    sets = sets_of(flow, "persons", ["stage", "rule"], [])
+    assert protect(counts, rule.small(counts), sets, rule).astype(int).tolist() == [0, 1, 1, 0, 0]
