@@ -20,7 +20,6 @@ EXIT_CODES = {
     5: "something that was not released was about to leave; nothing was written",
     6: "a notebook stopped; the private log has the details",
 }
-DEMO_FILE = "demo.yaml"
 
 app = typer.Typer(
     help="Did housing health support reduce use of NHS services? Parameter file in, report out.",
@@ -159,11 +158,11 @@ def main() -> None:
 
 def _read(study: Any) -> Any:
     """Read a study's data and look for every column and service it names."""
-    from impact.data import read
+    from impact.data import Cohort, read
     from impact.data.contract import DERIVED, DERIVED_OUTCOMES, SERVICES, TABLES
 
     source = read(**study.source)
-    if study.data.panel:
+    if not isinstance(source, Cohort):
         return source
     columns = {*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns}
     wanted = {("outcomes", name): [*SERVICES, *DERIVED_OUTCOMES] for name in study.outcomes}

@@ -164,22 +164,22 @@ def _columns(path: Path) -> list[str]:
     import duckdb
 
     try:
-        return duckdb.read_csv(str(path)).columns if path.suffix == ".csv" else _parquet(path).columns
+        return [str(name) for name in _relation(path).columns]
     except (duckdb.Error, OSError):
         raise DataError(f"{path}: this cannot be read as CSV or Parquet.") from None
 
 
-def _parquet(path: Path) -> Any:
+def _relation(path: Path) -> Any:
     import duckdb
 
+    if path.suffix == ".csv":
+        return duckdb.read_csv(str(path), all_varchar=True)
     return duckdb.read_parquet(str(path))
 
 
 def _values(path: Path, column: str) -> list[str]:
     """Return the distinct values of a column in which each stands for many rows; none where they are many."""
-    import duckdb
-
-    table = duckdb.read_csv(str(path), all_varchar=True) if path.suffix == ".csv" else _parquet(path)
+    table = _relation(path)
     if column not in table.columns:
         return []
     quoted = '"' + column.replace('"', '""') + '"'

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ _SEVERITY = {"E": "error", "W": "warning"}
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> int:
     """Print what became of each study and where it is; return the exit code."""
-    table = Table("Study", "Result", "Seconds", title="Studies", title_justify="left")
+    table = Table("Study", "Result", "Seconds", box=SIMPLE_HEAD)
     for outcome in outcomes:
         result = "stopped" if outcome.problem else outcome.headline or "report written"
         table.add_row(outcome.study.name, _literal(result), f"{outcome.seconds:.0f}")
@@ -45,13 +46,13 @@ def show_quality(name: str, source: Any) -> None:
         f"{name}: parameters are right; {len(quality)} checks of the data, {len(found)} found something."
     )
     if len(found):
-        table = Table("Where", "Check", "Severity", "Count", "What happens", title="Data quality")
+        table = Table("Where", "Check", "Severity", "Count", "What happens", box=SIMPLE_HEAD)
         for row in found.to_dict("records"):
             where = ".".join(str(row[k]) for k in ("table", "column") if row[k])
             severity = _SEVERITY.get(str(row["severity"]), str(row["severity"]))
             table.add_row(*map(_literal, (where, row["rule"], severity, row["count"], row["action"])))
         console.print(table)
-    people = Table("Stage", "Rule", "Persons", title="Who is in the study")
+    people = Table("Stage", "Rule", "Persons", box=SIMPLE_HEAD)
     for row in flow.to_dict("records"):
         people.add_row(*(_literal(row[k]) for k in ("stage", "rule", "persons")))
     console.print(people)

@@ -137,10 +137,12 @@ class Study(Section):
             found = [f if root == Path.cwd() else str(root / f) for f in files]
             return found[0] if len(found) == 1 else found
 
-        arms = {"treated": list(self.design.treated), "control": list(self.design.control)}
+        arms: dict[str, Any] = {"treated": list(self.design.treated), "control": list(self.design.control)}
         if panel := self.data.panel:
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
             given |= {"file": located(panel.file), "covariates": self._columns(panel.covariates)}
+            if self.design.placebo:
+                arms |= {"placebo": self.design.placebo.model_dump(by_alias=True), "seed": self.seed}
             return {"panel": given, **arms}
         tables = {k: located(v) for k in TABLES if (v := getattr(self.data, k))}
         if self.data.rename:
@@ -159,10 +161,13 @@ class Study(Section):
     @property
     def baseline(self) -> dict[str, Any]:
         """Plain keyword arguments of ``.at_baseline``: outcomes, how index dates are given, seed, months."""
-        # A partner's date comes after matching; until then controls have a drawn one.
-        dates = {"partner": "drawn"}.get(self.design.index_date, self.design.index_date)
         months = self.design.months_after
-        return {"outcomes": list(self.outcomes), "index_date": dates, "seed": self.seed, "months": months}
+        return {"outcomes": list(self.outcomes), "months": months, **self._dating}
+
+    @property
+    def around(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``.around_start``: those of ``.panel``, and how controls are dated."""
+        return {**self.window, **self._dating}
 
     @property
     def analysis(self) -> dict[str, Any]:
@@ -170,6 +175,7 @@ class Study(Section):
         return {
             "outcome": list(self.outcomes),
             "window": self.window,
+            "around": self.around,
             "baseline": self.baseline,
             "did": self.did.plan if self.did else None,
             "matching": self.matching.plan if self.matching else None,
@@ -196,6 +202,10 @@ class Study(Section):
     def placebo_draws(self) -> int:
         """How often starts are dealt out anew: 500 where that is the study, 100 where it is a check."""
         return 500 if self.design.placebo else 100
+
+    @property
+    def _dating(self) -> dict[str, Any]:
+        return {"index_date": self.design.index_date, "seed": self.seed}
 
     @property
     def parameters(self) -> dict[str, Any]:

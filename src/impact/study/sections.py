@@ -117,11 +117,6 @@ class Placebo(Section):
     first: Month = Field(alias="from", description="first possible start month")
     last: Month = Field(alias="to", description="last possible start month")
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Plain keyword arguments: ``share, first, last``."""
-        return self.model_dump()
-
 
 class Design(Section):
     """Who is compared with whom, and when."""
@@ -178,6 +173,11 @@ class Did(Arguments):
     family: Literal["poisson", "linear"] = Field("poisson", description="ratios or differences")
     effects: Literal["arm", "person"] = Field("arm", description="levels that two_by_two holds fixed")
     staggered: Literal["refuse", "allow"] = Field("refuse", description="what twfe does with several starts")
+
+    @property
+    def clock(self) -> Literal["calendar", "event"]:
+        """Whether the estimator takes the panel in calendar time, or in time since the start of support."""
+        return "event" if self.estimator == "two_by_two" else "calendar"
 
     def named(self) -> str:
         """Key of the section that names the estimator."""

@@ -1,0 +1,175 @@
+"""The command line: what it starts, what it says, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from impact.study import Study
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("statsmodels", "papermill", "matplotlib", "nbconvert", "seaborn", "IPython")
+Impact = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, demo: Path) -> Path:
+    """A project with the demonstration study and data."""
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/demo.yaml").write_text((ROOT / "params/demo.yaml").read_text())
+    (tmp_path / "data").symlink_to(demo)
+    return tmp_path
+
+
+@pytest.fixture
+def impact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Impact:
+    """Run a command as a user does, in a folder of its own."""
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*words: str | Path, code: str = "from impact.cli import main; main()") -> object:
+        command = [sys.executable, "-c", code, *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    return call  # type: ignore[return-value]
+
+
+def loaded(impact: Impact, *words: str | Path) -> set[str]:
+    """Which modules a command has imported when it is done."""
+    code = (
+        "import sys\nfrom impact.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    return set(impact(*words, code=code).stderr.split())
+
+
+def test_help_names_the_exit_codes_and_starts_nothing_heavy(impact: Impact) -> None:
+    assert "3  a data file is missing, unreadable or breaks the contract" in impact("--help").stdout
+    modules = loaded(impact, "--help")
+    assert modules.isdisjoint({*HEAVY, "pandas", "numpy", "duckdb", "pydantic", "rich.table"})
+
+
+def test_importing_impact_fetches_nothing(impact: Impact) -> None:
+    modules = set(impact(code="import sys, impact; print(*sys.modules)").stdout.split())
+    assert {name for name in modules if name.startswith("impact")} == {"impact"}
+    assert modules.isdisjoint({*HEAVY, "pandas", "numpy", "importlib.metadata"})
+
+
+def test_every_public_name_is_there() -> None:
+    import impact as package
+
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    assert package.__version__
+    with pytest.raises(AttributeError, match="no attribute 'cohorts'"):
+        package.cohorts
+
+
+def test_check_reads_parameters_and_data_without_the_methods(impact: Impact, project: Path) -> None:
+    done = impact("check", "params/demo.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "demo: parameters are right" in done.stdout
+    assert "duplicate record" in done.stdout
+    assert "in the study" in done.stdout
+    assert loaded(impact, "check", "params/demo.yaml").isdisjoint(HEAVY)
+    assert not (project / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ("seeds=1", 2, "seeds: there is no such key. Did you mean 'seed'?"),
+        ("matching.ratio=two", 2, "matching.ratio: expected a whole number"),
+        ("data.people=data/peoples.csv", 3, "no file 'data/peoples.csv'"),
+        ("outcomes=[emergency_admisions]", 3, "Did you mean 'emergency_admission'?"),
+        ("did.covariates=[agee]", 3, "did.covariates: 'agee' is not in the data. Did you mean 'age'?"),
+        ('matching.on=[\'__import__("os").system("touch hit")\']', 3, "is not in the data"),
+        ("design.cluster=buildings", 3, "design.cluster: 'buildings' is not in the data."),
+        ("design.treated=[hand_holdin]", 3, "hand_holding"),
+        ("data.rename.people={person_id: Tenant}", 3, "Tenant"),
+    ],
+)
+def test_bad_input_has_one_message_and_its_exit_code(
+    impact: Impact, project: Path, change: str, code: int, message: str
+) -> None:
+    done = impact("check", "params/demo.yaml", "--set", change)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / "hit").exists()
+
+
+def test_outside_a_project_the_message_says_where_to_go(impact: Impact, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text((ROOT / "params/demo.yaml").read_text())
+    done = impact("run", "x.yaml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("There is no project here: no params folder")
+
+
+def test_a_fault_of_ours_is_one_sentence_and_a_file(impact: Impact, project: Path) -> None:
+    code = "import impact.cli as c; c._read = lambda study: 1 / 0; c.main()"
+    done = impact("check", "params/demo.yaml", code=code)
+    assert done.returncode == 1
+    assert done.stderr.startswith("A fault in impact itself (ZeroDivisionError). The details are in outputs/")
+    assert "Traceback" not in done.stderr
+    assert "ZeroDivisionError: division by zero" in (project / "outputs/fault.txt").read_text()
+    assert "Traceback" in impact("--debug", "check", "params/demo.yaml", code=code).stderr
+
+
+def test_schema_is_json_and_the_contract_is_markdown(impact: Impact) -> None:
+    assert json.loads(impact("schema").stdout) == Study.model_json_schema()
+    assert impact("schema", "--data").stdout.startswith("## people")
+
+
+def test_demo_makes_a_project_and_never_overwrites_own_data(impact: Impact, tmp_path: Path) -> None:
+    assert impact("demo", "--data-only", "--people", "300").returncode == 0
+    made = (tmp_path / "data/people.csv").read_text()
+    assert made.count("\n") == 301
+    assert (tmp_path / "params/demo.yaml").exists()
+    assert impact("demo", "--data-only").returncode == 0
+    assert (tmp_path / "data/people.csv").read_text() == made
+    (tmp_path / "data/truth.json").unlink()
+    refused = impact("demo", "--data-only")
+    assert refused.returncode == 2
+    assert "is not demonstration data" in refused.stderr
+    assert (tmp_path / "data/people.csv").read_text() == made
+
+
+def test_new_writes_a_study_of_the_users_own_columns(impact: Impact, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    people = "TenantRef,Group,SupportStart,DOB,Gender\n" + "".join(
+        f"P{i},{'Hand-holding' if i % 2 else 'Control: usual'},{'2024-01-05' if i % 2 else ''},1950-01,f\n"
+        for i in range(40)
+    )
+    (tmp_path / "data/tenants.csv").write_text(people)
+    (tmp_path / "data/events.csv").write_text("TenantRef,ContactType,ContactDate\nP1,ae,2023-01-02\n")
+    done = impact("new", "--to", "params/northtown.yaml")
+    assert done.returncode == 0, done.stderr
+    study = Study.read(tmp_path / "params/northtown.yaml")
+    assert study.data.people == ("data/tenants.csv",)
+    assert study.data.contacts == ("data/events.csv",)
+    assert study.data.rename is not None
+    assert study.data.rename.people["person_id"] == "TenantRef"
+    assert study.data.rename.people["start_date"] == "SupportStart"
+    assert study.data.rename.contacts == {
+        "person_id": "TenantRef",
+        "service": "ContactType",
+        "start": "ContactDate",
+    }
+    assert (study.design.treated, study.design.control) == (("Hand-holding",), ("Control: usual",))
+    assert study.outcomes == ("ae",)
+    assert "# !" in (tmp_path / "params/northtown.yaml").read_text()
+    again = impact("new", "--to", "params/northtown.yaml")
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_new_says_what_it_did_not_find(impact: Impact, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    done = impact("new", "x.csv")
+    assert done.returncode == 2
+    assert "looks like the people or the contacts table" in done.stderr
+    assert "person_id" in done.stderr
