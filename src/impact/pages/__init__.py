@@ -40,13 +40,13 @@ class Shown:
         return data, {MIME: self.role} if self.role else {}
 
 
-def show(thing: Any, *, caption: str | None = None) -> Shown:
-    """Display what was released: a table, a figure or a statement.
+def show(*things: Any, caption: str | None = None) -> Shown:
+    """Display what was released: tables, figures and statements, one under the other.
 
     Parameters
     ----------
-    thing : Released, Axes or Statement
-        A released result, axes drawn by ``pages.plots``, or sentences of ``pages.words``.
+    *things : Released, Axes or Statement
+        Released results, axes drawn by ``pages.plots``, or sentences of ``pages.words``.
     caption : str, optional
         In place of the caption that a table or figure has of itself.
 
@@ -54,10 +54,31 @@ def show(thing: Any, *, caption: str | None = None) -> Shown:
     ------
     DisclosureError
         For anything else: a result, a data frame or a figure that did not pass ``release`` is not shown.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.disclosure import release
+    >>> from impact.results import Summary
+    >>> people = Summary(pd.DataFrame({"arm": ["control"], "persons": [123]}), {}, people=["persons"])
+    >>> print(show(release({"people": people}, "hes")["people"]).text.splitlines()[2].split())
+    ['Comparison', '125']
     """
+    parts = [_shown(thing, caption) for thing in things]
+    return Shown(
+        "\n\n".join(part.text for part in parts),
+        "\n".join(part.html for part in parts),
+        tuple(source for part in parts for source in part.sources),
+        next((part.role for part in parts if part.role), {}),
+    )
+
+
+def _shown(thing: Any, caption: str | None) -> Shown:
     from impact.pages.words import Statement
 
     figure = getattr(thing, "figure", thing)
+    if isinstance(thing, Shown):
+        return thing
     if isinstance(thing, Released):
         return _show_table(thing, caption)
     if isinstance(thing, Statement):
@@ -71,7 +92,7 @@ def show(thing: Any, *, caption: str | None = None) -> Shown:
     )
 
 
-def masthead(*, title: str, subtitle: str = "") -> Shown:
+def masthead(title: str, subtitle: str = "") -> Shown:
     """Put a line above the title of the page: which study it is, whose and from when to when."""
     text = " · ".join(part for part in (title, subtitle) if part)
     return Shown(text, f'<p class="kicker">{html.escape(text)}</p>', (), {"role": "masthead", "text": text})

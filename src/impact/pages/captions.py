@@ -9,6 +9,8 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages.formats import (
+    by_arm,
+    effect_names,
     interval_text,
     label,
     notes,
@@ -76,7 +78,7 @@ def _rates(released: Released) -> str:
     said = []
     for outcome, part in shown.groupby("outcome", sort=False):
         lines = []
-        for arm, rows in sorted(part.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
+        for arm, rows in by_arm(part):
             rows = rows[rows["rate"].notna()].sort_values("period")
             if rows.empty:
                 lines.append(f"{label(arm)}: too few to show")
@@ -135,7 +137,7 @@ def _overlap(released: Released) -> str:
     shown = released.table
     low, high = ("bin_low", "bin_high") if "bin_low" in shown else ("low", "high")
     said = []
-    for arm, rows in sorted(shown.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
+    for arm, rows in by_arm(shown):
         count = np.nan_to_num(numeric(rows["persons"]))
         some, most = rows[count > 0], rows.iloc[int(count.argmax())]
         if some.empty:
@@ -170,11 +172,11 @@ def _forest(released: Released, scale: str | None) -> str:
     ratio = bool((part["scale"] == "log ratio").all())
     digits = 2 if ratio else places(part["estimate"])
     said = []
-    for row in part.to_dict("records"):
+    for name, row in zip(effect_names(part), part.to_dict("records"), strict=True):
         said.append(
-            f"{label(row['outcome'])}: not shown, too few."
+            f"{name}: not shown, too few."
             if pd.isna(row["estimate"])
-            else f"{label(row['outcome'])} {number(row['estimate'], digits, sign=not ratio)}, 95% range "
+            else f"{name} {number(row['estimate'], digits, sign=not ratio)}, 95% range "
             f"{interval_text(row['conf_low'], row['conf_high'], digits, sign=not ratio)}."
         )
     what = (

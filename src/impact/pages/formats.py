@@ -35,6 +35,7 @@ NAMES = {
     "imd_fifth": "Deprivation fifth",
     "imd_decile": "Deprivation tenth",
     "supported": "With support",
+    "treated": "With support",
     "control": "Comparison",
     "persons": "People",
     "smd": "Standardised difference",
@@ -216,6 +217,26 @@ def small_numbers(policy: str) -> str:
     if known is None:
         return "Too few"
     return f"{1 if known.zero_shown else 0} to {known.smallest_shown - 1}"
+
+
+def by_arm(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Split a table by arm, the supported first."""
+    groups = [(str(arm), rows) for arm, rows in frame.groupby("arm", sort=False)]
+    return sorted(groups, key=lambda group: not is_supported(group[0]))
+
+
+def is_supported(arm: str) -> bool:
+    """Tell the arm with support from the comparison."""
+    return arm in ("supported", "treated")
+
+
+def effect_names(table: pd.DataFrame) -> list[str]:
+    """Name each row of a table of effects by what tells it apart: its outcome, its term, or both."""
+    outcomes, several = table["outcome"].map(label), table["outcome"].nunique() > 1
+    if "term" not in table or not table["outcome"].duplicated().any():
+        return outcomes.tolist()
+    terms = table["term"].map(label)
+    return [f"{o}: {t}" if several else t for o, t in zip(outcomes, terms, strict=True)]
 
 
 def policy_sentence(policy: str) -> str:

@@ -7,8 +7,6 @@ print and on a phone of 360 px. Colour never carries meaning alone: markers and 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +15,10 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.pages.formats import (
+    by_arm,
+    effect_names,
     interval_text,
+    is_supported,
     label,
     number,
     numeric,
@@ -27,60 +28,10 @@ from impact.pages.formats import (
     readers_units,
     require_released,
 )
+from impact.pages.style import COMPARISON, GREY, INK, LINE, SOFT, SUPPORTED, TEAL, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-WIDTH = 5.2
-INK, SOFT, LINE, TEAL, GREY = "#1d2730", "#4a5660", "#d6dde1", "#0b6e6e", "#6d7880"
-
-# The comparison is dashed with open squares, the supported solid with filled circles.
-ARMS: dict[str, dict[str, Any]] = {
-    "supported": {"color": TEAL, "linestyle": "-", "marker": "o", "markerfacecolor": TEAL},
-    "control": {"color": GREY, "linestyle": (0, (4, 2)), "marker": "s", "markerfacecolor": "white"},
-}
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.titlecolor": INK,
-    "axes.labelcolor": SOFT,
-    "axes.labelsize": 10.5,
-    "axes.edgecolor": SOFT,
-    "text.color": INK,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
-    "figure.dpi": 110,
-    "savefig.dpi": 200,
-}
-
-
-@contextmanager
-def _figure(
-    released: Released, kind: str, heights: Sequence[float], scale: str | None = None
-) -> Iterator[list[Axes]]:
-    """Open a figure in the house style with one panel a height, and tie it to what it shows."""
-    import seaborn as sns
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    style: Any = {**sns.axes_style("ticks"), **_STYLE}
-    with rc_context(style):
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        axes = figure.subplots(len(heights), 1, squeeze=False, sharex=True)[:, 0].tolist()
-        figure.impact_source = (kind, released, scale)  # type: ignore[attr-defined]
-        yield axes
-        for ax in axes:
-            sns.despine(ax=ax, left=not ax.spines["left"].get_visible())
 
 
 def rates(released: Released) -> Axes:
@@ -94,17 +45,17 @@ def rates(released: Released) -> Axes:
     shown = _of_kind(released, "rates")
     unit, factor = rate_unit(released.method)
     outcomes = list(shown["outcome"].unique())
-    with _figure(released, "rates", [2.7] * len(outcomes)) as axes:
+    with figure(released, "rates", [2.7] * len(outcomes)) as axes:
         for ax, outcome in zip(axes, outcomes, strict=True):
             part = shown[shown["outcome"] == outcome]
             ends = []
-            for arm, rows in sorted(part.groupby("arm", sort=False), key=lambda g: g[0] != "supported"):
+            for arm, rows in by_arm(part):
                 x = _middle(rows["period"], rows["step"])
                 y = factor * numeric(rows["rate_per_1000_person_months"])
-                ax.plot(x, y, **ARMS.get(str(arm), ARMS["control"]))
+                ax.plot(x, y, **(SUPPORTED if is_supported(arm) else COMPARISON))
                 known = np.flatnonzero(np.isfinite(y))
                 if len(known):
-                    ends.append((x.iloc[known[-1]], y[known[-1]], str(arm)))
+                    ends.append((x.iloc[known[-1]], y[known[-1]], arm))
             ax.set_ylim(bottom=0, top=1.08 * ax.get_ylim()[1])
             _label_ends(ax, ends)
             _mark_start(ax, part["period"], released)
@@ -127,7 +78,7 @@ def event_study(released: Released) -> Axes:
     scale = "difference" if (shown["scale"] == "difference").any() else "log ratio"
     shown = shown[shown["scale"] == scale]
     outcomes = list(shown["outcome"].unique())
-    with _figure(released, "event_study", [2.9] * len(outcomes)) as axes:
+    with figure(released, "event_study", [2.9] * len(outcomes)) as axes:
         for ax, outcome in zip(axes, outcomes, strict=True):
             part = shown[shown["outcome"] == outcome]
             _draw_event_times(ax, part, null=0.0 if scale == "difference" else 1.0)
@@ -164,20 +115,20 @@ def overlap(released: Released) -> Axes:
     """Chances of being supported (propensity), supported people upwards and the comparison downwards."""
     shown = _of_kind(released, "summary")
     low, high = _bins(shown, released)
-    with _figure(released, "overlap", [3.2]) as axes:
+    with figure(released, "overlap", [3.2]) as axes:
         ax = axes[0]
         widest = 1.0
-        for arm, sign, hatch in (("supported", 1, ""), ("control", -1, "///")):
-            rows = (shown["arm"] == arm).to_numpy()
-            height = np.nan_to_num(numeric(shown.loc[rows, "persons"]))
+        for arm, part in by_arm(shown.assign(low=low, high=high)):
+            sign, hatch = (1, "") if is_supported(arm) else (-1, "///")
+            height = np.nan_to_num(numeric(part["persons"]))
             widest = max(widest, height.max(initial=1.0))
             style: dict[str, Any] = {
                 "facecolor": TEAL if sign > 0 else "white",
                 "edgecolor": "white" if sign > 0 else GREY,
             }
-            ax.bar(low[rows], sign * height, high[rows] - low[rows], align="edge", hatch=hatch, **style)
-            name = "With support" if sign > 0 else "Comparison"
-            ax.text(0.99, 0.5 + sign * 0.44, name, transform=ax.transAxes, ha="right", va="center")
+            width = (part["high"] - part["low"]).to_numpy(float)
+            ax.bar(part["low"], sign * height, width, align="edge", hatch=hatch, **style)
+            ax.text(0.99, 0.5 + sign * 0.44, label(arm), transform=ax.transAxes, ha="right", va="center")
         ax.axhline(0, color=INK, linewidth=1)
         ax.set_ylim(-1.2 * widest, 1.2 * widest)
         ax.yaxis.set_major_formatter(lambda v, _: number(abs(v)))
@@ -198,32 +149,32 @@ def love(released: Released) -> Axes:
     )
     wide = wide.loc[wide.iloc[:, 0].abs().sort_values().index]
     y = np.arange(len(wide))
-    with _figure(released, "love", [1.1 + 0.34 * len(wide)]) as axes:
+    with figure(released, "love", [1.1 + 0.34 * len(wide)]) as axes:
         ax = axes[0]
         ax.axvline(0, color=INK, linewidth=1)
         for limit in (-0.1, 0.1):
             ax.axvline(limit, color=SOFT, linewidth=1, linestyle="--")
         if {"before", "after"} <= set(wide.columns):
             ax.hlines(y, wide["before"], wide["after"], color=LINE, linewidth=2.5)
-        for sample, arm in (("before", "control"), ("after", "supported")):
+        for sample, marks in (("before", COMPARISON), ("after", SUPPORTED)):
             if sample in wide:
                 name = f"{label(sample)} matching"
-                ax.plot(wide[sample], y, markersize=6.5, label=name, **{**ARMS[arm], "linestyle": "none"})
+                ax.plot(wide[sample], y, markersize=6.5, label=name, **{**marks, "linestyle": "none"})
         ax.set_yticks(y, [textwrap.fill(name, 24) for name in wide.index])
         ax.set_ylim(-0.6, len(wide) - 0.4)
         ax.grid(visible=False, axis="y")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0)
+        ax.figure.legend(loc="outside upper left", ncols=2, frameon=False)
         ax.set_xlabel("Standardised difference (dashed: ±0.1)")
     return axes[0]
 
 
 def forest(released: Released, *, scale: Literal["ratio", "difference"] | None = None) -> Axes:
-    """Effects on several outcomes, each on its own row with its interval written above it.
+    """Effects on several outcomes, or by several analyses, each on its own row with its interval in figures.
 
     Parameters
     ----------
     released : Released
-        Of ``Effects``, one effect an outcome.
+        Of ``Effects``, one effect an outcome and term.
     scale : 'ratio' or 'difference', optional
         Ratios of rates, or differences per 1,000 people a year; without it, differences, unless the widest
         is more than eight times the narrowest and ratios are to be had, because they would not share a scale.
@@ -232,12 +183,13 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
     part = forest_rows(shown, scale)
     ratio = bool((part["scale"] == "log ratio").all())
     null, digits = (1.0, 2) if ratio else (0.0, places(part["estimate"]))
-    with _figure(released, "forest", [0.95 + 0.62 * len(part)], scale) as axes:
+    with figure(released, "forest", [0.95 + 0.62 * len(part)], scale) as axes:
         ax = axes[0]
         if ratio:
             ax.set_xscale("log")
         ax.axvline(null, color=INK, linewidth=1)
-        for y, row in zip(-np.arange(len(part)), part.to_dict("records"), strict=True):
+        for i, (name, row) in enumerate(zip(effect_names(part), part.to_dict("records"), strict=True)):
+            y = -i
             value, low, high = row["estimate"], row["conf_low"], row["conf_high"]
             clear = low > null or high < null
             face = TEAL if clear else "white"
@@ -248,7 +200,7 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
                 said += f" ({interval_text(low, high, digits, sign=not ratio)})"
             # White behind the words, so that the line of no effect does not run through them.
             over: Any = {"transform": ax.get_yaxis_transform(), "va": "bottom", "backgroundcolor": "white"}
-            ax.text(0, y + 0.3, textwrap.shorten(label(row["outcome"]), 40), weight="bold", **over)
+            ax.text(0, y + 0.3, textwrap.shorten(name, 44), weight="bold", **over)
             ax.text(1, y + 0.3, said, ha="right", **over)
         _forest_axis(ax, part, ratio=ratio)
     return axes[0]
@@ -264,8 +216,8 @@ def forest_rows(shown: pd.DataFrame, scale: str | None) -> pd.DataFrame:
         uneven = len(reach) > 1 and reach.max() > 8 * reach.min()
         scale = "ratio" if len(by["ratio"]) and (uneven or by["difference"].empty) else "difference"
     part = by[scale]
-    if part.empty or part["outcome"].duplicated().any():
-        raise DisclosureError(f"forest: needs one effect an outcome on the {scale} scale.")
+    if part.empty or part.duplicated(["outcome", *(["term"] if "term" in part else [])]).any():
+        raise DisclosureError(f"forest: needs one effect an outcome and term on the {scale} scale.")
     return part
 
 
@@ -308,7 +260,7 @@ def placebo(released: Released) -> Axes:
     bins = placebo_units(released)
     here = shown["here"].fillna(False).to_numpy(bool)
     draws = np.nan_to_num(numeric(shown["draws"]))
-    with _figure(released, "placebo", [2.9]) as axes:
+    with figure(released, "placebo", [2.9]) as axes:
         ax = axes[0]
         width = (bins["high"] - bins["low"]).to_numpy()
         ax.bar(bins["low"], draws, width, align="edge", color="#b9c3c8", edgecolor="white", linewidth=0.6)
@@ -367,7 +319,7 @@ def _label_ends(ax: Axes, ends: list[tuple[Any, float, str]]) -> None:
         others = [end[1] for end in ends if end[2] != arm]
         close = bool(others) and abs(others[0] - y) < gap
         at = y + ((gap - abs(others[0] - y)) / 2 * (1 if i else -1) if close else 0)
-        colour = ARMS.get(arm, ARMS["control"])["color"]
+        colour = (SUPPORTED if is_supported(arm) else COMPARISON)["color"]
         text = label(arm).replace("With support", "With\nsupport")
         ax.annotate(
             text, (x, at), (8, 0), textcoords="offset points", va="center", color=colour, weight="bold"

@@ -16,6 +16,7 @@ from impact.pages.formats import (
     NAMES,
     SCALES,
     adjusted,
+    by_arm,
     interval_text,
     label,
     notes,
@@ -96,6 +97,8 @@ def table(released: Released) -> Table:
     """
     require_released(released)
     layout = _SUMMARIES.get(str(released.method.get("shows")), _summary)
+    if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
+        layout = _overlap
     layouts = {"effects": effects, "rates": rates, "balance": balance}
     return layouts.get(released.kind, layout)(released)
 
@@ -143,7 +146,9 @@ def _effects_caption(keys: Sequence[str]) -> str:
         "period": "by period",
         "group": "by start of support",
     }
-    return " ".join(["Effect of support", *([by[k] for k in by if k in keys] or ["by service"])])
+    return " ".join(
+        ["Effect of support", *([by[k] for k in by if k in keys] or ["by service"] * ("outcome" in keys))]
+    )
 
 
 _KEYS = {"outcome": "Service", "event_time": "Months from start", "group": "Support began", "term": "Effect"}
@@ -169,6 +174,8 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
         interval_text(low, high, digits, sign=sign) if ok else released.mark
         for ok, low, high in zip(shown, rows["conf_low"], rows["conf_high"], strict=True)
     ]
+    # An effect of 0 without a range is the base from which the others are measured.
+    interval = ["base" if i == MISSING and e == "0" else i for e, i in zip(estimate, interval, strict=True)]
     cells = [f"{e} ({i})" if ok else e for ok, e, i in zip(shown, estimate, interval, strict=True)]
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
     return Column(f"{header} ({share} range)", cells)
@@ -188,8 +195,8 @@ def rates(released: Released) -> Table:
     if index["outcome"].nunique() > 1:
         columns.insert(0, Column("Service", index["outcome"].map(label).tolist(), True))
     digits = places(factor * numeric(shown["rate_per_1000_person_months"]))
-    for arm in sorted(shown["arm"].unique(), key=lambda a: a != "supported"):
-        rows = index.merge(shown[shown["arm"] == arm].reset_index(names="row"), on=keys, how="left")["row"]
+    for arm, part in by_arm(shown):
+        rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
         rate = _cells(released, "rate_per_1000_person_months", rows, lambda v: number(factor * v, digits))
         columns += [
             Column(f"{label(arm)}: rate", rate),
@@ -289,6 +296,19 @@ def _naive(released: Released) -> Table:
         columns,
         notes(released),
     )
+
+
+def _overlap(released: Released) -> Table:
+    """People of each arm in each bin of the estimated chance of being supported."""
+    keys = ["bin_low", "bin_high"]
+    index = released.table[keys].drop_duplicates().sort_values("bin_low").reset_index(drop=True)
+    digits = 2 if ((100 * index["bin_low"]).round(6) % 1 == 0).all() else 3
+    bins = [interval_text(low, high, digits) for low, high in index.itertuples(index=False)]
+    columns = [Column("Estimated chance of being supported", bins, True)]
+    for arm, part in by_arm(released.table):
+        rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
+        columns.append(Column(label(arm), _cells(released, "persons", rows)))
+    return _table(released, "People by estimated chance of being supported", columns, notes(released))
 
 
 def _placebo(released: Released) -> Table:
