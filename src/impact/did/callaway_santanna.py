@@ -140,7 +140,7 @@ def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: in
     if control == "never_treated" and not (panel.start >= T).any():
         last = period_name(panel.periods[panel.start.max()])
         raise DesignError(
-            f"control='never_treated', but everyone is treated by {last}; use 'not_yet_treated'."
+            f"control='never_treated', but everyone is treated by {last}; use 'not_yet_treated'"
         )
     notes = list(panel.notes)
     early = panel.start <= anticipation

@@ -27,9 +27,7 @@ class Comparison:
         self.coef = start
         self.s1 = w[:n1].sum()
         if len(w) - n1 <= len(x):
-            raise DesignError(
-                "there are no more controls than covariates and levels; use fewer covariates or more controls."
-            )
+            raise DesignError("there are no more controls than covariates and levels; use fewer covariates.")
         xc, wc = x[:, n1:], w[n1:]
         if self.method != "reg":
             p, self.coef, self.bread = propensity(x, w, n1, start)

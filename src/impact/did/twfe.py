@@ -160,13 +160,13 @@ class _Model:
             ],
             axis=2,
         )
+        self.design = design
         if self.poisson:
             self._check_cells()
             value, weights = y, panel.weights
         else:
             value = np.nan_to_num(panel.rate(name))
             weights = panel.weights * time.sum(1) / np.maximum(seen.sum(1), 1)
-        self.design = design
         self.fit = fixed_effects(
             value,
             time,
@@ -235,14 +235,18 @@ class _Model:
         y = self.panel.outcomes[self.name]
         event = np.arange(self.T) - self.start[:, None]
         supported = (self.start < self.T)[:, None]
+        first = int(self.start.min())
         if self.event_study:
-            cells = {f"at event time {e}": (event == e) & supported for e in (*self.times.tolist(), -1)}
+            sides = {f"at event time {e}": (event == e, e + first) for e in (*self.times.tolist(), -1)}
         else:
-            cells = {"before": (event < 0) & supported, "after": (event >= 0) & supported}
-        none = [when for when, cell in cells.items() if y[cell].sum() <= 0]
+            sides = {"before": (event < 0, slice(first)), "after": (event >= 0, slice(first, None))}
+        none = [f"the treated {when}" for when, (cell, _) in sides.items() if y[cell & supported].sum() <= 0]
+        if len(self.design) == 2:
+            never = y[~supported.ravel()]
+            none += [f"the controls {when}" for when, (_, at) in sides.items() if never[:, at].sum() <= 0]
         if none:
             raise DesignError(
-                f"outcome={self.name!r}: no events among the treated {', '.join(none)}, so there is no ratio;"
+                f"outcome={self.name!r}: no events among {' and '.join(none)}, so there is no ratio;"
                 " too few events for a Poisson model. Use longer periods, or family='linear'."
             )
 
