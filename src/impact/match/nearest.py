@@ -97,6 +97,7 @@ def nearest(
     exact = columns(frame, exact, "exact") if len(exact) else []
     group = same(frame, exact)
     covariates = design(frame, on)
+    on = list(dict.fromkeys(covariates.names["covariate"]))
     score = fitted(covariates, treated) if distance == "propensity" or caliper is not None else None
     width = np.inf if caliper is None or score is None else caliper * score.std(ddof=1)
     if distance == "propensity":
@@ -125,7 +126,7 @@ def nearest(
             "estimator": "nearest",
             "estimand": "ATT",
             "distance": distance,
-            "covariates": list(on),
+            "covariates": on,
             "exact": exact,
             "caliper": caliper,
             "caliper_width": None if caliper is None else width,

@@ -38,7 +38,7 @@ def partner_dates(matched: Matched) -> Cohort:
     DataError
         If the cohort has no index dates.
     """
-    cohort = matched.cohort
+    cohort: Cohort = matched.cohort
     if matched.method["replace"]:
         raise ParameterError(
             "replace=True: a control of several partners would need several index dates; match without "

@@ -97,7 +97,8 @@ def overlap(cohort: Cohort, *, on: Sequence[str]) -> Summary:
     >>> import pandas as pd
     >>> from impact.data import Cohort
     >>> frame = pd.DataFrame({"helped": [1, 0, 0, 1, 1, 0], "lives_alone": [1, 1, 1, 0, 0, 0]})
-    >>> overlap(Cohort.from_frame(frame, treated="helped"), on=["lives_alone"]).table["persons"].sum()
+    >>> cohort = Cohort.from_frame(frame, treated="helped")
+    >>> int(overlap(cohort, on=["lives_alone"]).table["persons"].sum())
     6
     """
     score = propensity(cohort, on=on).to_numpy()
@@ -121,7 +122,10 @@ def overlap(cohort: Cohort, *, on: Sequence[str]) -> Summary:
         )
     return Summary(
         pd.concat(tables, ignore_index=True),
-        {"shows": "people by arm and propensity score", "covariates": list(on)},
+        {
+            "shows": "people by arm and propensity score",
+            "covariates": [on] if isinstance(on, str) else list(on),
+        },
         people=("persons",),
         adds_up=("arm",),
     )

@@ -54,7 +54,8 @@ def rate_ratio(
         take part, unlike in conditional logit. It has no difference and no events avoided.
     cohort : Cohort, optional
         Where follow-up stands if not in the cohort that was matched, such as ``match.partner_dates(...)``
-        followed up. Matched people who are not in it are left out.
+        followed up. Matched people who are not in it are left out, and with them a set that has nobody left
+        of one arm.
 
     Returns
     -------
@@ -147,10 +148,19 @@ def _sample(matched: Matched | Cohort, cohort: Cohort | None) -> _Sample:
         return _Sample(matched, everyone, np.ones(len(everyone)), everyone, {})
     followed = matched.cohort if cohort is None else cohort
     table = matched.table[matched.table["weight"] > 0]
+    at_match = pd.Index(matched.cohort.person_id).get_indexer(table["person_id"])
+    treated = np.asarray(matched.cohort.treated, bool)[at_match]
     person = pd.Index(followed.person_id).get_indexer(table["person_id"])
+    sets = pd.factorize(table["subclass"].to_numpy(int))[0]
+    # Who was matched but is not followed leaves their share to the other controls of the set; a set that
+    # lost its supported person, or its last control, compares nobody and is left out.
     here = person >= 0
-    sets = pd.factorize(table["subclass"][here].to_numpy(int))[0]
-    return _Sample(followed, person[here], table["weight"][here].to_numpy(float), sets, matched.method)
+    before, after = np.bincount(sets, ~treated), np.bincount(sets, ~treated & here)
+    whole = (after > 0) & (np.bincount(sets, treated & here) > 0)
+    rows = here & whole[sets]
+    share = np.where(treated, 1.0, before[sets] / np.maximum(after[sets], 1))
+    weight = table["weight"].to_numpy(float) * share
+    return _Sample(followed, person[rows], weight[rows], sets[rows], matched.method)
 
 
 def _outcomes(cohort: Cohort, outcome: str | Sequence[str]) -> list[str]:
