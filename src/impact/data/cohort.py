@@ -252,10 +252,34 @@ class Cohort:
         )
 
     def at_baseline(
-        self, *, outcomes: Sequence[str], index_date: IndexRule = "drawn", seed: int = 0, months: int = 12
+        self,
+        *,
+        outcomes: Sequence[str],
+        index_date: Literal["drawn", "offer_date", "partner"] = "drawn",
+        seed: int = 0,
+        months: int = 12,
     ) -> Cohort:
-        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching."""
-        return self.with_index_dates(rule=index_date, seed=seed).follow_up(outcomes=outcomes, months=months)
+        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching.
+
+        ``index_date`` is a rule of ``with_index_dates``, or 'partner': until people are matched, controls
+        then have a drawn date.
+        """
+        rule: IndexRule = "drawn" if index_date == "partner" else index_date
+        return self.with_index_dates(rule=rule, seed=seed).follow_up(outcomes=outcomes, months=months)
+
+    def around_start(
+        self,
+        *,
+        index_date: Literal["drawn", "offer_date", "partner"] = "drawn",
+        seed: int = 0,
+        **window: Any,
+    ) -> Panel:
+        """Make the panel in months from the index date; controls are dated by ``index_date`` and ``seed``.
+
+        ``window`` holds arguments of ``panel``. For pictures, and for analyses of before and after.
+        """
+        rule: IndexRule = "drawn" if index_date == "partner" else index_date
+        return self.with_index_dates(rule=rule, seed=seed).panel(**window, clock="event")
 
     def panel(
         self,

@@ -61,6 +61,8 @@ def load(
     quality = pd.concat([*unreadable, _checked(con, "survey" in found)], ignore_index=True)
     _stop(con, quality)
     _events(con)
+    for name in sources:
+        con.unregister(f"given_{name}")
     columns = [c for c in TABLES["people"].names if c in found["people"].mapping] + extras
     shown = quality.drop(columns=["stops", "sentence"])
     return Store(con, columns, shown, tuple(treated), tuple(control))
@@ -225,12 +227,13 @@ def _cover(con: duckdb.DuckDBPyConnection) -> None:
 
 def _merged(intervals: str, by: str) -> str:
     """SQL that merges intervals [lo, hi) that overlap or touch, within the columns ``by``."""
-    # A new interval begins where one starts after every earlier one has ended.
+    # A new interval begins where one starts after every earlier one has ended. Equal intervals are made one
+    # first, because two windows may put equal rows in different orders.
     return f"""
         WITH marked AS (
             SELECT *, lo > coalesce(max(hi) OVER (PARTITION BY {by} ORDER BY lo, hi
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), DATE '0001-01-01') AS fresh
-            FROM ({intervals})
+            FROM (SELECT DISTINCT * FROM ({intervals}))
         ), numbered AS (
             SELECT *, sum(CAST(fresh AS INTEGER)) OVER (PARTITION BY {by} ORDER BY lo, hi
                 ROWS UNBOUNDED PRECEDING) AS part

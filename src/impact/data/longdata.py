@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data.cohort import Cohort, flow_of
-from impact.data.panel import Clock, Panel
+from impact.data.panel import Array, Clock, Panel
 from impact.data.windows import Month, Period, Window
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 from impact.results import Summary
@@ -61,8 +61,8 @@ class LongData:
         Raises
         ------
         DesignError
-            If nothing says who is treated when, nobody's start lies after the first period, an outcome never
-            happens, or quarters or event time are asked for.
+            If nothing says who is treated when, an outcome never happens, or quarters or event time are
+            asked for.
         """
         if period != "month" or clock != "calendar":
             raise DesignError(
@@ -142,6 +142,42 @@ class LongData:
     def at_baseline(self, *, outcomes: Sequence[str] | None = None, **unused: Any) -> Cohort:
         """Return ``cohort(outcomes=...)``: a ready-made panel has no index dates to draw."""
         return self.cohort(outcomes=outcomes)
+
+    def around_start(
+        self,
+        *,
+        index_date: str = "drawn",
+        seed: int = 0,
+        months_before: int = 12,
+        months_after: int = 12,
+        **window: Any,
+    ) -> Panel:
+        """Make the panel in periods from the start of support; units without it draw one of the starts.
+
+        ``window`` holds further arguments of ``panel``. ``index_date`` has one meaning here: 'drawn'.
+        """
+        panel = self.panel(**window)
+        own = (panel.start >= 0) & panel.treated
+        if not own.any():
+            raise DesignError("No unit begins support within the panel, so there is no before and after.")
+        drawn = np.random.default_rng(seed).choice(np.sort(panel.start[own]), size=panel.n)
+        start = np.where(panel.treated, panel.start, drawn)[:, None]
+        times = np.arange(-months_before, months_after)
+        at = start + times
+        inside = (at >= 0) & (at < len(panel.periods)) & (start >= 0)
+        at = np.where(inside, at, 0)
+
+        def shifted(values: Mapping[str, Array]) -> dict[str, Array]:
+            return {k: np.where(inside, np.take_along_axis(v, at, 1), 0.0) for k, v in values.items()}
+
+        return replace(
+            panel,
+            periods=pd.Index(times),
+            outcomes=shifted(panel.outcomes),
+            exposure=shifted(panel.exposure),
+            start=np.where(panel.treated, months_before, len(times)),
+            clock="event",
+        )
 
     def with_placebo(
         self, *, share: float, start: Month | None = None, end: Month | None = None, seed: int = 0

@@ -226,8 +226,9 @@ def _selected(
         steps.append(("left out", "arm not listed", frame.loc[~listed, "unit"].nunique()))
         frame = frame[listed].reset_index(drop=True)
         if "first_treated" not in frame:
-            first = frame.groupby("unit")["period"].transform("min")
-            frame["first_treated"] = first.where(frame["arm"].map(arms).astype(bool))
+            supported = frame["arm"].map(arms).astype(bool)
+            first = pd.Series([frame["period"].min()] * len(frame), index=frame.index)
+            frame["first_treated"] = first.where(supported)
     quality = pd.DataFrame([("panel", *check[:5]) for check in checks])
     quality.columns = pd.Index(["table", "column", "rule", "severity", "count", "action"])
     return LongData(frame, outcomes, covariates, per, quality_of(quality[QUALITY]), units_flow(frame, steps))

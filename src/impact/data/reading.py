@@ -72,7 +72,8 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Source) -> tuple[str
         doubled = sorted({str(c) for c in source.columns[source.columns.duplicated()]})
         if doubled:
             raise DataError(f"{name}: the frame has two columns {doubled[0]!r}; keep one.")
-        con.register(f"given_{name}", source.set_axis([str(c) for c in source.columns], axis=1))
+        # DuckDB cannot read columns that run backwards in memory, as in frame[::-1]; in a copy none do.
+        con.register(f"given_{name}", source.set_axis([str(c) for c in source.columns], axis=1).copy())
         sql = quote(f"given_{name}")
     else:
         files = _files(name, [source] if isinstance(source, str | Path) else source)
