@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -99,10 +100,10 @@ def callaway_santanna(
     check_choice("method", method, ("dr", "reg", "ipw"))
     check_choice("base_period", base_period, ("universal", "varying"))
     panel, notes = _eligible(panel, names, control, anticipation)
-    x = covariate_matrix(panel, covariates)
+    x, T = covariate_matrix(panel, covariates), len(panel.periods)
     codes, clusters = cluster_codes(panel.cluster)
     plan = _Plan(panel, x, codes, len(clusters), control, base_period, anticipation)
-    parts = Parts()
+    parts = Parts(clusters, len(names) * (1 + sum(2 if t >= g else 1 for g, t, _ in plan.cells()) + T))
     for name in names:
         notes += _one_outcome(parts, plan, name, method)
     used = [clusters_at_risk(panel, name) for name in names]
@@ -122,7 +123,7 @@ def callaway_santanna(
         "rate_scale": panel.rate_scale,
         "notes": notes,
     }
-    return parts.effects(clusters, said, used)
+    return parts.effects(said, used)
 
 
 def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: int) -> tuple[Panel, list[str]]:
@@ -178,10 +179,14 @@ class _Plan:
                 if base >= 0 and t != base:
                     yield g, t, base
 
+    def people(self, g: int) -> slice:
+        """Return where a group lies among the people."""
+        return slice(self.edge(g), self.edge(g + 1))
+
     def rows(self, g: int, t: int, base: int) -> list[slice]:
         """Return where the group and then its controls lie among the people."""
         T, n = len(self.panel.periods), self.panel.n
-        group = slice(self.edge(g), self.edge(g + 1))
+        group = self.people(g)
         if self.control == "never_treated":
             return [group, slice(self.edge(T), n)]
         later = self.edge(min(max(t, base) + self.anticipation + 1, T))
@@ -197,144 +202,141 @@ class _Plan:
         return int(np.count_nonzero(np.bincount(codes, minlength=self.clusters)))
 
 
-@dataclass(frozen=True)
-class _Cell:
-    group: int
-    period: int
-    estimate: float
-    time: float
-    root: Array
-    counts: dict[str, int]
-
-
 def _one_outcome(parts: Parts, plan: _Plan, name: str, method: Score) -> list[str]:
     """Add all estimates of one outcome to ``parts``, and return notes on it."""
-    panel, T = plan.panel, len(plan.panel.periods)
-    after = np.arange(T) >= panel.start[:, None]
+    panel, after = plan.panel, np.arange(len(plan.panel.periods)) >= plan.panel.start[:, None]
     notes = check_events(panel, name, after)
-    left: Counter[str] = Counter()
-    cells = list(_cells(plan, name, method, left))
-    groups = sorted({c.group for c in cells if c.period >= c.group})
-    lost = sorted({g for g, _, _ in plan.cells()} - set(groups))
-    if not groups:
+    source, cells, lost = _Outcome(plan, name, method), [], []
+    for g, comparisons in groupby(plan.cells(), key=lambda cell: cell[0]):
+        found = source.group(list(comparisons))
+        if any(t >= g for t, *_ in found):
+            cells += [(g, t) for t, *_ in found]
+        else:
+            lost.append(period_name(panel.periods[g]))
+            continue
+        for t, estimate, psi, counts in found:
+            label = source.label("difference", panel.per, g, t)
+            label["term"] = f"ATT({period_name(panel.periods[g])}, {period_name(panel.periods[t])})"
+            parts.add(label, estimate, psi, counts)
+    if not cells:
         raise DesignError(
             f"outcome={name!r}: no group can be compared: each has a single cluster at risk, or no controls"
-            f" ({', '.join(period_name(panel.periods[g]) for g in lost)}). Use longer periods or wider"
-            " controls."
+            f" ({', '.join(lost)}). Use longer periods or wider controls."
         )
-    for c in cells:
-        if c.group in groups:
-            g, t = panel.periods[c.group], panel.periods[c.period]
-            label = {
-                "outcome": name,
-                "term": f"ATT({period_name(g)}, {period_name(t)})",
-                "scale": "difference",
-                "unit": panel.per,
-                "group": g,
-                "period": t,
-                "event_time": c.period - c.group,
-            }
-            parts.add(label, c.estimate, c.root, c.counts)
-    _nuisance(parts, plan, name, [c for c in cells if c.group in groups])
+    time = source.nuisance(parts, cells)
     if lost:
         notes.append(
             f"{name}: left out, for want of controls or of people in more than one cluster: those whose "
-            f"support began in {', '.join(period_name(panel.periods[g]) for g in lost)}."
+            f"support began in {', '.join(lost)}."
         )
-    told = sum(c.time for c in cells if c.group in groups and c.period >= c.group)
-    share = told / float((panel.weights[:, None] * panel.exposure[name])[after].sum())
+    share = time / float((panel.weights[:, None] * panel.exposure[name])[after].sum())
     if share < 0.9995:
         notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
-    seen = left["both"] + left["before"] + left["after"]
-    if seen > left["both"]:
-        notes.append(
-            f"{name}: of the pairs of a person and a comparison, {left['before'] / seen:.1%} were at risk in "
-            f"the base period only and {left['after'] / seen:.1%} in the other period only; these say "
-            "nothing about change and are not in that comparison."
-        )
-    return notes
+    return notes + source.partial()
 
 
-def _cells(plan: _Plan, name: str, method: Score, left: Counter[str]) -> Iterator[_Cell]:
-    panel = plan.panel
-    events = np.ascontiguousarray(panel.outcomes[name].T)
-    time = np.ascontiguousarray(panel.exposure[name].T)
-    rate = np.ascontiguousarray(np.nan_to_num(panel.rate(name)).T)
-    even = bool((time[time > 0] == time.max()).all())
-    kept: dict[Any, Comparison] = {}
-    coef: Array | None = None
-    for g, t, base in plan.cells():
-        pieces = plan.rows(g, t, base)
-        key = (g, *(p.start for p in pieces), None if even else base)
-        risk_t, risk_b = _join(time[t] > 0, pieces), _join(time[base] > 0, pieces)
-        both = risk_t & risk_b
-        n1 = int(both[: pieces[0].stop - pieces[0].start].sum())
-        full = bool(both.all())
-        codes = _join(plan.codes, pieces)
-        codes = codes if full else codes[both]
-        treated, controls = plan.distinct(codes[:n1]), plan.distinct(codes[n1:])
-        left["both"] += len(codes)
-        left["before"] += int(risk_b.sum()) - len(codes)
-        left["after"] += int(risk_t.sum()) - len(codes)
-        if min(treated, controls) < 2:
-            continue
-        one = kept.get(key) if full else None
-        if one is None:
-            x, w = _join(plan.x, pieces), _join(panel.weights * time[base], pieces)
-            x, w = (x, w) if full else (x[:, both], w[both])
-            if key[0] not in {k[0] for k in kept}:
-                kept.clear()
-                coef = None
-            try:
-                one = Comparison(x, w, n1, method, coef)
-            except DesignError as error:
-                raise DesignError(
-                    f"covariates, in the group that starts in {period_name(panel.periods[g])}: {error}"
-                ) from error
-            coef = one.coef
-            if full:
-                kept[key] = one
-        change = _join(rate[t], pieces) - _join(rate[base], pieces)
-        estimate, psi = one.effect(change if full else change[both])
-        counts = {
-            "persons": len(codes),
-            "treated": n1,
-            "clusters": plan.distinct(codes),
-            "events": round(float(events[t, pieces[0]].sum())),
-        }
-        supported = float(panel.weights[pieces[0]] @ time[t, pieces[0]])
-        yield _Cell(g, t, estimate, supported, cluster_sums(psi, codes, plan.clusters), counts)
+class _Outcome:
+    """One outcome's arrays, with periods in rows, and its comparisons."""
+
+    def __init__(self, plan: _Plan, name: str, method: Score) -> None:
+        panel = plan.panel
+        self.plan, self.name, self.method = plan, name, method
+        self.events = np.ascontiguousarray(panel.outcomes[name].T)
+        self.time = np.ascontiguousarray(panel.exposure[name].T)
+        self.rate = np.ascontiguousarray(np.nan_to_num(panel.rate(name)).T)
+        self.even = bool((self.time[self.time > 0] == self.time.max()).all())
+        self.left: Counter[str] = Counter()
+
+    def group(self, cells: list[tuple[int, int, int]]) -> list[tuple[int, float, Array, dict[str, int]]]:
+        """Return period, estimate, column of the root and counts of each of one group's comparisons."""
+        plan, panel, out = self.plan, self.plan.panel, []
+        fitted: dict[Any, Comparison] = {}
+        coef: Array | None = None
+        for g, t, base in cells:
+            pieces = plan.rows(g, t, base)
+            risk_t, risk_b = _join(self.time[t] > 0, pieces), _join(self.time[base] > 0, pieces)
+            both = risk_t & risk_b
+            used: Any = slice(None) if both.all() else both
+            n1 = int(both[: pieces[0].stop - pieces[0].start].sum())
+            codes = _join(plan.codes, pieces)[used]
+            self.left["both"] += len(codes)
+            self.left["before"] += int(risk_b.sum()) - len(codes)
+            self.left["after"] += int(risk_t.sum()) - len(codes)
+            if min(plan.distinct(codes[:n1]), plan.distinct(codes[n1:])) < 2:
+                continue
+            # Where everyone is at risk throughout, comparisons of the same people share one fit.
+            key = None if used is both else (*(p.start for p in pieces), None if self.even else base)
+            one = fitted.get(key) if key else None
+            if one is None:
+                x, w = _join(plan.x, pieces), _join(panel.weights * self.time[base], pieces)
+                try:
+                    one = Comparison(x[:, used], w[used], n1, self.method, coef)
+                except DesignError as error:
+                    start = period_name(panel.periods[g])
+                    raise DesignError(f"covariates, in the group that starts in {start}: {error}") from error
+                coef = one.coef
+                if key:
+                    fitted[key] = one
+            change = _join(self.rate[t], pieces) - _join(self.rate[base], pieces)
+            estimate, psi = one.effect(change[used])
+            counts = {
+                "persons": len(codes),
+                "treated": n1,
+                "clusters": plan.distinct(codes),
+                "events": round(float(self.events[t, pieces[0]].sum())),
+            }
+            out.append((t, estimate, cluster_sums(psi, codes, plan.clusters), counts))
+        return out
+
+    def label(self, scale: str, unit: str, g: int | None = None, t: int | None = None) -> dict[str, Any]:
+        """Return the label of a row that belongs to a group, or to a group and period."""
+        periods = self.plan.panel.periods
+        out: dict[str, Any] = {"outcome": self.name, "term": scale, "scale": scale, "unit": unit}
+        if g is not None:
+            out["group"] = periods[g]
+        if g is not None and t is not None:
+            out |= {"period": periods[t], "event_time": t - g}
+        return out
+
+    def nuisance(self, parts: Parts, cells: Sequence[tuple[int, int]]) -> float:
+        """Add what turns ATT(g, t) into averages: shares, and the supported people's events and time.
+
+        Returns the supported person-time of these cells.
+        """
+        plan, w = self.plan, self.plan.panel.weights * (self.time > 0).any(0)
+        spread = cluster_sums(w, plan.codes, plan.clusters) / w.sum()
+
+        def add(label: dict[str, Any], where: slice, values: Array) -> float:
+            # A total's root is centred by spreading it over all people in proportion to their weights.
+            total = float(values.sum())
+            root = cluster_sums(values, plan.codes[where], plan.clusters) - total * spread
+            parts.add(label, total, root, dict.fromkeys(("persons", "treated", "clusters", "events"), 0))
+            return total
+
+        events, time = np.zeros(len(w)), 0.0
+        for g in sorted({g for g, _ in cells}):
+            where = plan.people(g)
+            add(self.label("share", "share", g), where, w[where] / w.sum())
+        for g, t in cells:
+            if t >= g:
+                where = plan.people(g)
+                events[where] += w[where] * self.events[t, where]
+                label = self.label("person-months", "person-months", g, t)
+                time += add(label, where, w[where] * self.time[t, where])
+        add(self.label("events", "events"), slice(None), events)
+        return time
+
+    def partial(self) -> list[str]:
+        """Say how many comparisons of people lacked one of their two periods."""
+        seen = sum(self.left.values())
+        if seen == self.left["both"]:
+            return []
+        return [
+            f"{self.name}: of the pairs of a person and a comparison, {self.left['before'] / seen:.1%} were "
+            f"at risk in the base period only and {self.left['after'] / seen:.1%} in the other period only; "
+            "these say nothing about change and are not in that comparison."
+        ]
 
 
 def _join(values: Any, pieces: Sequence[slice]) -> Any:
     return np.concatenate([values[..., p] for p in pieces], axis=-1)
-
-
-def _nuisance(parts: Parts, plan: _Plan, name: str, cells: Sequence[_Cell]) -> None:
-    """Add what turns ATT(g, t) into averages: shares of groups, and supported people's events and time."""
-    panel, codes, m = plan.panel, plan.codes, plan.clusters
-    time, w = panel.exposure[name], panel.weights
-    w = w * (time > 0).any(1)
-    spread = np.bincount(codes, weights=w, minlength=m) / w.sum()
-    after = [c for c in cells if c.period >= c.group]
-    events = np.zeros(panel.n)
-
-    def add(scale: str, where: slice, values: Array, label: dict[str, Any]) -> None:
-        # A total's root is centred by spreading it over all people in proportion to their weights.
-        total = values.sum()
-        root = np.bincount(codes[where], weights=values, minlength=m) - total * spread
-        counts = dict.fromkeys(("persons", "treated", "clusters", "events"), 0)
-        parts.add(
-            {"outcome": name, "term": scale, "scale": scale, "unit": scale, **label}, total, root, counts
-        )
-
-    for g in sorted({c.group for c in cells}):
-        where = slice(plan.edge(g), plan.edge(g + 1))
-        add("share", where, w[where] / w.sum(), {"group": panel.periods[g]})
-    for c in after:
-        where = slice(plan.edge(c.group), plan.edge(c.group + 1))
-        events[where] += w[where] * panel.outcomes[name][where, c.period]
-        label = {"group": panel.periods[c.group], "period": panel.periods[c.period]}
-        label["event_time"] = c.period - c.group
-        add("person-months", where, w[where] * time[where, c.period], label)
-    add("events", slice(0, panel.n), events, {})

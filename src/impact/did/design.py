@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,28 +17,27 @@ Array = NDArray[np.float64]
 FEW_EVENTS = 10
 
 
-@dataclass
 class Parts:
-    """Estimates and the columns of their root, gathered one by one and joined at the end."""
+    """Estimates and the columns of their root, gathered one by one; there may be at most ``room`` of them."""
 
-    labels: list[dict[str, Any]] = field(default_factory=list)
-    estimate: list[float] = field(default_factory=list)
-    root: list[Array] = field(default_factory=list)
-    counts: list[dict[str, int]] = field(default_factory=list)
+    def __init__(self, clusters: NDArray[Any], room: int) -> None:
+        self.clusters = clusters
+        self.labels: list[dict[str, Any]] = []
+        self.estimate: list[float] = []
+        self.counts: list[dict[str, int]] = []
+        # Each column goes straight to its place, so that the root never exists twice; rows of the array are
+        # columns of the root, and those that are not used are never touched.
+        self._root = np.empty((room, len(clusters)))
 
     def add(self, label: dict[str, Any], estimate: float, root: Array, counts: dict[str, int]) -> None:
         """Add one estimate with its column of the root."""
+        self._root[len(self.labels)] = root
         self.labels.append(label)
         self.estimate.append(estimate)
-        self.root.append(root)
         self.counts.append(counts)
 
-    def effects(self, clusters: NDArray[Any], method: dict[str, Any], used: Sequence[int]) -> Effects:
+    def effects(self, method: dict[str, Any], used: Sequence[int]) -> Effects:
         """Join what was gathered; ``used`` are the clusters at risk for each outcome."""
-        root = np.empty((len(self.root), len(clusters)))
-        for i in range(len(self.root)):
-            # Each column is let go as soon as it is copied, so that the root never exists twice.
-            root[i], self.root[i] = self.root[i], np.empty(0)
         labels = pd.DataFrame(self.labels)
         for name in labels.columns.intersection(["group", "period", "event_time"]):
             # Rows without a period (shares, events) must not turn years into floats.
@@ -48,8 +46,8 @@ class Parts:
         return Effects(
             labels=labels,
             estimate=np.array(self.estimate),
-            root=root.T,
-            clusters=clusters,
+            root=self._root[: len(self.labels)].T,
+            clusters=self.clusters,
             df=min(used) - 1,
             method={**method, "clusters": min(used), "seed": None},
             counts=pd.DataFrame(self.counts)[["persons", "treated", "clusters", "events"]],

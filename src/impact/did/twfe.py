@@ -103,7 +103,7 @@ def twfe(
     order = np.argsort(start, kind="stable")
     panel, start = panel.subset(order), start[order]
     codes, clusters = cluster_codes(panel.cluster)
-    parts = Parts()
+    parts = Parts(clusters, 2 * T * len(names))
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
@@ -126,7 +126,7 @@ def twfe(
         "reference": -1 if event_study else None,
         "notes": notes,
     }
-    out = parts.effects(clusters, method, used)
+    out = parts.effects(method, used)
     return replace(out, overall=_overall(out, names)) if event_study else out
 
 

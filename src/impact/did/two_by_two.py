@@ -104,7 +104,7 @@ def two_by_two(
         )
     x = covariate_matrix(panel, covariates)[1:]
     codes, clusters = cluster_codes(panel.cluster)
-    treated, parts, used = start < T, Parts(), []
+    treated, parts, used = start < T, Parts(clusters, 3 * len(names)), []
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         pair = _pair(panel, name, int(start.min()))
@@ -137,7 +137,7 @@ def two_by_two(
         "anticipation": 0,
         "notes": notes,
     }
-    return parts.effects(clusters, said, used)
+    return parts.effects(said, used)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def cluster_codes(cluster: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any
 def cluster_sums(influence: Array, codes: NDArray[np.int64], clusters: int) -> Array:
     """Sum influences, (n,) or (n, k), within clusters."""
     if influence.ndim == 1:
-        return np.bincount(codes, weights=influence, minlength=clusters).astype(float)
+        return np.bincount(codes, weights=influence, minlength=clusters).astype(float, copy=False)
     return np.column_stack([np.bincount(codes, weights=column, minlength=clusters) for column in influence.T])
 
 

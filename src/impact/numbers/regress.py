@@ -14,7 +14,7 @@ from impact.errors import DesignError
 Array = NDArray[np.float64]
 
 _STEPS = 60
-_SMALL = 1e-6  # the last Newton step squares the error, so that a step this small leaves none that matters
+_SMALL = 1e-5  # the last Newton step squares the error, so that a step this small leaves none that matters
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def fixed_effects(
         score = weights[:, None] * y - mean
         bread = _bread(mean, total, design, edges)
         step = bread @ _score(score, design, edges)
-        if np.abs(design @ step).max() < _SMALL**1.5:
+        if np.abs(design @ step).max() < _SMALL**2:
             return Within(coef, bread, score)
         coef = coef + step
     raise DesignError("the Poisson regression has no finite solution: some cell of it has no events.")
