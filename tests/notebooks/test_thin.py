@@ -86,8 +86,9 @@ def test_the_parameters_cell_declares_each_section_and_holds_the_demos_values(no
     (cell,) = [cell for cell in notebook.cells if is_parameters(cell)]
     found: dict[str, Any] = {}
     for node in ast.parse(cell.source).body:
-        # An annotation and a comment are what papermill --help-notebook and a reader see.
+        # papermill knows a parameter by a plain type and a comment after it, and by no other annotation.
         assert isinstance(node, ast.AnnAssign)
+        assert isinstance(node.annotation, ast.Name), ast.unparse(node)
         assert isinstance(node.target, ast.Name)
         assert "#" in cell.source.splitlines()[node.lineno - 1]
         assert node.value is not None

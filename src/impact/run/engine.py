@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -26,10 +27,16 @@ from impact.study import Study, project_root
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel of the running Python, whatever other kernels are installed under the same name."""
+    """A kernel of the running Python, whatever other kernels are installed under the same name.
+
+    What passes between it and the run may be people's data, so it is encrypted where this can be done.
+    """
 
     def _kernel_spec_manager_default(self) -> Any:
         return KernelSpecManager(kernel_dirs=[])
+
+    def _transport_encryption_default(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"
 
 
 class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped

@@ -166,8 +166,8 @@ class Study(Section):
 
     @property
     def around(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``.around_start``: those of ``.panel``, and how controls are dated."""
-        return {**self.window, **self._dating}
+        """Plain keyword arguments of ``.around_start``: as ``.panel``, by month, and how controls are dated."""
+        return {**self.window, "period": "month", **self._dating}
 
     @property
     def analysis(self) -> dict[str, Any]:
@@ -200,8 +200,8 @@ class Study(Section):
 
     @property
     def placebo_draws(self) -> int:
-        """How often starts are dealt out anew: 500 where that is the study, 100 where it is a check."""
-        return 500 if self.design.placebo else 100
+        """How often starts are dealt out anew: 500 where that is the study, 49 where it is a check."""
+        return 500 if self.design.placebo else 49
 
     @property
     def _dating(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 
 def _month(value: Any) -> Any:
@@ -28,6 +28,10 @@ def _each(value: Any) -> Any:
 
 def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str | int | float) else _each(value)
+
+
+def _as_written(files: tuple[str, ...]) -> str | list[str]:
+    return files[0] if len(files) == 1 else list(files)
 
 
 def _columns(value: Any) -> Any:
@@ -53,7 +57,12 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_each)]
 Arms = Annotated[tuple[Annotated[Name, BeforeValidator(_arm)], ...], BeforeValidator(_each)]
 Month = Annotated[str, BeforeValidator(_month)]
 Number = Annotated[float, BeforeValidator(_number)]
-Files = Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), WithJsonSchema(_TEXT_OR_TEXTS)]
+Files = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_one_or_more),
+    PlainSerializer(_as_written, when_used="json"),
+    WithJsonSchema(_TEXT_OR_TEXTS),
+]
 Columns = Annotated[
     dict[Name, Names],
     BeforeValidator(_columns),
