@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from impact.did.aggregate import aggregate, summarise
 from impact.did.callaway_santanna import callaway_santanna
+from impact.did.event_study import event_study
 from impact.did.pretrends import pretrend_test
 from impact.did.twfe import twfe
 from impact.did.two_by_two import two_by_two
@@ -21,6 +22,7 @@ __all__ = [
     "ESTIMATORS",
     "aggregate",
     "callaway_santanna",
+    "event_study",
     "pretrend_test",
     "summarise",
     "twfe",

@@ -12,6 +12,8 @@ from impact.data.panel import Panel
 from impact.errors import DataError, nearest, together
 from impact.results import Rates, Summary
 
+# A number with more different values than this is described by its mean.
+_CATEGORIES = 5
 GROUPS = {True: "supported", False: "control"}
 
 
@@ -72,7 +74,7 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     cohort : Cohort
         With index dates, so that ages and prior use are those of the date support began, or might have.
     covariates : sequence of str
-        Columns of ``cohort.table``. Numbers with more than ten different values are described by mean and
+        Columns of ``cohort.table``. Numbers with more than five different values are described by mean and
         standard deviation, everything else by the number and percentage in each category.
 
     Returns
@@ -92,9 +94,11 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     rows: list[dict[str, Any]] = [_row("people", "all", np.ones(len(people), bool), treated)]
     for name in covariates:
         column = people[name]
-        if pd.api.types.is_numeric_dtype(column) and column.nunique() > 10:
+        if pd.api.types.is_numeric_dtype(column) and column.nunique() > _CATEGORIES:
             rows.append(_mean_row(name, column, treated))
             continue
+        if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+            column = column.astype("Int64")
         # Every category counts, also 'missing': nobody drops out of Table 1 in silence.
         levels = column.astype("string").fillna("missing")
         rows += [

@@ -20,6 +20,7 @@ def main_effect(
     *,
     outcome: str | Sequence[str],
     window: Mapping[str, Any],
+    around: Mapping[str, Any],
     baseline: Mapping[str, Any],
     did: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
@@ -32,7 +33,9 @@ def main_effect(
     outcome : str or sequence of str
         The first is the primary outcome.
     window : mapping
-        Arguments of ``data.panel``.
+        Arguments of ``data.panel``, for estimators in calendar time.
+    around : mapping
+        Arguments of ``data.around_start``, for ``two_by_two``: before and after each person's own date.
     baseline : mapping
         Arguments of ``data.at_baseline``.
     did : mapping, optional
@@ -47,8 +50,9 @@ def main_effect(
     """
     if did is not None:
         arguments = dict(did)
-        estimator = ESTIMATORS[arguments.pop("estimator")]
-        return summarise(estimator(data.panel(**window), outcome=outcome, **arguments))
+        name = arguments.pop("estimator")
+        panel = data.around_start(**around) if name == "two_by_two" else data.panel(**window)
+        return summarise(ESTIMATORS[name](panel, outcome=outcome, **arguments))
     if matching is None:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
     return rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome)
