@@ -7,8 +7,9 @@ months after it. Days are whole: a person is at risk on the days [lo, hi).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -103,22 +104,31 @@ def unknown(covered: Covered, outcomes: Sequence[str]) -> list[str]:
     ]
 
 
-def exposure(risk: Risk, grid: Grid, seen: Covered, outcome: str) -> Array:
-    """Months at risk of an outcome, (people, periods)."""
-    out = np.zeros((len(risk.pid), grid.count))
-    for arm in pd.unique(risk.arm):
-        rows = np.flatnonzero((risk.arm == arm) & ~np.isnat(risk.anchor))
-        anchor, lo, hi = risk.anchor[rows], risk.lo[rows], risk.hi[rows]
-        begin = add_months(anchor, grid.first)
-        for t in range(grid.count):
-            end = add_months(anchor, grid.first + grid.step * (t + 1))
-            days = np.zeros(len(rows), np.int64)
-            for first, last in seen[outcome, arm]:
-                overlap = np.minimum(np.minimum(hi, end), last) - np.maximum(np.maximum(lo, begin), first)
-                days += np.maximum(overlap.astype(np.int64), 0)
-            out[rows, t] = days / DAYS_PER_MONTH
-            begin = end
+def exposure(risk: Risk, grid: Grid, seen: Covered, outcomes: Sequence[str]) -> dict[str, Array]:
+    """Months at risk of each outcome, (people, periods)."""
+    undated = np.isnat(risk.anchor)
+    anchor = np.where(undated, np.datetime64(0, "D"), risk.anchor)
+    lo, hi = risk.lo.astype(np.int64), np.where(undated, risk.lo, risk.hi).astype(np.int64)
+    bounds = [add_months(anchor, grid.first + grid.step * t).astype(np.int64) for t in range(grid.count + 1)]
+    out = {}
+    for name in outcomes:
+        days = np.zeros((len(anchor), grid.count))
+        for arms, intervals in _alike(seen, name, pd.unique(risk.arm)):
+            rows = np.flatnonzero(np.isin(risk.arm, arms))
+            for first, last in intervals:
+                begin, end = np.maximum(lo[rows], first.astype(int)), np.minimum(hi[rows], last.astype(int))
+                for t, (b0, b1) in enumerate(pairwise(bounds)):
+                    days[rows, t] += np.maximum(np.minimum(end, b1[rows]) - np.maximum(begin, b0[rows]), 0)
+        out[name] = days / DAYS_PER_MONTH
     return out
+
+
+def _alike(seen: Covered, outcome: str, arms: Iterable[str]) -> list[tuple[list[str], Intervals]]:
+    """Arms that are observed on the same days, with these days."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for arm in arms:
+        groups.setdefault(tuple(seen[outcome, arm]), []).append(arm)
+    return [(members, list(days)) for days, members in groups.items()]
 
 
 # The months from the anchor to a day, by the calendar, less one where the anchor's day of the month (or the
@@ -164,7 +174,7 @@ def measure(
         raise DataError(together(problems))
     seen = observed(covered, outcomes, [str(a) for a in pd.unique(risk.arm)])
     found = counts(con, risk, grid, seen, outcomes)
-    return found, {name: exposure(risk, grid, seen, name) for name in outcomes}
+    return found, exposure(risk, grid, seen, outcomes)
 
 
 def _register(con: duckdb.DuckDBPyConnection, risk: Risk, seen: Covered) -> None:
