@@ -14,6 +14,7 @@ from impact.errors import DataError, nearest, together
 
 Array = NDArray[np.float64]
 Clock = Literal["calendar", "event"]
+_DAYS = {"month": (28, 31), "quarter": (90, 92), "year": (365, 366)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class Panel:
         What a rate is multiplied by: 1000 where exposure is person-time in months, 1 where there is none.
     per : str
         The unit of a rate, for tables: ``per 1,000 person-months``.
+    step : str
+        What one period is: ``month``, ``quarter``, ``year`` or, where it is not known, ``period``.
     notes : tuple of str
         What was assumed or left out when the panel was built.
     """
@@ -59,6 +62,7 @@ class Panel:
     clock: Clock = "calendar"
     rate_scale: float = 1000.0
     per: str = "per 1,000 person-months"
+    step: str = "month"
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -212,7 +216,15 @@ class Panel:
             else np.where(start < len(times), "supported", "control"),
             rate_scale=1000.0 if exposure else 1.0,
             per="per 1,000 person-months" if exposure else f"per {unit} and {period}",
+            step=_step(times),
         )
+
+
+def _step(times: pd.Index) -> str:
+    if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
+        return "period"
+    days = float(np.median(np.diff(times.to_numpy()) / np.timedelta64(1, "D")))
+    return next((step for step, (low, high) in _DAYS.items() if low <= days <= high), "period")
 
 
 def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:

@@ -119,6 +119,7 @@ def build_panel(
         weights=np.ones(len(cohort)),
         arm=people["arm"].to_numpy(object),
         clock=window.clock,
+        step="month" if step == 1 else "quarter",
         notes=tuple(_assumed(cohort, outcomes) + notes + more),
     )
 

@@ -113,6 +113,7 @@ def callaway_santanna(
         "outcome": names,
         "control": control,
         "family": "linear",
+        "period": panel.step,
         "inference": "influence functions summed within clusters, without a small-sample factor (CR0); "
         "t with clusters - 1",
         "covariates": as_list(covariates),

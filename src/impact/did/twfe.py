@@ -117,6 +117,7 @@ def twfe(
         "outcome": names,
         "control": "people without support",
         "family": family,
+        "period": panel.step,
         "effects": "person",
         "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
         "K regressors with the periods (person effects, which lie within clusters, not counted); "

@@ -130,6 +130,7 @@ def two_by_two(
         "outcome": names,
         "control": "people without support",
         "family": family,
+        "period": panel.step,
         "effects": effects,
         "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
         "K regressors (person effects, which lie within clusters, not counted); t with clusters - 1",
