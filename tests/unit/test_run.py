@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -221,3 +223,30 @@ def test_an_interrupted_replacement_is_mended_by_the_next_run(project: Path) -> 
     run(["params/small.yaml"])
     assert (study / "share/index.html").exists()
     assert not (study / ".share-old").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "exit_code"),
+    [
+        (
+            "from impact.errors import DesignError as E\nraise E('Nobody is treated.\\nNo controls.')",
+            ["Nobody is treated.", "No controls."],
+            4,
+        ),
+        ("from impact.errors import DisclosureError as E\nraise E('Not released.')", ["Not released."], 5),
+        ("raise KeyError('943 476 5919')", ["cohort: cell 3 stopped with KeyError."], 6),
+    ],
+)
+def test_the_command_says_what_stopped_and_exits_with_its_code(
+    project: Path, code: str, told: list[str], exit_code: int
+) -> None:
+    notebook(project, "cohort", code)
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/small.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == exit_code
+    assert done.stderr.splitlines() == [
+        "small: stopped",
+        *(f"small: {line}" for line in told),
+        "small: the details are in outputs/small/private/failed",
+    ]
+    assert "943 476 5919" not in done.stdout

@@ -166,7 +166,7 @@ class Study(Section):
 
     @property
     def around(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``.around_start``: as ``.panel``, by month, and how controls are dated."""
+        """Plain keyword arguments of ``.around_start``: those of ``.panel`` by month, and the dating."""
         return {**self.window, "period": "month", **self._dating}
 
     @property
