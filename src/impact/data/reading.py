@@ -62,7 +62,6 @@ def connect() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute(f"SET temp_directory = {literal(str(Path(tempfile.gettempdir()) / 'impact-duckdb'))}")
     con.execute("SET preserve_insertion_order = false")
-    con.execute("SET enable_progress_bar = false")
     return con
 
 
@@ -84,7 +83,8 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Source) -> tuple[str
         sql = (
             f"read_parquet({listed}, union_by_name = true)"
             if parquet.pop()
-            else f"read_csv({listed}, header = true, all_varchar = true, union_by_name = true)"
+            else f"read_csv({listed}, header = true, all_varchar = true, union_by_name = true, "
+            "quote = '\"', escape = '\"')"
         )
     rows = ask(con, name, f"DESCRIBE SELECT * FROM {sql}").fetchall()
     return sql, {str(row[0]): str(row[1]) for row in rows}
