@@ -47,7 +47,9 @@ _ATTRIBUTES = {
     "th": ["scope", "colspan"],
 }
 # A path that starts at the root of a machine. Relative links are kept: they are how pages find one another.
-_PATH = re.compile(r"""(?:file:/*)?(?:(?<![\w/+=<:.])/(?:[\w.@-]+/)+[\w.@-]*|(?<!\w)[A-Za-z]:\\[^\s"'<>]*)""")
+_PATH = re.compile(
+    r"""file:/+[^\s"'<>]*|(?<![\w/+=<:.])/(?:[\w.@-]+/)+[\w.@-]*|(?<!\w)[A-Za-z]:\\[^\s"'<>]*"""
+)
 
 
 @dataclass

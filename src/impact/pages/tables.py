@@ -71,7 +71,7 @@ class Table:
         )
         return (
             f'<div class="scroll" role="region" tabindex="0" aria-label="{e(self.caption)}">'
-            f"<table><caption>{e(self.caption)}</caption><thead><tr>{head}</tr></thead>"
+            f"<table><caption><span>{e(self.caption)}</span></caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>"
             + "".join(f'<p class="note">{e(n)}</p>' for n in self.notes)
         )
@@ -164,19 +164,15 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
     sign = scale != "log ratio"
     level = rows["conf_level"].dropna() if "conf_level" in rows else pd.Series([0.95])
     share = f"{100 * level.iloc[0]:g}%" if len(level) else "95%"
-    hidden = released.hidden["estimate"]
-    shown = [pd.notna(i) and not hidden.iloc[int(i)] for i in rows["row"]]
-    estimate = [
-        number(value, digits, sign=sign) if ok else released.mark
-        for ok, value in zip(shown, rows["estimate"], strict=True)
-    ]
-    interval = [
-        interval_text(low, high, digits, sign=sign) if ok else released.mark
-        for ok, low, high in zip(shown, rows["conf_low"], rows["conf_high"], strict=True)
-    ]
-    # An effect of 0 without a range is the base from which the others are measured.
-    interval = ["base" if i == MISSING and e == "0" else i for e, i in zip(estimate, interval, strict=True)]
-    cells = [f"{e} ({i})" if ok else e for ok, e, i in zip(shown, estimate, interval, strict=True)]
+    hidden, cells = released.hidden["estimate"], []
+    for at, *values in rows[["row", "estimate", "conf_low", "conf_high"]].itertuples(index=False):
+        if pd.isna(at) or hidden.iloc[int(at)]:
+            cells.append(released.mark)
+            continue
+        # An effect of 0 without a range is the base from which the others are measured.
+        base = values[0] == 0 and pd.isna(values[1])
+        reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign)
+        cells.append(f"{number(values[0], digits, sign=sign)} ({reach})")
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
     return Column(f"{header} ({share} range)", cells)
 
@@ -331,7 +327,7 @@ def _placebo(released: Released) -> Table:
 def _summary(released: Released) -> Table:
     """Any other table: words on the left, counts with thousands separators."""
     shown = released.table.drop(columns="withheld", errors="ignore")
-    columns = []
+    columns: list[Column] = []
     for name in shown.columns:
         words = not pd.api.types.is_numeric_dtype(shown[name]) and not released.hidden[name].all()
         fractions = not words and bool((numeric(shown[name].dropna()) % 1 != 0).any())
@@ -339,7 +335,10 @@ def _summary(released: Released) -> Table:
         show: Callable[[Any], str] = _words if words else partial(number, places=digits)
         if name in ("p_value",):
             show = p_value
-        columns.append(Column(label(name), _cells(released, name, shown.index, show), words))
+        cells = _cells(released, name, shown.index, show)
+        # A table begins each of its rows with a capital, wherever its words come from.
+        first = cells if columns else [cell[:1].upper() + cell[1:] for cell in cells]
+        columns.append(Column(label(name), first, words))
     title = released.method.get("shows") or released.name
     return _table(released, label(title), columns, notes(released))
 

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from impact.disclosure import Released, release
+from impact.errors import DisclosureError
+from impact.pages import plots
+from impact.pages.captions import alt, caption
+from impact.pages.formats import label
+from impact.results import Balance, Rates, Summary
+
+OUTCOMES = {"emergency_admission": (-58.0, 22.0, -0.18, 0.07), "gp": (-120.0, 225.0, -0.02, 0.04)}
+
+
+def words_of(ax: Any) -> str:
+    return " ".join(text.get_text() for text in ax.figure.findobj(Text))
+
+
+@pytest.fixture(scope="module")
+def rates() -> Released:
+    rows = [
+        {"outcome": outcome, "arm": arm, "period": month, "step": 1, "persons": 300, "events": events}
+        | {"person_months": 300.0, "rate_per_1000_person_months": events / 0.3}
+        for outcome in ("ae", "gp")
+        for arm, events in (("supported", 24), ("control", 30))
+        for month in pd.date_range("2024-01-01", periods=12, freq="MS")
+    ]
+    method = {"per": "per 1,000 person-months", "first_start": pd.Timestamp("2024-07-01")}
+    return release({"rates": Rates(pd.DataFrame(rows), method)}, "hes")["rates"]
+
+
+def test_rates_have_a_panel_an_outcome_and_lines_that_differ_without_colour(rates: Released) -> None:
+    ax = plots.rates(rates)
+    assert len(ax.figure.axes) == 2
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 12]
+    assert sorted(line.get_ydata()[0] for line in lines) == pytest.approx([960, 1200])
+    assert len({line.get_linestyle() for line in lines}) == 2
+    assert len({line.get_marker() for line in lines}) == 2
+    assert "per 1,000 people a year" in words_of(ax)
+    assert "starts of support" in words_of(ax)
+
+
+def test_alt_text_states_the_numbers(rates: Released) -> None:
+    said = alt("rates", rates)
+    assert "With support: from 960 (Jan 2024) to 960 (Dec 2024)" in said
+    assert "Comparison: from 1,200" in said
+
+
+def test_event_study_tells_before_from_after_and_marks_the_base(event_study: Released) -> None:
+    ax = plots.event_study(event_study)
+    points = {line.get_marker(): len(line.get_xdata()) for line in ax.lines if line.get_marker() in "soD"}
+    assert points == {"s": 5, "o": 6, "D": 1}
+    assert "base" in words_of(ax)
+    said = alt("event_study", event_study)
+    assert "0 of 3 95% ranges leave out no difference" in said
+    assert "In the months just before support the estimates lie from +48 to +48; 2 of 2" in said
+    assert "With support the estimates lie from −72 to −72; 6 of 6" in said
+
+
+def test_forest_has_a_row_an_outcome_with_its_range_in_figures(effects: Callable[..., Released]) -> None:
+    released = effects(OUTCOMES)
+    assert "Ratio of the rate" in words_of(plots.forest(released))
+    ax = plots.forest(released, scale="difference")
+    assert "−58 (−102 to −14)" in words_of(ax)
+    assert "Difference per 1,000 people a year" in words_of(ax)
+    filled = [line.get_marker() for line in ax.lines if line.get_marker() in ("o", "D")]
+    assert filled == ["o", "D"]
+    assert "GP contacts −120, 95% range −566 to +326." in alt("forest", released, scale="difference")
+
+
+def test_overlap_is_mirrored_and_withheld_bars_are_not_drawn() -> None:
+    rows = [
+        {"arm": arm, "bin_low": low, "bin_high": low + 0.05, "persons": persons}
+        for arm, counts in (("treated", (20, 30, 3)), ("control", (40, 60, 20)))
+        for low, persons in zip((0.10, 0.15, 0.20), counts, strict=True)
+    ]
+    summary = Summary(pd.DataFrame(rows), {"shows": "overlap"}, people=["persons"])
+    released = release({"overlap": summary}, "hes")["overlap"]
+    ax = plots.overlap(released)
+    heights = [bar.get_height() for bar in ax.patches]
+    assert min(heights) == -60
+    assert not any(0 < abs(h) < 8 for h in heights)
+    assert "Bars of 1 to 7 people are not drawn." in caption("overlap", released)
+    assert "most people (30) between 0.15 and 0.20" in alt("overlap", released)
+
+
+def test_love_says_how_many_differ() -> None:
+    rows = [
+        {"covariate": name, "level": "", "sample": sample, "mean_treated": 1.0, "mean_control": 1.0}
+        | {"smd": smd, "variance_ratio": 1.0, "ks": 0.1}
+        for name, before, after in (("age", 0.31, 0.02), ("prior_ae", -0.45, -0.12), ("sex", 0.05, 0.01))
+        for sample, smd in (("before", before), ("after", after))
+    ]
+    counts = pd.DataFrame({"sample": ["before"], "arm": ["supported"], "persons": [100], "ess": [100]})
+    released = release({"balance": Balance(pd.DataFrame(rows), {}, counts)}, "hes")["balance"]
+    ax = plots.love(released)
+    assert {-0.1, 0.1} <= {line.get_xdata()[0] for line in ax.lines}
+    said = alt("love", released)
+    assert "Before matching, 2 of 3 characteristics differ by more than 0.1; the largest by −0.45" in said
+    assert "After matching, 1 of 3" in said
+
+
+def test_placebo_marks_this_study() -> None:
+    edges = np.linspace(-10, 10, 11)
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "draws": 50, "here": np.arange(10) == 2})
+    method = {"shows": "placebo", "draws": 500, "estimate": -5.0, "p_value": 0.031, "outcome": "ae"}
+    summary = Summary(table, method | {"unit": "per 1,000 person-months"})
+    released = release({"placebo": summary}, "hes")["placebo"]
+    assert "This study: −60" in words_of(plots.placebo(released))
+    assert "−60; 3.1% of draws lie at least as far from no effect." in alt("placebo", released)
+
+
+def test_letters_are_large_enough_for_a_phone(rates: Released, event_study: Released) -> None:
+    for ax in (plots.rates(rates), plots.event_study(event_study)):
+        assert min(text.get_fontsize() for text in ax.figure.findobj(Text) if text.get_text()) >= 10
+        assert ax.figure.get_figwidth() <= 5.6
+
+
+def test_figures_leave_no_state_behind(event_study: Released) -> None:
+    before = dict(plt.rcParams)
+    plots.event_study(event_study)
+    assert plt.get_fignums() == []
+    assert dict(plt.rcParams) == before
+
+
+def test_a_figure_needs_a_released_result_of_its_kind(rates: Released) -> None:
+    with pytest.raises(DisclosureError, match="not released"):
+        plots.rates(Rates(rates.table, {}))  # type: ignore[arg-type]
+    with pytest.raises(DisclosureError, match="needs effects"):
+        plots.forest(rates)
+    assert label("ae") in words_of(plots.rates(rates))

@@ -1,0 +1,119 @@
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from impact.disclosure import Released
+from impact.errors import DisclosureError
+from impact.pages import words
+
+FALL = (-58.0, 22.0, -0.18, 0.07)
+RISE = (62.0, 22.0, 0.19, 0.07)
+OPEN = (-8.0, 22.0, -0.02, 0.07)
+SAME = (-20.0, 60.0, 0.00, 0.03)
+
+Make = Callable[..., Released]
+
+
+def lead(released: Released) -> str:
+    return words.headline(released).parts[0][1][0]
+
+
+def sure(released: Released) -> str:
+    return words.headline(released).text.splitlines()[-1]
+
+
+def test_a_fall_is_said_with_size_and_range(effects: Make) -> None:
+    released = effects({"emergency_admission": FALL})
+    assert lead(released) == (
+        "With support there were about 58 fewer emergency admissions for every 1,000 people a year than "
+        "without it (95% range 14 to 102 fewer; 16% fewer)."
+    )
+    assert sure(released).startswith("How sure: clear. The 95% range leaves out no change (p = 0.009)")
+
+
+def test_a_rise_is_said_as_plainly(effects: Make) -> None:
+    assert "about 62 more emergency admissions" in lead(effects({"emergency_admission": RISE}))
+
+
+def test_a_null_result_says_what_the_data_fit(effects: Make) -> None:
+    released = effects({"ae": OPEN})
+    assert lead(released) == (
+        "The study cannot tell whether support changed A&E attendances: the best estimate is about 8 fewer "
+        "for every 1,000 people a year, and the data fit anything from 52 fewer to 36 more."
+    )
+    assert sure(released).startswith("How sure: cannot tell.")
+
+
+def test_no_change_is_said_only_where_the_whole_range_is_near_it(effects: Make) -> None:
+    assert lead(effects({"gp": SAME})).startswith("Support made little or no difference to GP contacts")
+    assert "cannot tell" in lead(effects({"gp": (-20.0, 60.0, 0.0, 0.08)}))
+
+
+def test_too_rare_to_say_anything(effects: Make) -> None:
+    released = effects({"emergency_admission": FALL}, events=5)
+    assert lead(released) == (
+        "There were too few emergency admissions to say anything about the effect of support on them."
+    )
+    claims = words.claims(released)
+    assert claims.parts[0][1] == ("“There were too few events to say anything yet.”",)
+
+
+def test_clear_asks_for_both_scales(effects: Make) -> None:
+    released = effects({"ae": (-58.0, 22.0, -0.10, 0.07)})
+    assert "cannot tell" in lead(released)
+    assert "21% fewer to 4% more" in lead(released)
+
+
+def test_very_clear_needs_a_small_p(effects: Make) -> None:
+    assert "How sure: very clear." in sure(effects({"ae": (-58.0, 12.0, -0.18, 0.03)}))
+
+
+def test_secondary_outcomes_are_clear_only_after_holm(effects: Make) -> None:
+    nearly = (-58.0, 27.0, -0.18, 0.085)
+    alone = words.headline(effects({"ae": FALL, "gp": nearly})).text
+    assert "There were also about 58 fewer GP contacts" in alone
+    several = words.headline(effects({"ae": FALL, "gp": nearly, "outpatient": OPEN, "bed_days": OPEN})).text
+    assert "There were also" not in several
+    assert "For GP contacts the range leaves out no change, but no longer once several services" in several
+    assert "adjusted for being several (Holm)" in several
+
+
+def test_what_may_be_claimed_follows_from_the_numbers(effects: Make) -> None:
+    claims = words.claims(effects({"emergency_admission": FALL, "ae": OPEN}))
+    may, may_not = (" ".join(sentences) for _, sentences in claims.parts)
+    assert "about 58 fewer emergency admissions" in may
+    assert "We cannot tell whether support changed A&E attendances" in may
+    assert "“Support had no effect on A&E attendances”" in may_not
+    assert "saved the NHS" in may_not
+
+
+def test_few_groups_are_said(effects: Make) -> None:
+    assert "Only 8 groups" in sure(effects({"ae": FALL}, clusters=8))
+
+
+def test_the_simple_fall_is_never_alone(naive: Make) -> None:
+    text = words.naive(naive((341, 214), (330, 232))).text
+    assert "fell by 37%, from 341 to 214" in text
+    assert "Among the comparison, who had no support, they also fell by 30%, from 330 to 232." in text
+    assert "they rose by 10%" in words.naive(naive((341, 214), (300, 330))).text
+
+
+def test_where_one_arm_is_too_small_neither_change_is_said(naive: Make) -> None:
+    text = words.naive(naive((341, 214), (330, 232), events=4)).text
+    assert text.startswith("Emergency admissions: too few to show a change")
+    assert "341" not in text
+
+
+def test_a_name_from_the_data_is_text(effects: Make) -> None:
+    statement = words.headline(effects({"<img src=x onerror=alert(1)>": FALL}))
+    assert "<img" not in statement.html
+
+
+def test_words_need_a_released_result(effects: Make, people: Released) -> None:
+    with pytest.raises(DisclosureError, match="not released"):
+        words.headline(pd.DataFrame({"estimate": [1.0]}))  # type: ignore[arg-type]
+    with pytest.raises(DisclosureError, match="need effects"):
+        words.headline(people)
+    with pytest.raises(DisclosureError, match="needs the released result"):
+        words.Statement("sentence", (("p", ("Anything.",)),), ())
