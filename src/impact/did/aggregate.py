@@ -71,10 +71,10 @@ def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
             means.add(outcome, rows, np.ones(len(rows)), {"term": term, by: value})
         if by == "group":
             totals.add(outcome, after, 1 / size, {"term": _AVERAGE[by]})
-    out = means.effects(by)
+    out = means.effects(_AVERAGE[by])
     if by == "simple":
         return out
-    overall = totals.effects(by) if by == "group" else _equal_average(out, by)
+    overall = totals.effects(_AVERAGE[by]) if by == "group" else _equal_average(out, by)
     return replace(out, overall=overall)
 
 
@@ -100,8 +100,7 @@ def summarise(effects: Effects) -> Effects:
     """
     if "share" not in set(effects.labels["scale"]):
         return effects
-    estimate, labels, counts, jacobian = [], [], [], []
-    means = _Means(effects)
+    means, scale = _Means(effects), effects.method["rate_scale"]
     for outcome in _outcomes(effects):
         cells = _cells(effects, outcome)
         after = cells[cells["event_time"] >= 0]
@@ -109,29 +108,17 @@ def summarise(effects: Effects) -> Effects:
         events = int(_rows(effects, outcome, "events").index[0])
         person_time = float(effects.estimate[time.index].sum())
         difference, d_difference = means.weighted(after, time.index.to_numpy(), np.ones(len(after)))
-        scale = effects.method["rate_scale"]
         rate = scale * effects.estimate[events] / person_time
         d_rate = np.zeros(len(effects))
         d_rate[events] = scale / person_time
         d_rate[time.index] = -rate / person_time
         rows, by = three_scales(difference, rate, person_time / scale, family="linear")
-        jacobian.append(np.column_stack([d_difference, d_rate]) @ by)
-        unit = str(cells["unit"].iloc[0])
-        for name, value in rows.items():
-            estimate.append(value)
-            labels.append({"outcome": outcome, "term": "effect", "scale": name, "unit": unit_of(name, unit)})
-            counts.append(_pooled(effects, after))
-    by = np.column_stack(jacobian)
-    out = effects.transform(
-        lambda _: np.array(estimate), lambda _: by, labels=pd.DataFrame(labels), counts=pd.DataFrame(counts)
-    )
-    return replace(
-        out,
-        method={
-            **effects.method,
-            "estimand": "effect on those supported, over their observed supported person-time",
-        },
-    )
+        slopes = (np.column_stack([d_difference, d_rate]) @ by).T
+        for (name, value), slope in zip(rows.items(), slopes, strict=True):
+            unit = unit_of(name, str(cells["unit"].iloc[0]))
+            label = {"outcome": outcome, "term": "effect", "scale": name, "unit": unit}
+            means.append(value, slope, label, _pooled(effects, after))
+    return means.effects("over their observed supported person-time")
 
 
 def unit_of(scale: str, per: str) -> str:
@@ -165,14 +152,18 @@ class _Means:
         shares = _rows(self.source, outcome, "share")
         at = pd.Series(shares.index, index=shares["group"])[cells["group"]].to_numpy()
         mean, slope = self.weighted(cells, at, known)
-        self.estimate.append(mean)
-        self.jacobian.append(slope)
-        unit = cells["unit"].iloc[0]
-        self.labels.append({"outcome": outcome, "scale": "difference", "unit": unit, **label})
-        self.counts.append(_pooled(self.source, cells))
+        label = {"outcome": outcome, "scale": "difference", "unit": cells["unit"].iloc[0], **label}
+        self.append(mean, slope, label, _pooled(self.source, cells))
 
-    def effects(self, by: By) -> Effects:
-        """Return the means as effects."""
+    def append(self, estimate: float, slope: Array, label: dict[str, Any], counts: dict[str, int]) -> None:
+        """Add one derived effect with its derivatives."""
+        self.estimate.append(estimate)
+        self.jacobian.append(slope)
+        self.labels.append(label)
+        self.counts.append(counts)
+
+    def effects(self, which: str) -> Effects:
+        """Return what was gathered as effects on those supported."""
         estimate, jacobian = np.array(self.estimate), np.column_stack(self.jacobian)
         out = self.source.transform(
             lambda _: estimate,
@@ -180,10 +171,7 @@ class _Means:
             labels=pd.DataFrame(self.labels),
             counts=pd.DataFrame(self.counts),
         )
-        return replace(
-            out,
-            method={**out.method, "aggregate": by, "estimand": f"effect on those supported, {_AVERAGE[by]}"},
-        )
+        return replace(out, method={**out.method, "estimand": f"effect on those supported, {which}"})
 
 
 def _equal_average(effects: Effects, by: By) -> Effects:

@@ -18,7 +18,11 @@ _TRIM = 0.995
 
 
 class Comparison:
-    """One group against its controls in two periods; fitted once for all outcomes with the same people."""
+    """Everything that does not depend on the outcome: propensities, outcome regression, their errors.
+
+    People are in columns, the ``n1`` of the group first and then their controls; ``w`` is one weight a
+    person; ``start`` is where the logit begins.
+    """
 
     def __init__(self, x: Array, w: Array, n1: int, method: Score, start: Array | None) -> None:
         self.x, self.w, self.n1 = x, w, n1
@@ -76,8 +80,7 @@ def propensity(x: Array, w: Array, n1: int, start: Array | None) -> tuple[Array,
         value = x[j, 0]
         if np.all(x[j, :n1] == value):
             beside = x[j, n1:]
-            # Beyond a value inside the controls' range there are controls on both sides: no limit exists
-            # but the fit does, as the covariate cannot foretell who is treated.
+            # With controls on both sides of the value a finite fit exists and is left to the logit.
             if value in (beside.min(), beside.max()):
                 alike[n1:] &= beside == value
                 kept[j] = False
@@ -86,10 +89,8 @@ def propensity(x: Array, w: Array, n1: int, start: Array | None) -> tuple[Array,
     if kept.all():
         fit = glm(x, y, family="logit", weights=w, start=start)
         return fit.mean, fit.coef, fit.bread
-    fit = glm(
-        x[np.ix_(kept, alike)], y[alike], family="logit", weights=w[alike],
-        start=None if start is None else start[kept],
-    )  # fmt: skip
+    begin = None if start is None else start[kept]
+    fit = glm(x[np.ix_(kept, alike)], y[alike], family="logit", weights=w[alike], start=begin)
     p[alike], coef[kept], bread[np.ix_(kept, kept)] = fit.mean, fit.coef, fit.bread
     return p, coef, bread
 

@@ -101,8 +101,11 @@ def leave_out_early(panel: Panel, start: NDArray[np.int64]) -> tuple[Panel, NDAr
     early = start <= 0
     if not early.any():
         return panel, start, list(panel.notes)
-    if early.all():
-        raise DesignError("everyone is treated before the window begins, so nobody has a before and after.")
+    if not (start[~early] < len(panel.periods)).any():
+        raise DesignError(
+            "everyone treated was treated before the window or in its first period, so nobody has a before "
+            "and after; begin the window earlier."
+        )
     note = (
         f"Left out: {people(int(early.sum()))} whose support began before the window or in its first period."
     )

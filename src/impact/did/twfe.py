@@ -107,8 +107,7 @@ def twfe(
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
-        model = _Model(panel, name, start, family, event_study)
-        model.add(parts, model.root(codes, len(clusters)))
+        _Model(panel, name, start, family, event_study).add(parts, codes)
     used = [clusters_at_risk(panel, name) for name in names]
     method = {
         "estimator": "twfe",
@@ -137,93 +136,76 @@ class _Model:
     def __init__(
         self, panel: Panel, name: str, start: NDArray[np.int64], family: str, event_study: bool
     ) -> None:
-        self.panel, self.name, self.start, self.event_study = panel, name, start, event_study
-        self.poisson = family == "poisson"
-        self.T = len(panel.periods)
-        groups, first = np.unique(start, return_index=True)
-        self.edges = np.append(first, panel.n)
+        self.panel, self.name, self.start = panel, name, start
+        self.poisson, self.event_study = family == "poisson", event_study
         y, time = panel.outcomes[name], panel.exposure[name]
         if self.poisson:
             check_counts(panel, name)
             # A period in which nothing happened at all says nothing about a ratio.
             time = np.where(y.sum(0) > 0, time, 0.0)
-        seen = time > 0
-        event = np.arange(self.T) - groups[:, None]
-        supported = groups[:, None] < self.T
-        times = np.unique(event[np.broadcast_to(supported, event.shape)])
-        self.times = times[times != -1] if event_study else np.array([0])
-        dummies = event[..., None] == self.times if event_study else (event >= 0)[..., None]
-        periods = np.flatnonzero(seen.any(0))[1:]
-        design = np.concatenate(
-            [
-                (dummies & supported[..., None]).astype(float),
-                np.broadcast_to(np.arange(self.T)[:, None] == periods, (len(groups), self.T, len(periods))),
-            ],
-            axis=2,
-        )
-        self.design = design
+        self.seen = time > 0
+        self.event = np.arange(len(panel.periods)) - start[:, None]
+        self.supported = (start < len(panel.periods))[:, None]
+        groups, first = np.unique(start, return_index=True)
+        self.edges = np.append(first, panel.n)
+        self.times, self.design = _design(groups, np.asarray(self.seen.any(0)), event_study)
         if self.poisson:
             self._check_cells()
             value, weights = y, panel.weights
         else:
             value = np.nan_to_num(panel.rate(name))
-            weights = panel.weights * time.sum(1) / np.maximum(seen.sum(1), 1)
+            weights = panel.weights * time.sum(1) / np.maximum(self.seen.sum(1), 1)
         self.fit = fixed_effects(
             value,
             time,
             family="poisson" if self.poisson else "linear",
             weights=weights,
-            design=design,
+            design=self.design,
             edges=self.edges,
         )
-        self.seen = seen
-        self.rows = int(seen.sum())
 
-    def root(self, codes: NDArray[np.int64], clusters: int) -> Array:
-        """Root of the effects, (clusters, effects), with the factor of CR1."""
+    def add(self, parts: Parts, codes: NDArray[np.int64]) -> None:
+        """Add the effects: by event time on the model's scale, or one on three scales."""
+        panel, label = self.panel, {"outcome": self.name}
+        if self.event_study:
+            scale = "log ratio" if self.poisson else "difference"
+            root = self._root(self._influence(), codes)
+            for j, time in enumerate(self.times.tolist()):
+                label |= {"term": f"event time {time}", "scale": scale, "unit": unit_of(scale, panel.per)}
+                counts = self._counts(self.event == time)
+                parts.add(label | {"event_time": time}, float(self.fit.coef[j]), root[:, j], counts)
+            return
+        after = (self.event >= 0) & self.supported
+        w, y, exposure = panel.weights[:, None] * after, panel.outcomes[self.name], panel.exposure[self.name]
+        time = (w * exposure).sum() / panel.rate_scale
+        rate = (w * y).sum() / time
+        values, by = three_scales(
+            float(self.fit.coef[0]), rate, time, family="poisson" if self.poisson else "linear"
+        )
+        of_rate = (w * (y - rate / panel.rate_scale * exposure)).sum(1) / time
+        root = self._root(np.column_stack([self._influence()[:, 0], of_rate]) @ by, codes)
+        for j, (scale, value) in enumerate(values.items()):
+            label |= {"term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
+            parts.add(dict(label), value, root[:, j], self._counts(after))
+
+    def _influence(self) -> Array:
+        """Return each person's influence on the effects, (n, effects)."""
         k = len(self.times)
         psi = np.empty((self.panel.n, k))
         for g, x in enumerate(self.design):
             where = slice(self.edges[g], self.edges[g + 1])
             psi[where] = self.fit.score[where] @ (x @ self.fit.bread[:, :k])
-        self.factor = np.sqrt(
-            cr1(clusters_at_risk(self.panel, self.name), self.rows, self.design.shape[2] + 1)
-        )
-        self.codes, self.clusters = codes, clusters
-        return np.asarray(self.factor * cluster_sums(psi, codes, clusters))
+        return psi
 
-    def add(self, parts: Parts, root: Array) -> None:
-        """Add the effects: by event time on the model's scale, or one on three scales."""
-        panel, name = self.panel, self.name
-        event = np.arange(self.T) - self.start[:, None]
-        supported = (self.start < self.T)[:, None]
-        if self.event_study:
-            scale = "log ratio" if self.poisson else "difference"
-            for j, time in enumerate(self.times.tolist()):
-                label = {"outcome": name, "term": f"event time {time}", "scale": scale}
-                label |= {"unit": unit_of(scale, panel.per), "event_time": time}
-                parts.add(label, float(self.fit.coef[j]), root[:, j], self._counts(event == time))
-            return
-        after = (event >= 0) & supported
-        w = panel.weights[:, None] * after
-        time = float((w * panel.exposure[name]).sum())
-        rate = float((w * panel.outcomes[name]).sum()) / time
-        psi = (w * (panel.outcomes[name] - rate * panel.exposure[name])).sum(1) / time
-        rate_root = self.factor * panel.rate_scale * cluster_sums(psi, self.codes, self.clusters)
-        values, by = three_scales(
-            float(self.fit.coef[0]),
-            panel.rate_scale * rate,
-            time / panel.rate_scale,
-            family="poisson" if self.poisson else "linear",
-        )
-        both = np.column_stack([root[:, 0], rate_root]) @ by
-        for j, (scale, value) in enumerate(values.items()):
-            label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
-            parts.add(label, value, both[:, j], self._counts(after))
+    def _root(self, influence: Array, codes: NDArray[np.int64]) -> Array:
+        """Sum influences within clusters, with the factor of CR1."""
+        # The intercept, which the person effects hold, counts as one regressor.
+        parameters = self.design.shape[2] + 1
+        factor = cr1(clusters_at_risk(self.panel, self.name), int(self.seen.sum()), parameters)
+        return np.asarray(np.sqrt(factor) * cluster_sums(influence, codes, int(codes.max()) + 1))
 
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
-        used = self.seen.sum(1) > 1
-        cells = cells & (self.start < self.T)[:, None]
+        used, cells = self.seen.sum(1) > 1, cells & self.supported
         return {
             "persons": int(used.sum()),
             "treated": int((used & (cells & self.seen).any(1)).sum()),
@@ -233,23 +215,39 @@ class _Model:
 
     def _check_cells(self) -> None:
         """Refuse a Poisson model some effect of which would be the logarithm of nothing."""
-        y = self.panel.outcomes[self.name]
-        event = np.arange(self.T) - self.start[:, None]
-        supported = (self.start < self.T)[:, None]
-        first = int(self.start.min())
+        y, event, first = self.panel.outcomes[self.name], self.event, int(self.start.min())
+        sides: dict[str, tuple[NDArray[np.bool_], Any]]
         if self.event_study:
             sides = {f"at event time {e}": (event == e, e + first) for e in (*self.times.tolist(), -1)}
         else:
             sides = {"before": (event < 0, slice(first)), "after": (event >= 0, slice(first, None))}
-        none = [f"the treated {when}" for when, (cell, _) in sides.items() if y[cell & supported].sum() <= 0]
+        none = [f"the treated {when}" for when, (at, _) in sides.items() if y[at & self.supported].sum() <= 0]
         if len(self.design) == 2:
-            never = y[~supported.ravel()]
+            never = y[~self.supported.ravel()]
             none += [f"the controls {when}" for when, (_, at) in sides.items() if never[:, at].sum() <= 0]
         if none:
             raise DesignError(
                 f"outcome={self.name!r}: no events among {' and '.join(none)}, so there is no ratio;"
                 " too few events for a Poisson model. Use longer periods, or family='linear'."
             )
+
+
+def _design(
+    groups: NDArray[np.int64], seen: NDArray[np.bool_], event_study: bool
+) -> tuple[NDArray[np.int64], Array]:
+    """Return the event times that have an effect, and the regressors (groups, T, effects + periods)."""
+    T = len(seen)
+    event, supported = np.arange(T) - groups[:, None], (groups < T)[:, None]
+    if event_study:
+        times = np.unique(event[np.broadcast_to(supported, event.shape)])
+        times = times[times != -1]
+        effects = event[..., None] == times
+    else:
+        times = np.array([0])
+        effects = (event >= 0)[..., None]
+    periods = np.arange(T)[:, None] == np.flatnonzero(seen)[1:]
+    every = np.broadcast_to(periods, (len(groups), *periods.shape))
+    return times, np.concatenate([effects & supported[..., None], every], axis=2).astype(float)
 
 
 def _overall(effects: Effects, names: Sequence[str]) -> Effects:
