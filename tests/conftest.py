@@ -39,10 +39,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the notebooks on one worker: kernels that start at once may pick the same port."""
+    """Keep the notebooks on one worker, where kernels cannot pick the same port, and so the browser."""
     for item in items:
         if HERE / "notebooks" in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("kernels"))
+        elif item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 class BrowserRule:
