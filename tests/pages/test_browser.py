@@ -1,0 +1,131 @@
+"""The pages in a real browser: rules of accessibility, the network, a phone, a printer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(params=["findings.html", "index.html"])
+def file(request: pytest.FixtureRequest, page_file: Path) -> Path:
+    return page_file.with_name(request.param)
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Any]:
+    contexts = []
+
+    def opened(file: Path, *, width: int = 1280, dark: bool = False) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: page.requests.append(f"console: {message.text}"))
+        page.goto(file.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def violations(page: Any) -> list[str]:
+    from axe_core_python.sync_playwright import Axe
+
+    found = Axe().run(page)["violations"]
+    return [f"{v['impact']} {v['id']}: {n['html'][:120]}" for v in found for n in v["nodes"]]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 320])
+def test_axe_finds_nothing_of_any_level(open_page: Any, file: Path, width: int, dark: bool) -> None:
+    page = open_page(file, width=width, dark=dark)
+    # What lies in closed details is read by people too.
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert violations(page) == []
+
+
+def test_nothing_is_loaded_and_no_script_runs(open_page: Any, file: Path) -> None:
+    page = open_page(file)
+    assert [url for url in page.requests if not url.startswith("data:")] == [file.as_uri()]
+    assert page.locator("script").count() == 0
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px"
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_page_never_scrolls_sideways(open_page: Any, file: Path, width: int) -> None:
+    page = open_page(file, width=width)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_figure_says_its_finding_in_numbers(open_page: Any, page_file: Path) -> None:
+    alts = open_page(page_file).eval_on_selector_all("img", "images => images.map(i => i.alt)")
+    assert len(alts) == 7
+    assert all(len(re.findall(r"\d+", alt)) >= 3 for alt in alts)
+    assert len(set(alts)) == 7
+
+
+def test_every_figure_has_its_numbers_in_a_table(open_page: Any, page_file: Path) -> None:
+    page = open_page(page_file)
+    assert page.locator("figure").count() == page.locator("figure + details table caption").count() == 7
+    assert page.locator("table:not(:has(caption))").count() <= 1  # the one written in markdown
+    assert page.locator("th:not([scope])").count() == 0
+
+
+def test_figures_stay_readable_on_a_phone(open_page: Any, page_file: Path) -> None:
+    """Letters of 10 points in a drawing of 5.2 inches are at least 9 px high on a screen of 360 px."""
+    page = open_page(page_file, width=360)
+    width = page.eval_on_selector("img", "image => image.getBoundingClientRect().width")
+    assert width / (5.2 * 72) * 10 >= 9
+
+
+def test_the_words_of_the_data_are_text(open_page: Any, page_file: Path) -> None:
+    page = open_page(page_file)
+    assert page.get_by_text("<script>alert(1)</script> & <b>social</b> rent").count() == 2
+
+
+def test_a_keyboard_finds_the_content_and_the_tables(open_page: Any, page_file: Path) -> None:
+    page = open_page(page_file, width=320)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    region = page.locator('[role="region"]:visible').first
+    region.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.activeElement.scrollLeft") > 0
+
+
+def test_print_shows_the_tables_and_hides_the_menu(open_page: Any, page_file: Path) -> None:
+    page = open_page(page_file)
+    page.emulate_media(media="print")
+    assert not page.locator("nav").first.is_visible()
+    closed = page.locator("details:not(.contents):not([open]) table").first
+    assert closed.evaluate("table => table.getBoundingClientRect().height") > 100
+    assert closed.locator("thead").evaluate("h => getComputedStyle(h).display") == "table-header-group"
+
+
+def test_the_page_is_small(page_file: Path) -> None:
+    assert page_file.stat().st_size < 400_000
+    assert page_file.with_name("index.html").stat().st_size < 20_000
+
+
+def test_the_index_leads_to_the_page(open_page: Any, page_file: Path) -> None:
+    page = open_page(page_file.with_name("index.html"))
+    assert page.get_by_text("about 58 fewer emergency admissions").count() == 1
+    page.get_by_role("link", name="Did health support reduce use of NHS services?").click()
+    assert page.locator("h1").inner_text() == "Did health support reduce use of NHS services?"
