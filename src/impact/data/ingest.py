@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from impact.data.contract import TABLES
+from impact.data.contract import TABLES, Column
 from impact.data.reading import Found, Source, ask, connect, guessed, quote, scan
 from impact.data.rules import RULES, STAYS, Rule
 from impact.errors import DataError, ParameterError, nearest, together
@@ -51,13 +51,13 @@ def load(
     arms = _arms(treated, control)
     con = connect()
     found = _find(con, sources, rename or {})
-    unreadable = [_unreadable(con, table) for table in found.values()]
     _listed(con, arms)
     extras = _people(con, found["people"])
     for name in ("coverage", "survey"):
         _plain(con, name, found.get(name))
     _contacts(con, found["contacts"])
     _cover(con)
+    unreadable = [_unreadable(con, table) for table in found.values()]
     quality = pd.concat([*unreadable, _checked(con, "survey" in found)], ignore_index=True)
     _stop(con, quality)
     _events(con)
@@ -112,33 +112,41 @@ def _find(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], rename:
     return found
 
 
+def _checkable(table: Found) -> list[Column]:
+    """The columns that are there and whose values may not fit their type."""
+    columns = [c for c in TABLES[table.name].columns if c.name in table.mapping]
+    return [c for c in columns if (c.type != "text" or c.allowed) and _wanted(table.name, c)]
+
+
+def _wanted(table: str, column: Column) -> bool:
+    return table != "contacts" or column.name in _LOADED
+
+
+def _columns(table: Found) -> str:
+    """SQL for the columns of a table by the contract's types, and a mark on each value that does not fit."""
+    sql = []
+    checkable = _checkable(table)
+    for column in TABLES[table.name].columns:
+        if _wanted(table.name, column):
+            text, value = table.column(column)
+            sql.append(f"{value} AS {quote(column.name)}")
+            if column in checkable:
+                sql.append(
+                    f"({text}) IS NOT NULL AND ({value}) IS NULL AS {quote(f'unreadable {column.name}')}"
+                )
+    return ", ".join(sql)
+
+
 def _unreadable(con: duckdb.DuckDBPyConnection, table: Found) -> pd.DataFrame:
-    """Count, for each column that is there, the values that do not fit its type."""
-    columns = [
-        c
-        for c in TABLES[table.name].columns
-        if c.name in table.mapping
-        and (c.type != "text" or c.allowed)
-        and (table.name != "contacts" or c.name in _LOADED)
+    """Count, for each column, the values that do not fit its type."""
+    columns = _checkable(table)
+    sums = ", ".join(f"count_if({quote(f'unreadable {c.name}')})" for c in columns)
+    counts = con.execute(f"SELECT {sums} FROM {table.name}").fetchone() if columns else ()
+    rules = [
+        Rule(table.name, c.name, "readable", f"are not {c.expected}", "E", "", "the study stops")
+        for c in columns
     ]
-    pairs = [table.column(c) for c in columns]
-    native = [value == f"CAST({text} AS DATE)" for text, value in pairs]
-    asked = [
-        "0" if known else f"count_if(({text}) IS NOT NULL AND ({value}) IS NULL)"
-        for (text, value), known in zip(pairs, native, strict=True)
-    ]
-    source = table.scan if not all(native) else "(SELECT 1)"
-    counts = ask(con, table.name, f"SELECT {', '.join(asked)} FROM {source}").fetchone() if asked else ()
-    return pd.DataFrame(
-        [
-            _row(
-                Rule(table.name, c.name, "readable", f"are not {c.expected}", "E", "", "the study stops"),
-                n,
-                True,
-            )
-            for c, n in zip(columns, counts or (), strict=True)
-        ]
-    )
+    return pd.DataFrame([_row(rule, n, True) for rule, n in zip(rules, counts or (), strict=True)])
 
 
 def _row(rule: Rule, count: int, stops: bool, name: str | None = None) -> dict[str, Any]:
@@ -163,38 +171,31 @@ def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
     known = {c.lower() for c in TABLES["people"].names} | {"pid"}
     used = set(table.mapping.values())
     extras = [n for n in table.types if n not in used and n.lower() not in known]
-    columns = [f"{table.column(c)[1]} AS {quote(c.name)}" for c in TABLES["people"].columns]
-    columns += [f"{sql} AS {quote(n)}" for n, sql in guessed(con, table, extras).items()]
+    guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, table, extras).items()]
     # People are numbered in the order of their identifiers, so that no result depends on the file's order.
     ask(
         con,
         "people",
         "CREATE TABLE people AS SELECT CAST(row_number() OVER (ORDER BY person_id) - 1 AS INTEGER) AS pid, * "
-        f"FROM (SELECT {', '.join(columns)} FROM {table.scan})",
+        f"FROM (SELECT {', '.join([_columns(table), *guesses])} FROM {table.scan})",
     )
     return extras
 
 
 def _plain(con: duckdb.DuckDBPyConnection, name: str, table: Found | None) -> None:
-    missing = Found(name, "(SELECT 1 WHERE false)", {}, {})
-    given = table or missing
-    columns = ", ".join(f"{given.column(c)[1]} AS {quote(c.name)}" for c in TABLES[name].columns)
-    ask(con, name, f"CREATE TABLE {name} AS SELECT {columns} FROM {given.scan}")
+    given = table or Found(name, "(SELECT 1 WHERE false)", {}, {})
+    ask(con, name, f"CREATE TABLE {name} AS SELECT {_columns(given)} FROM {given.scan}")
 
 
 def _contacts(con: duckdb.DuckDBPyConnection, table: Found) -> None:
-    by_name = {c.name: c for c in TABLES["contacts"].columns}
-    sql = {n: table.column(by_name[n])[1] for n in _LOADED}
     ask(
         con,
         "contacts",
         f"""
         CREATE TABLE contacts AS
-        SELECT i.pid, service, start, "end", record, status
-        FROM (SELECT {sql["person_id"]} AS person_id, {sql["service"]} AS service, {sql["start"]} AS start,
-                     {sql["end"]} AS "end", {sql["status"]} AS status,
-                     CASE WHEN {sql["record_id"]} IS NOT NULL THEN hash({sql["record_id"]}) END AS record
-              FROM {table.scan})
+        SELECT i.pid, c.* EXCLUDE (person_id, record_id),
+               CASE WHEN record_id IS NOT NULL THEN hash(record_id) END AS record
+        FROM (SELECT {_columns(table)} FROM {table.scan}) c
         LEFT JOIN (SELECT person_id, min(pid) AS pid FROM people GROUP BY person_id) i USING (person_id)
         """,
     )

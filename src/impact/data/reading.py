@@ -87,7 +87,19 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Source) -> tuple[str
             "quote = '\"', escape = '\"')"
         )
     rows = ask(con, name, f"DESCRIBE SELECT * FROM {sql}").fetchall()
-    return sql, {str(row[0]): str(row[1]) for row in rows}
+    types = {str(row[0]): str(row[1]) for row in rows}
+    columns = ", ".join(_clean(c) if _is_text(kind) else quote(c) for c, kind in types.items())
+    return f"(SELECT {columns} FROM {sql})", types
+
+
+def _is_text(kind: str) -> bool:
+    return kind == "VARCHAR" or kind.startswith("ENUM")
+
+
+def _clean(column: str) -> str:
+    """SQL for a text column without blanks at its ends, and NULL where it says that nothing is known."""
+    text = f"trim(CAST({quote(column)} AS VARCHAR))"
+    return f"CASE WHEN {text} NOT IN {_EMPTY} THEN {text} END AS {quote(column)}"
 
 
 def ask(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> duckdb.DuckDBPyConnection:
@@ -142,9 +154,7 @@ def typed(column: Column, given: str, kind: str) -> tuple[str, str]:
             f"ELSE CAST({q} AS VARCHAR) END"
         )
     else:
-        text = f"CAST({q} AS VARCHAR)"
-        if kind in ("VARCHAR",) or kind.startswith("ENUM"):
-            text = f"CASE WHEN trim({text}) NOT IN {_EMPTY} THEN trim({text}) END"
+        text = q if _is_text(kind) else f"CAST({q} AS VARCHAR)"
     day = kind == "DATE" or kind.startswith("TIMESTAMP")
     if column.type == "text":
         if not column.allowed and column.name != "service":
