@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.match.propensity import Array, Design, Rows, columns, design
+from impact.match.propensity import MAX_LEVELS, Array, Design, Rows, design
 from impact.results import Balance, Matched
 
 
@@ -52,8 +52,10 @@ def balance(matched: Matched, *, on: Sequence[str] | None = None) -> Balance:
     [['age', 'before', 0.81], ['age', 'after', 0.0]]
     """
     cohort = matched.cohort
-    asked = [*matched.method["covariates"], *matched.method["exact"]] if on is None else on
-    covariates = design(cohort.table, columns(cohort.table, asked, "on"))
+    frame = cohort.table
+    # What was matched exactly is alike by construction: of many levels (buildings) it would only fill pages.
+    few = [c for c in matched.method["exact"] if frame[c].nunique() <= MAX_LEVELS]
+    covariates = design(frame, [*matched.method["covariates"], *few] if on is None else on)
     score = matched.table["distance"]
     person = pd.Index(cohort.person_id).get_indexer(matched.table["person_id"])
     if on is None and score.notna().all():

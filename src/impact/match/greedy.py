@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,15 +11,16 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 
-def on_a_line(
-    score: Array,
-    treated: NDArray[np.bool_],
-    group: Rows,
-    *,
-    caliper: float,
-    ratio: int,
-    replace: bool,
-) -> Rows:
+@dataclass(frozen=True)
+class Rule:
+    """Largest difference in score, controls for each treated person, and whether controls are used again."""
+
+    caliper: float = np.inf
+    ratio: int = 1
+    replace: bool = False
+
+
+def on_a_line(score: Array, treated: NDArray[np.bool_], group: Rows, rule: Rule) -> Rows:
     """Give each treated person the nearest controls on one score, in rounds, the largest score first.
 
     People are sorted by (group, score, identifier). A treated person looks outwards from their own place for
@@ -45,21 +48,21 @@ def on_a_line(
     right = (below[people] + 1).tolist()
     own = score[people].tolist()
     down, up = list(range(m + 2)), list(range(m + 2))
-    taken = np.zeros((len(people), ratio), np.intp)
+    taken = np.zeros((len(people), rule.ratio), np.intp)
     first_to_choose = np.argsort(-score[people], kind="stable").tolist()
-    for k in range(ratio):
+    for k in range(rule.ratio):
         for i in first_to_choose:
             at_left, at_right = _free(down, left[i]), _free(up, right[i])
             gap_left = own[i] - value[at_left] if at_left >= low[i] else np.inf
             gap_right = value[at_right] - own[i] if at_right <= high[i] else np.inf
             lower = gap_left <= gap_right
             gap = gap_left if lower else gap_right
-            if gap > caliper or gap == np.inf:
+            if gap > rule.caliper or gap == np.inf:
                 continue
             place = at_left if lower else at_right
             taken[i, k] = place
             left[i], right[i] = (place - 1, at_right) if lower else (at_left, place + 1)
-            if not replace:
+            if not rule.replace:
                 down[place], up[place] = place - 1, place + 1
     return np.where(taken > 0, np.append(-1, controls)[taken], -1)
 
@@ -75,12 +78,10 @@ def in_space(
     points: Array,
     treated: NDArray[np.bool_],
     group: Rows,
+    rule: Rule,
     *,
     cell: Rows,
     score: Array | None,
-    caliper: float,
-    ratio: int,
-    replace: bool,
 ) -> Rows:
     """Give each treated person the nearest controls by Euclidean distance, in rounds.
 
@@ -91,12 +92,12 @@ def in_space(
     group : array (n,)
         Only people of the same group may be matched.
     cell : array (n,)
-        People with equal covariates (and group) share a cell; they are searched for once.
+        People with equal covariates (and group) share a cell, which is searched for once.
     score : array (n,), optional
-        Where it is given, the treated choose from the largest score down and only controls within
-        ``caliper`` of theirs; without it they choose in the order of their identifiers.
-    ratio, replace
-        As for ``on_a_line``. At equal distance the control of the lowest identifier is taken.
+        Where it is given, the treated choose from the largest score down and only controls within the
+        caliper of theirs; without it they choose in the order of their identifiers.
+    rule : Rule
+        At equal distance the control of the lowest identifier is taken.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def in_space(
     begin = np.append(begin, len(members))
     turn = np.arange(len(people)) if score is None else np.argsort(-score[people], kind="stable")
     turn = turn[np.argsort(group[people[turn]], kind="stable")]
-    out = np.full((len(people), ratio), -1)
+    out = np.full((len(people), rule.ratio), -1)
     groups, first = np.unique(group[people[turn]], return_index=True)
     for g, mine in zip(groups, np.split(turn, first[1:]), strict=True):
         low, high = np.searchsorted(group[home], [g, g + 1])
@@ -118,28 +119,32 @@ def in_space(
             continue
         near = _Neighbours(points[people[mine]], points[home[low:high]])
         if score is not None:
-            near.within(score[people[mine]], score[home[low:high]], caliper)
-        out[mine] = _choose(near, members, begin[low : high + 1], ratio=ratio, replace=replace)
+            near.within(score[people[mine]], score[home[low:high]], rule.caliper)
+        out[mine] = _choose(near, members, begin[low : high + 1], rule)
     return out
 
 
 class _Neighbours:
     """Cells in order of distance from each treated person of a group, found in growing numbers."""
 
-    def __init__(self, targets: Array, cells: Array, *, at_first: int = 16) -> None:
+    def __init__(self, targets: Array, cells: Array, *, at_first: int = 8) -> None:
         from scipy.spatial import cKDTree
 
-        self._tree = cKDTree(cells)
-        self._targets = targets
+        self._tree = cKDTree(cells, balanced_tree=False)
+        self._targets, self._cells = targets, cells
         self._size = np.full(len(targets), min(at_first, len(cells)))
         gap, index = self._tree.query(targets, k=np.arange(1, self._size[0] + 1))
         self._found: list[tuple[list[int], list[float]]]
         self._found = list(zip(np.asarray(index).tolist(), np.asarray(gap).tolist(), strict=True))
-        self._scores: tuple[Array, Array, float] | None = None
+        self._caliper = np.inf
+        self._own: list[float] = [0.0] * len(targets)
+        self._theirs: list[float] = [0.0] * len(cells)
 
     def within(self, own: Array, theirs: Array, caliper: float) -> None:
         """Only cells whose score is within the caliper count as neighbours."""
-        self._scores = own, theirs, caliper
+        self._caliper, self._own, self._theirs = caliper, own.tolist(), theirs.tolist()
+        self._by_score = np.argsort(theirs, kind="stable")
+        self._sorted = theirs[self._by_score]
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -150,34 +155,43 @@ class _Neighbours:
 
     def eligible(self, i: int, c: int) -> bool:
         """Whether cell c may serve person i."""
-        return self._scores is None or abs(self._scores[0][i] - self._scores[1][c]) <= self._scores[2]
+        return abs(self._own[i] - self._theirs[c]) <= self._caliper
 
     def grow(self, i: int) -> bool:
         """Look further away for person i; false where there is nothing further."""
         if self._size[i] == self._tree.n:
             return False
-        self._size[i] = min(8 * self._size[i], self._tree.n)
-        gap, index = self._tree.query(self._targets[i], k=np.arange(1, self._size[i] + 1))
-        self._found[i] = np.asarray(index).tolist(), np.asarray(gap).tolist()
+        if np.isfinite(self._caliper):
+            # Near cells may all lie outside the caliper, while those inside are few: take all of these.
+            self._size[i] = self._tree.n
+            low, high = self._own[i] - self._caliper - 1e-9, self._own[i] + self._caliper + 1e-9
+            inside = self._by_score[slice(*np.searchsorted(self._sorted, [low, high]))]
+            away = np.sqrt(((self._cells[inside] - self._targets[i]) ** 2).sum(axis=1))
+            order = np.argsort(away, kind="stable")
+            self._found[i] = inside[order].tolist(), away[order].tolist()
+        else:
+            self._size[i] = min(8 * self._size[i], self._tree.n)
+            gap, index = self._tree.query(self._targets[i], k=np.arange(1, self._size[i] + 1))
+            self._found[i] = np.asarray(index).tolist(), np.asarray(gap).tolist()
         return True
 
 
-def _choose(near: _Neighbours, members: Rows, begin: Rows, *, ratio: int, replace: bool) -> Rows:
+def _choose(near: _Neighbours, members: Rows, begin: Rows, rule: Rule) -> Rows:
     """Let the people of one group take, in turn and in rounds, their nearest cell with somebody free."""
-    out = np.full((len(near), ratio), -1)
+    out = np.full((len(near), rule.ratio), -1)
     fresh, end = begin[:-1].tolist(), begin[1:].tolist()
     following = fresh.copy()  # the next free member of each cell
     turns = (
-        ((i, k) for i in range(len(near)) for k in range(ratio))
-        if replace
-        else ((i, k) for k in range(ratio) for i in range(len(near)))
+        ((i, k) for i in range(len(near)) for k in range(rule.ratio))
+        if rule.replace
+        else ((i, k) for k in range(rule.ratio) for i in range(len(near)))
     )
     for i, k in turns:
         c = _nearest_cell(near, i, following, end, members)
         if c >= 0:
             out[i, k] = members[following[c]]
             following[c] += 1
-        if replace and k == ratio - 1:
+        if rule.replace and k == rule.ratio - 1:
             for c in near.of(i)[0]:
                 following[c] = fresh[c]
     return out

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from impact.errors import DesignError, ParameterError
 from impact.errors import nearest as nearest_name
-from impact.match.greedy import in_space, on_a_line
+from impact.match.greedy import Rule, in_space, on_a_line
 from impact.match.propensity import Array, Design, Rows, both_arms, columns, design, fitted, in_id_order
 from impact.results import Matched
 
@@ -100,22 +100,15 @@ def nearest(
     on = list(dict.fromkeys(covariates.names["covariate"]))
     score = fitted(covariates, treated) if distance == "propensity" or caliper is not None else None
     width = np.inf if caliper is None or score is None else caliper * score.std(ddof=1)
+    rule = Rule(width, ratio, replace)
     if distance == "propensity":
         line = np.asarray(score)
-        partner = on_a_line(line, treated, group, caliper=width, ratio=ratio, replace=replace)
+        partner = on_a_line(line, treated, group, rule)
         gaps = np.abs(line[treated][:, None] - line[partner])
     else:
         points = whitened(covariates, treated)
-        partner = in_space(
-            points,
-            treated,
-            group,
-            cell=same(frame, [*exact, *on]),
-            score=score,
-            caliper=width,
-            ratio=ratio,
-            replace=replace,
-        )
+        cell = same(frame, [*exact, *on])
+        partner = in_space(points, treated, group, rule, cell=cell, score=score)
         gaps = np.sqrt(((points[treated][:, None] - points[partner]) ** 2).sum(axis=2))
     if not (partner >= 0).any():
         raise DesignError(_nobody(exact, caliper))
@@ -188,11 +181,14 @@ def _table(cohort: Cohort, order: Rows, partner: Rows, score: Array | None) -> p
     sets, slot = np.nonzero(partner >= 0)
     used = partner[sets, slot]
     share = 1 / size[sets]
-    share *= len(np.unique(used)) / share.sum()
+    unused = np.ones(len(order), bool)
+    unused[used] = False
+    share *= (~unused).sum() / share.sum()
     rows = np.concatenate([treated[size > 0], used])
     weight = np.concatenate([np.ones((size > 0).sum()), share])
     subclass = np.concatenate([number[size > 0], number[sets]])
-    rest = np.setdiff1d(np.arange(len(order)), rows)
+    unused[rows] = False
+    rest = np.flatnonzero(unused)
     at = np.concatenate([order[rows], order[rest]])
     table = pd.DataFrame(
         {
@@ -210,27 +206,23 @@ def _counts(
     treated: NDArray[np.bool_], group: Rows, score: Array | None, width: float, partner: Rows
 ) -> pd.DataFrame:
     """How many were matched, and which rule left out the others: the first that applies to each."""
-    mine, theirs = group[treated], group[~treated]
-    found = partner >= 0
-    alone = ~np.isin(mine, theirs)
-    far = np.zeros(len(mine), bool)
-    if score is not None and np.isfinite(width):
-        gap = _nearest_gap(score, treated, group)
-        far = ~alone & (gap > width)
-    unmatched = ~found.any(axis=1)
-    used = len(np.unique(partner[found]))
+    people, unmatched = np.flatnonzero(treated), ~(partner >= 0).any(axis=1)
+    alone = unmatched & ~np.isin(group[people], group[~treated])
+    far = np.zeros(len(people), bool)
+    if score is not None and np.isfinite(width) and unmatched.any():
+        # With replacement nobody competes: who finds nobody even so has no control within the caliper.
+        some = ~treated
+        some[people[unmatched]] = True
+        found = on_a_line(score[some], treated[some], group[some], Rule(width, replace=True))
+        far[unmatched] = found[:, 0] < 0
+        far &= ~alone
+    used = int(np.bincount(partner[partner >= 0], minlength=len(treated)).astype(bool).sum())
     rows = [
         ("treated", "matched", int((~unmatched).sum())),
-        ("treated", "no control with the same exact values", int((unmatched & alone).sum())),
-        ("treated", "no control within the caliper", int((unmatched & far).sum())),
+        ("treated", "no control with the same exact values", int(alone.sum())),
+        ("treated", "no control within the caliper", int(far.sum())),
         ("treated", "every near control was taken", int((unmatched & ~alone & ~far).sum())),
         ("control", "matched", used),
-        ("control", "not needed", len(theirs) - used),
+        ("control", "not needed", len(treated) - len(people) - used),
     ]
     return pd.DataFrame(rows, columns=["arm", "rule", "persons"])
-
-
-def _nearest_gap(score: Array, treated: NDArray[np.bool_], group: Rows) -> Array:
-    """Distance in score from each treated person to the nearest control of their group, taken or not."""
-    found = on_a_line(score, treated, group, caliper=np.inf, ratio=1, replace=True)[:, 0]
-    return np.where(found >= 0, np.abs(score[treated] - score[found]), np.inf)

@@ -78,6 +78,18 @@ def test_exact_columns_are_balanced_and_shown():
     np.testing.assert_allclose(after["smd"], 0, atol=1e-12)
 
 
+def test_exact_columns_of_many_levels_are_left_out():
+    """Two hundred buildings would fill pages with zeros."""
+    frame = frame_of().assign(building=[f"b{i % 200}" for i in range(300)])
+    matched = match.nearest(
+        Cohort.from_frame(pd.concat([frame, frame.assign(helped=0)]), treated="helped"),
+        on=["age"],
+        exact=["building"],
+        distance="mahalanobis",
+    )
+    assert set(match.balance(matched).table["covariate"]) == {"age"}
+
+
 def test_treated_who_are_all_alike_use_the_spread_of_both_arms():
     frame = pd.DataFrame({"helped": [1, 1, 0, 0], "age": [60, 61, 61, 62], "stairs": [3.0, 3.0, 1.0, 5.0]})
     matched = match.nearest(Cohort.from_frame(frame, treated="helped"), on=["age"], distance="mahalanobis")

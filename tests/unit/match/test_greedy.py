@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impact.match.greedy import in_space, on_a_line
+from impact.match.greedy import Rule, in_space, on_a_line
 
 
 def slow_on_a_line(score, treated, group, *, caliper, ratio, replace):
@@ -69,13 +69,13 @@ def test_both_searches_equal_their_slow_twins(kinds, caliper, ratio, replace):
         treated[:2] = [True, False]
         group = rng.integers(0, rng.choice([1, 3]), n)
         score = rng.integers(0, kinds, n) / 10
-        found = on_a_line(score, treated, group, **rule)
+        found = on_a_line(score, treated, group, Rule(**rule))
         np.testing.assert_array_equal(found, slow_on_a_line(score, treated, group, **rule))
 
         points = rng.integers(0, rng.choice([2, 4, 50]), (n, 3)).astype(float)
         cell = np.unique(np.column_stack([group, points]), axis=0, return_inverse=True)[1].ravel()
         for by in (None, points @ [0.1, 0.03, 0.2]):
-            found = in_space(points, treated, group, cell=cell, score=by, **rule)
+            found = in_space(points, treated, group, Rule(**rule), cell=cell, score=by)
             np.testing.assert_array_equal(found, slow_in_space(points, treated, group, score=by, **rule))
 
 
@@ -83,14 +83,6 @@ def test_search_in_space_looks_further_when_near_controls_are_gone():
     """Forty people at one place compete for controls on a line: the first sixteen found do not suffice."""
     points = np.concatenate([np.zeros(40), np.arange(1.0, 61)])[:, None]
     treated = np.arange(100) < 40
-    found = in_space(
-        points,
-        treated,
-        np.zeros(100, int),
-        cell=np.append(np.zeros(40, int), np.arange(1, 61)),
-        score=None,
-        caliper=np.inf,
-        ratio=1,
-        replace=False,
-    )
+    cell = np.append(np.zeros(40, int), np.arange(1, 61))
+    found = in_space(points, treated, np.zeros(100, int), Rule(), cell=cell, score=None)
     assert found[:, 0].tolist() == list(range(40, 80))
