@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from papermill.iorw import read_yaml_file
 
 from impact import did, match
 from impact.errors import DataError, ParameterError
@@ -59,6 +60,13 @@ def test_the_same_study_from_a_file_and_from_a_notebook(tmp_path: Path) -> None:
     read, given = Study.read(file), Study(title="Health support, Northtown", **SMALL)
     assert read.parameters == given.parameters
     assert (read.name, given.name) == ("x", "health-support-northtown")
+
+
+@pytest.mark.parametrize("file", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_papermills_yaml_reads_the_committed_studies_as_we_do(file: Path) -> None:
+    # It takes an unquoted key `on` for true, and then cannot write the notebook.
+    read = read_yaml_file(str(file))
+    assert Study(**read).parameters == Study.read(file).parameters
 
 
 def test_source_counts_paths_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,10 +187,10 @@ print("MADE", study.title, study.design.treated, study.seed, study.did, study.ma
 def test_in_a_notebook_a_file_that_brings_its_own_data_gets_nothing_of_the_demos() -> None:
     injected = (
         '# Parameters\ndata = {"people": "own.csv", "contacts": "own.csv"}\n'
-        'design = {"treated": ["own"], "control": ["c"]}\noutcomes = ["gp"]\nmatching = {True: ["sex"]}\n'
+        'design = {"treated": ["own"], "control": ["c"]}\noutcomes = ["gp"]\nmatching = {"on": ["sex"]}\n'
     )
     told = run_in_ipython(DEMO, injected, MAKE)
-    # `on` is true to the YAML that plain papermill reads; did, title and seed are not the demonstration's.
+    # did, title and seed are not the demonstration's.
     assert "MADE Untitled study ('own',) 20261122 None ('sex',)" in told
 
 

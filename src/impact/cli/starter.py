@@ -99,7 +99,7 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "  anticipation: 0  # ! months before support in which use may already be higher (a crisis)",
         "matching:",
         "  method: nearest",
-        f"  on: {_list([*fixed, *prior])}",
+        f'  "on": {_list([*fixed, *prior])}  # in quotes, or plain papermill takes it for true',
     ]
     if "imd_decile" in people:
         lines.append("  exact: [imd_fifth]")

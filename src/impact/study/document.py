@@ -177,14 +177,10 @@ def as_given(sections: Any) -> Any:
     """
     if not isinstance(sections, Mapping):
         return sections
-    out = dict(sections)
-    if isinstance(out.get("matching"), Mapping):
-        # YAML 1.1, which plain papermill reads, takes the key `on` for true.
-        out["matching"] = {"on" if k is True else k: v for k, v in out["matching"].items()}
     injected = _injected()
     if not injected & set(REQUIRED):
-        return out
-    return {k: v for k, v in out.items() if k in injected}
+        return sections
+    return {k: v for k, v in sections.items() if k in injected}
 
 
 def _injected() -> set[str]:
