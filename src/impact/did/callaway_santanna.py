@@ -213,11 +213,11 @@ def _one_outcome(parts: Parts, plan: _Plan, name: str, method: Score) -> list[st
         if any(t >= g for t, *_ in found):
             cells += [(g, t) for t, *_ in found]
         else:
-            lost.append(period_name(panel.periods[g]))
+            lost.append(source.shown[g])
             continue
         for t, estimate, psi, counts in found:
             label = source.label("difference", panel.per, g, t)
-            label["term"] = f"ATT({period_name(panel.periods[g])}, {period_name(panel.periods[t])})"
+            label["term"] = f"ATT({source.shown[g]}, {source.shown[t]})"
             parts.add(label, estimate, psi, counts)
     if not cells:
         raise DesignError(
@@ -247,6 +247,8 @@ class _Outcome:
         self.rate = np.ascontiguousarray(np.nan_to_num(panel.rate(name)).T)
         self.even = bool((self.time[self.time > 0] == self.time.max()).all())
         self.left: Counter[str] = Counter()
+        self.periods = list(panel.periods)
+        self.shown = [period_name(p) for p in self.periods]
 
     def group(self, cells: list[tuple[int, int, int]]) -> list[tuple[int, float, Array, dict[str, int]]]:
         """Return period, estimate, column of the root and counts of each of one group's comparisons."""
@@ -273,8 +275,8 @@ class _Outcome:
                 try:
                     one = Comparison(x[:, used], w[used], n1, self.method, coef)
                 except DesignError as error:
-                    start = period_name(panel.periods[g])
-                    raise DesignError(f"covariates, in the group that starts in {start}: {error}") from error
+                    where = f"covariates, in the group that starts in {self.shown[g]}"
+                    raise DesignError(f"{where}: {error}") from error
                 coef = one.coef
                 if key:
                     fitted[key] = one
@@ -291,12 +293,11 @@ class _Outcome:
 
     def label(self, scale: str, unit: str, g: int | None = None, t: int | None = None) -> dict[str, Any]:
         """Return the label of a row that belongs to a group, or to a group and period."""
-        periods = self.plan.panel.periods
         out: dict[str, Any] = {"outcome": self.name, "term": scale, "scale": scale, "unit": unit}
         if g is not None:
-            out["group"] = periods[g]
+            out["group"] = self.periods[g]
         if g is not None and t is not None:
-            out |= {"period": periods[t], "event_time": t - g}
+            out |= {"period": self.periods[t], "event_time": t - g}
         return out
 
     def nuisance(self, parts: Parts, cells: Sequence[tuple[int, int]]) -> float:
