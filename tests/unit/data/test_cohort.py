@@ -226,7 +226,7 @@ def test_flow_and_quality_account_for_everyone(random_study, random_cohort):
     people = random_study[0]
     assert left_out["arm not listed"] == sum(p["arm"] == "other" for p in people)
     assert left_out["no consent"] == sum(p["arm"] != "other" and p["consent"] is False for p in people)
-    quality = random_cohort.quality.table.set_index(["table", "rule"])["count"]
+    quality = random_cohort.quality.table.set_index(["table", "rule"])["count"].to_dict()
     contacts = random_study[1]
     ids = [c["record_id"] for c in contacts if c["record_id"]]
     assert quality["contacts", "duplicate record"] == len(ids) - len(set(ids))
@@ -463,7 +463,7 @@ def test_deaths_and_moves_by_arm():
     given = study()
     given["people"]["died"] = ["2024-05-05", "2030-01-01", "2024-03-03", None]
     given["people"]["moved_out"] = [None, None, None, "2024-04-04"]
-    table = read_cohort(**given).deaths().table.set_index("arm")
+    table = read_cohort(**given).losses().table.set_index("arm")
     assert table.loc["help"].tolist() == [2, 1, 0, 0]
     assert table.loc["usual"].tolist() == [2, 1, 1, 0]
 

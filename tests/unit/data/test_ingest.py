@@ -174,7 +174,7 @@ def test_every_warning_is_counted():
     )
     given |= {"people": people, "contacts": pd.concat([given["contacts"], more], ignore_index=True)}
     cohort = read_cohort(**given, **ARMS)
-    count = cohort.quality.table.set_index(["table", "rule"])["count"]
+    count = cohort.quality.table.set_index(["table", "rule"])["count"].to_dict()
     found = {
         ("people", "arm not listed"): 1,
         ("people", "no start date"): 1,
