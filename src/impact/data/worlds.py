@@ -104,6 +104,12 @@ class Population:
         """Whether the person ever gets support and may be studied."""
         return (self.start < NEVER) & self.eligible
 
+    @property
+    def studied(self) -> NDArray[np.bool_]:
+        """Who takes part in a study: of the supported arms, those whose support began."""
+        waiting = self.people["arm"].isin(SUPPORTED).to_numpy() & (self.start == NEVER)
+        return self.eligible & ~waiting
+
 
 def population(
     rng: np.random.Generator,
@@ -135,11 +141,15 @@ def population(
 
     first, last = ((d - FIRST).astype(int) for d in STARTS)
     offered_start = rng.integers(first, last + 1, people)
-    arm = _arms(rng, need ** SELECTION[world], offered_start < np.minimum(died, moved))
-    supported = np.isin(arm, SUPPORTED)
+    arm = _arms(rng, need ** SELECTION[world])
+    # Who dies or moves before the day keeps the arm and never starts: were places filled only by people who
+    # stay, those left over would be leavers more often than the supported.
+    gone = np.minimum(died, moved)
+    supported = np.isin(arm, SUPPORTED) & (offered_start < gone)
     start = np.where(supported, offered_start, NEVER)
-    in_trial = (arm != "pool") if world == "randomised" else supported
-    offer = np.where(in_trial, offered_start - rng.integers(7, 36, people), NEVER)
+    in_trial = (arm != "pool") if world == "randomised" else np.isin(arm, SUPPORTED)
+    offered = offered_start - rng.integers(7, 36, people)
+    offer = np.where(in_trial & (offered < gone), offered, NEVER)
     linked, consent, opt_out = rng.random((3, people)) < [[0.97], [0.96], [0.02]]
     frame = pd.DataFrame(
         {
@@ -155,7 +165,7 @@ def population(
             "consent": consent,
             "opt_out": opt_out,
             "birth_month": (np.datetime64("2024-01", "M") - np.floor(12 * age).astype(int)).astype(str),
-            "sex": _words(rng, people, {"f": 0.57, "m": 0.42, None: 0.01}),
+            "sex": _words(rng, people, {"f": 0.56, "m": 0.415, "unknown": 0.025}),
             "ethnicity": _words(
                 rng, people,
                 {"white": 0.56, "black": 0.22, "asian": 0.1, "mixed": 0.03, "other": 0.04, "unknown": 0.05},
@@ -170,7 +180,7 @@ def population(
             ),
         }
     )  # fmt: skip
-    leave = np.minimum(np.minimum(died, moved) + 1, DAYS)  # The day of leaving is still a day at risk.
+    leave = np.minimum(gone + 1, DAYS)  # The day of leaving is still a day at risk.
     eligible = linked & consent & ~opt_out
     return Population(frame, rates, start, np.maximum(tenancy, 0), leave, died, eligible, ratios, world)
 
@@ -293,21 +303,16 @@ def _check(people: int, world: str, effects: Mapping[str, float] | None, buildin
     return np.array(list(ratios.values()))
 
 
-def _arms(rng: np.random.Generator, weight: Array, present: NDArray[np.bool_]) -> NDArray[Any]:
+def _arms(rng: np.random.Generator, weight: Array) -> NDArray[Any]:
     # Adding Gumbel noise to log weights and taking the largest draws people without replacement, with
     # chances by weight, in one sort.
-    n = len(weight)
-    key = np.where(present, np.log(weight), -np.inf)
-    key = key + rng.gumbel(size=n)
-    arm = np.full(n, "pool", dtype="<U12")
-    order = np.argsort(-key)
-    sizes = {name: round(share * n) for name, share in ARMS.items()}
-    wanted = sum(sizes[a] for a in SUPPORTED)
-    chosen = rng.permutation(order[:wanted])
-    arm[chosen[: sizes["signposting"]]] = "signposting"
-    arm[chosen[sizes["signposting"] :]] = "hand_holding"
-    rest = order[wanted : int(np.isfinite(key).sum())]
-    arm[rng.permutation(rest)[: sizes["control"]]] = "control"
+    order = np.argsort(-(np.log(weight) + rng.gumbel(size=len(weight))))
+    sizes = {name: round(share * len(weight)) for name, share in ARMS.items()}
+    wanted = sum(sizes[name] for name in SUPPORTED)
+    rest = rng.permutation(order[wanted:])
+    arm = np.full(len(weight), "pool", dtype="<U12")
+    arm[order[:wanted]] = rng.permutation(np.repeat(SUPPORTED, [sizes[name] for name in SUPPORTED]))
+    arm[rest[: sizes["control"]]] = "control"
     return arm
 
 
@@ -378,11 +383,8 @@ def _date(day: Days) -> NDArray[np.datetime64]:
     return np.where(day < NEVER, FIRST + np.minimum(day, NEVER), np.datetime64("NaT")).astype("datetime64[s]")
 
 
-def _words(rng: np.random.Generator, n: int, shares: Mapping[str | None, float]) -> Any:
-    names = list(shares)
-    codes = rng.choice(len(names), size=n, p=list(shares.values()))
-    known = [name for name in names if name is not None]
-    return _categories(np.where(codes < len(known), codes, -1), known)
+def _words(rng: np.random.Generator, n: int, shares: Mapping[str, float]) -> Any:
+    return _categories(rng.choice(len(shares), size=n, p=list(shares.values())), list(shares))
 
 
 def _categories(codes: NDArray[Any], names: list[str]) -> Any:

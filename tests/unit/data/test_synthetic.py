@@ -203,3 +203,13 @@ def test_all_mistakes_are_told_together(tmp_path: Path):
     assert not (tmp_path / "x").exists()
     with pytest.raises(ParameterError, match="use make"):
         synthetic.draw(np.random.default_rng(1), people=60_000)
+
+
+def test_who_leaves_before_the_start_keeps_the_arm_and_is_not_studied():
+    drawn = worlds.population(np.random.default_rng(6), people=5000, world="randomised")
+    in_arms = drawn.people["arm"].isin(worlds.SUPPORTED).to_numpy()
+    waiting = in_arms & (drawn.start == worlds.NEVER)
+    assert 0.05 < waiting.sum() / in_arms.sum() < 0.15
+    assert (drawn.leave[waiting] < worlds.DAYS).all()
+    assert not drawn.studied[waiting].any()
+    assert drawn.studied[drawn.supported].all()
