@@ -107,8 +107,8 @@ class Population:
     @property
     def studied(self) -> NDArray[np.bool_]:
         """Who takes part in a study: of the supported arms, those whose support began."""
-        waiting = self.people["arm"].isin(SUPPORTED).to_numpy() & (self.start == NEVER)
-        return self.eligible & ~waiting
+        waiting = np.isin(self.people["arm"], SUPPORTED) & (self.start == NEVER)
+        return np.asarray(self.eligible & ~waiting)
 
 
 def population(
