@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from impact.data.windows import Month, Period, Window, build_panel
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 from impact.results import Summary
 
-IndexRule = Literal["drawn", "offer_date"]
+IndexRule = Literal["drawn", "offer_date", "partner"]
 
 QUALITY = ["table", "column", "rule", "severity", "count", "action"]
 
@@ -179,10 +179,11 @@ class Cohort:
 
         Parameters
         ----------
-        rule : 'drawn' or 'offer_date'
+        rule : 'drawn', 'offer_date' or 'partner'
             'drawn': the treated keep the start of their support, and each control draws one of these dates,
             again (up to 50 times) if they were not at risk on it. 'offer_date': everyone, treated or not,
-            counts from the day they were offered support, as in a trial.
+            counts from the day they were offered support, as in a trial. 'partner': as 'drawn', until people
+            are matched and ``impact.interpret.matched`` gives each control its partner's date.
         seed : int
             Of the draws. They do not depend on the order of the file.
 
@@ -204,10 +205,9 @@ class Cohort:
             dated = blank._kept(dates.notna().to_numpy(), "no offer date")
             chosen = pd.Series(dates.to_numpy("datetime64[ns]"), index=self.person_id).dropna()
             return dated.at(chosen)
-        if rule != "drawn":
-            raise ParameterError(
-                f"rule={rule!r}: use 'drawn' or 'offer_date'." + nearest(rule, ["drawn", "offer_date"])
-            )
+        if rule not in get_args(IndexRule):
+            known = ", ".join(map(repr, get_args(IndexRule)))
+            raise ParameterError(f"rule={rule!r}: use one of {known}.{nearest(rule, get_args(IndexRule))}")
         pool = np.sort(self.people.loc[self.treated, "index_date"].dropna().to_numpy("datetime64[ns]"))
         if not len(pool):
             raise DesignError("Nobody treated has an index date to draw from.")
@@ -252,34 +252,14 @@ class Cohort:
         )
 
     def at_baseline(
-        self,
-        *,
-        outcomes: Sequence[str],
-        index_date: Literal["drawn", "offer_date", "partner"] = "drawn",
-        seed: int = 0,
-        months: int = 12,
+        self, *, outcomes: Sequence[str], index_date: IndexRule = "drawn", seed: int = 0, months: int = 12
     ) -> Cohort:
-        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching.
+        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching."""
+        return self.with_index_dates(rule=index_date, seed=seed).follow_up(outcomes=outcomes, months=months)
 
-        ``index_date`` is a rule of ``with_index_dates``, or 'partner': until people are matched, controls
-        then have a drawn date.
-        """
-        rule: IndexRule = "drawn" if index_date == "partner" else index_date
-        return self.with_index_dates(rule=rule, seed=seed).follow_up(outcomes=outcomes, months=months)
-
-    def around_start(
-        self,
-        *,
-        index_date: Literal["drawn", "offer_date", "partner"] = "drawn",
-        seed: int = 0,
-        **window: Any,
-    ) -> Panel:
-        """Make the panel in months from the index date; controls are dated by ``index_date`` and ``seed``.
-
-        ``window`` holds arguments of ``panel``. For pictures, and for analyses of before and after.
-        """
-        rule: IndexRule = "drawn" if index_date == "partner" else index_date
-        return self.with_index_dates(rule=rule, seed=seed).panel(**window, clock="event")
+    def around_start(self, *, index_date: IndexRule = "drawn", seed: int = 0, **window: Any) -> Panel:
+        """Give everyone an index date and make the panel in months from it; ``window`` as in ``panel``."""
+        return self.with_index_dates(rule=index_date, seed=seed).panel(**window, clock="event")
 
     def panel(
         self,
@@ -336,12 +316,12 @@ class Cohort:
             self, outcomes=list(outcomes), window=window, covariates=covariates, cluster=cluster
         )
 
-    def deaths(self) -> Summary:
+    def losses(self) -> Summary:
         """Count deaths, moves and ended tenancies by arm, within the time each person was observed.
 
         Rates are rates while alive and a tenant (METHODS 1), so these counts stand beside every effect.
         """
-        self._needs_store("deaths")
+        self._needs_store("losses")
         columns = {"died": "died", "moved_out": "moved_out", "tenancy_ended": "tenancy_end"}
         never = pd.Series(pd.NaT, self.people.index)
         last = self.people["observed_to"]

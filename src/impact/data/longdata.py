@@ -139,9 +139,48 @@ class LongData:
             exposure={n: total[f"exposure_{n}"].to_numpy(float) for n in names},
         )
 
-    def at_baseline(self, *, outcomes: Sequence[str] | None = None, **unused: Any) -> Cohort:
-        """Return ``cohort(outcomes=...)``: a ready-made panel has no index dates to draw."""
-        return self.cohort(outcomes=outcomes)
+    def at_baseline(
+        self,
+        *,
+        outcomes: Sequence[str] | None = None,
+        index_date: str = "drawn",
+        seed: int = 0,
+        months: int = 12,
+    ) -> Cohort:
+        """Make one row a unit: what happened in the ``months`` periods after support began.
+
+        Units without support are counted from a start drawn by ``seed``; where nobody has a period before
+        support, from their first period on, however long (``cohort``).
+        """
+        first = self.frame.groupby("unit")["period"].transform("min")
+        if not (self.frame["first_treated"] > first).any():
+            return self.cohort(outcomes=outcomes)
+        panel = self.around_start(
+            outcomes=outcomes,
+            index_date=index_date,
+            seed=seed,
+            months_before=0,
+            months_after=months,
+            covariates=self.covariates,
+        )
+        followed = np.any([(time > 0).any(axis=1) for time in panel.exposure.values()], axis=0)
+        people = panel.covariates.assign(person_id=panel.unit, treated=panel.treated, arm=panel.arm)
+        return Cohort(
+            people=people,
+            treated=panel.treated,
+            quality=self.quality,
+            flow=self.flow,
+            outcomes={k: v.sum(axis=1) for k, v in panel.outcomes.items()},
+            exposure={k: v.sum(axis=1) for k, v in panel.exposure.items()},
+        ).subset(np.flatnonzero(followed))
+
+    def losses(self) -> Summary:
+        """Count the units that are not observed to the last period, by whether they had support."""
+        last = self.frame.groupby("unit")["period"].max() < self.frame["period"].max()
+        had = self.frame.groupby("unit")["first_treated"].first().notna()
+        table = pd.DataFrame({"arm": np.where(had, "supported", "control"), "persons": 1, "left_early": last})
+        table = table.groupby("arm", sort=False)[["persons", "left_early"]].sum().astype(int).reset_index()
+        return Summary(table, {"shows": "units that stop being observed"}, people=("persons", "left_early"))
 
     def around_start(
         self,

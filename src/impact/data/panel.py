@@ -185,7 +185,7 @@ class Panel:
         at = times.get_indexer(frame[period])
         shape = (len(ids), len(times))
         problems = _problems(frame, unit, period, codes, at, fixed)
-        values = {k: sum(_numbers(frame, c, problems) for c in cs) for k, cs in named.items()}
+        values = {k: np.sum([_numbers(frame, c, problems) for c in cs], axis=0) for k, cs in named.items()}
         time = np.ones(len(frame)) if exposure is None else _numbers(frame, exposure, problems)
         if exposure and (time < 0).any():
             problems.append(f"{exposure}: {int((time < 0).sum())} rows have negative time at risk.")

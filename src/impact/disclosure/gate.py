@@ -145,11 +145,11 @@ def _blank(table: pd.DataFrame) -> pd.DataFrame:
 
 def _count_columns(draft: _Draft, counts: pd.DataFrame, policy: Policy) -> None:
     """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small."""
-    persons = counts["persons"].to_numpy(float) if "persons" in counts else np.full(len(counts), np.nan)
+    treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
     for column in [c for c in COUNTS if c in counts]:
         values = counts[column].to_numpy(float)
-        # Clusters are buildings or sites, not people, unless each person is one.
-        about_people = column != "clusters" or (values > persons / 2)
+        # Clusters are buildings or sites; where each person or matched set is one, they count people.
+        about_people = column != "clusters" or (values >= treated)
         small = policy.small(values) & about_people
         shown = np.where(about_people, policy.rounded(values), values)
         draft.table[column] = pd.Series(shown).mask(small).astype("Int64")

@@ -62,7 +62,8 @@ def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
     table = pd.concat(frames, ignore_index=True)
     table = table[table["person_months"] > 0].reset_index(drop=True)
     table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
-    method = {"shows": "rates by arm and period", "clock": panel.clock, "period": panel.step}
+    method = {"shows": "rates by arm and period", "clock": panel.clock, "per": panel.per}
+    method["period"] = panel.step
     return Rates(table, method)
 
 

@@ -33,8 +33,8 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     Returns
     -------
     Summary
-        One row an outcome: events and rates per 1,000 people a year before and after, and the change in
-        per cent, for ``supported`` and ``control``.
+        One row an outcome: events and rates (in the panel's unit) before and after, and the change in per
+        cent, for ``supported`` and ``control``.
     """
     if panel.clock != "event":
         raise DesignError(
@@ -51,7 +51,7 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
                 events = panel.outcomes[name][people][:, columns].sum()
                 time = panel.exposure[name][people][:, columns].sum()
                 row[f"{arm}_{when}_events"] = round(float(events))
-                row[f"{arm}_{when}"] = 12_000 * events / time if time > 0 else np.nan
+                row[f"{arm}_{when}"] = 1000 * events / time if time > 0 else np.nan
             before = row[f"{arm}_before"]
             row[f"{arm}_change_percent"] = 100 * (row[f"{arm}_after"] / before - 1) if before else np.nan
         rows.append(row)
@@ -60,7 +60,14 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     }
     return Summary(
         pd.DataFrame(rows),
-        {"shows": "before and after, per 1,000 people a year", "clock": "event"},
+        {
+            "shows": "before and after",
+            "clock": "event",
+            "per": panel.per,
+            "has_before": any(
+                (panel.exposure[o][:, ~after] > 0).any() for o in panel.check_outcomes(outcome)
+            ),
+        },
         people=[c[0] for c in counts.values()],
         events=[e for c in counts.values() for e in c[1:]],
         # A change among the supported is withheld together with the controls' and the other way round.

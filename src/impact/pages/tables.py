@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages.formats import (
     MISSING,
-    NAMES,
     SCALES,
     adjusted,
     by_arm,
@@ -26,61 +23,12 @@ from impact.pages.formats import (
     period,
     placebo_units,
     places,
+    plain,
     rate_unit,
     readers_units,
     require_released,
-    small_numbers,
 )
-
-
-class Column(NamedTuple):
-    """One column of a table: its heading, its formatted cells, and whether they are words."""
-
-    header: str
-    cells: list[str]
-    words: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose cells are formatted text, with the released result it shows."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    source: Released
-    notes: tuple[str, ...] = ()
-
-    @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """The cells, row by row."""
-        return list(zip(*(column.cells for column in self.columns), strict=True))
-
-    @property
-    def html(self) -> str:
-        """HTML with caption, header scopes, footnotes and a region that scrolls on a narrow screen."""
-        e = html.escape
-        align = ["" if column.words else ' class="n"' for column in self.columns]
-        head = "".join(
-            f'<th scope="col"{a}>{e(c.header)}</th>' for a, c in zip(align, self.columns, strict=True)
-        )
-        body = "".join(
-            f'<tr><th scope="row"{align[0]}>{e(row[0])}</th>'
-            + "".join(f"<td{a}>{e(cell)}</td>" for a, cell in zip(align[1:], row[1:], strict=True))
-            + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{e(self.caption)}">'
-            f"<table><caption><span>{e(self.caption)}</span></caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>"
-            + "".join(f'<p class="note">{e(n)}</p>' for n in self.notes)
-        )
-
-    @property
-    def text(self) -> str:
-        """Plain text, for terminals and text-only readers."""
-        frame = pd.DataFrame(self.rows, columns=[column.header for column in self.columns])
-        return "\n".join([self.caption, frame.to_string(index=False), *self.notes])
+from impact.pages.layout import Column, Table, cells_of, table_of
 
 
 def table(released: Released) -> Table:
@@ -135,9 +83,9 @@ def effects(released: Released) -> Table:
     if main is not None:
         for name, header in (("treated", "People with support"), ("events", "Their events")):
             if name in main:
-                columns.append(Column(header, _cells(released, name, main["row"])))
+                columns.append(Column(header, cells_of(released, name, main["row"])))
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
-    return _table(released, _effects_caption(keys) + what, columns, [*under, *_how(released.method)])
+    return table_of(released, _effects_caption(keys) + what, columns, [*under, *_how(released.method)])
 
 
 def _effects_caption(keys: Sequence[str]) -> str:
@@ -193,13 +141,13 @@ def rates(released: Released) -> Table:
     digits = places(factor * numeric(shown["rate_per_1000_person_months"]))
     for arm, part in by_arm(shown):
         rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
-        rate = _cells(released, "rate_per_1000_person_months", rows, lambda v: number(factor * v, digits))
+        rate = cells_of(released, "rate_per_1000_person_months", rows, lambda v: number(factor * v, digits))
         columns += [
             Column(f"{label(arm)}: rate", rate),
-            Column(f"{label(arm)}: people", _cells(released, "persons", rows)),
+            Column(f"{label(arm)}: people", cells_of(released, "persons", rows)),
         ]
     what = "" if index["outcome"].nunique() > 1 else f": {label(index['outcome'].iloc[0])}"
-    return _table(released, f"Rates {unit}{what}", columns, notes(released))
+    return table_of(released, f"Rates {unit}{what}", columns, notes(released))
 
 
 _BALANCE = [
@@ -227,9 +175,9 @@ def balance(released: Released) -> Table:
         rows = index.merge(
             shown[shown["sample"] == sample].reset_index(names="row"), on=["covariate", "level"], how="left"
         )
-        columns.append(Column(header, _cells(released, name, rows["row"], partial(number, places=2))))
+        columns.append(Column(header, cells_of(released, name, rows["row"], partial(number, places=2))))
     under = ["A standardised difference between −0.1 and 0.1 counts as well balanced.", *notes(released)]
-    return _table(
+    return table_of(
         released,
         "Balance before and after matching (means, and how far apart the groups are)",
         columns,
@@ -237,10 +185,15 @@ def balance(released: Released) -> Table:
     )
 
 
+_SEX = {"f": "Female", "m": "Male", "x": "Other"}
+
+
 def _characteristics(rows: pd.DataFrame) -> list[str]:
-    plain = {"", "nan", "None", "mean (SD)", "all"}
+    whole = {"", "nan", "None", "mean (SD)", "all"}
     return [
-        label(c) if str(v) in plain else f"{label(c)}: {label(v) if not isinstance(v, float) else number(v)}"
+        label(c)
+        if str(v) in whole
+        else f"{label(c)}: {_SEX.get(str(v), label(v)) if c == 'sex' else label(v)}"
         for c, v in zip(rows["covariate"], rows["level"], strict=True)
     ]
 
@@ -266,7 +219,7 @@ def _baseline(released: Released) -> Table:
                 cells.append(f"{number(persons)} ({number(percent)}%)")
         columns.append(Column(label(arm), cells))
     under = ["Number and percentage, or mean and standard deviation (SD).", *notes(released)]
-    return _table(
+    return table_of(
         released, "Who is in the study, at the date support began or might have begun", columns, under
     )
 
@@ -274,21 +227,24 @@ def _baseline(released: Released) -> Table:
 def _naive(released: Released) -> Table:
     """Before and after with support, and the same for the comparison people: never one without the other."""
     shown = released.table
+    unit, factor = rate_unit(released.method)
     columns = [Column("Service", shown["outcome"].map(label).tolist(), True)]
+    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in ("before", "after")]
+    digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
     for arm in ("supported", "control"):
-        digits = places(
-            shown[[f"{a}_{w}" for a in ("supported", "control") for w in ("before", "after")]]
-            .to_numpy()
-            .ravel()
-        )
         for what in ("before", "after"):
-            cells = _cells(released, f"{arm}_{what}", shown.index, partial(number, places=digits))
+            cells = cells_of(
+                released,
+                f"{arm}_{what}",
+                shown.index,
+                lambda v: v if isinstance(v, str) else number(factor * v, digits),
+            )
             columns.append(Column(f"{label(arm)}: {what}", cells))
-        cells = _cells(released, f"{arm}_change_percent", shown.index, lambda v: number(v, sign=True) + "%")
+        cells = cells_of(released, f"{arm}_change_percent", shown.index, lambda v: number(v, sign=True) + "%")
         columns.append(Column(f"{label(arm)}: change", cells))
-    return _table(
+    return table_of(
         released,
-        "Before and after, per 1,000 people a year, with the comparison beside",
+        f"Before and after, {unit}, with the comparison beside",
         columns,
         notes(released),
     )
@@ -303,8 +259,8 @@ def _overlap(released: Released) -> Table:
     columns = [Column("Estimated chance of being supported", bins, True)]
     for arm, part in by_arm(released.table):
         rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
-        columns.append(Column(label(arm), _cells(released, "persons", rows)))
-    return _table(released, "People by estimated chance of being supported", columns, notes(released))
+        columns.append(Column(label(arm), cells_of(released, "persons", rows)))
+    return table_of(released, "People by estimated chance of being supported", columns, notes(released))
 
 
 def _placebo(released: Released) -> Table:
@@ -318,10 +274,10 @@ def _placebo(released: Released) -> Table:
             [interval_text(a, b, digits) for a, b in zip(bins["low"], bins["high"], strict=True)],
             True,
         ),
-        Column("Draws", _cells(released, "draws", shown.index)),
+        Column("Draws", cells_of(released, "draws", shown.index)),
         Column("Where this study lies", here, True),
     ]
-    return _table(released, "Estimates for starts that never happened", columns, notes(released))
+    return table_of(released, "Estimates for starts that never happened", columns, notes(released))
 
 
 def _summary(released: Released) -> Table:
@@ -333,54 +289,34 @@ def _summary(released: Released) -> Table:
         fractions = not words and bool((numeric(shown[name].dropna()) % 1 != 0).any())
         digits = max(places(shown[name]), 1) if fractions else 0
         show: Callable[[Any], str] = _words if words else partial(number, places=digits)
-        if name in ("p_value",):
+        if name == "p_value":
             show = p_value
-        cells = _cells(released, name, shown.index, show)
+        elif name in _CODES:
+            show = label if name in _NAMED else str
+        cells = cells_of(released, name, shown.index, show)
         # A table begins each of its rows with a capital, wherever its words come from.
         first = cells if columns else [cell[:1].upper() + cell[1:] for cell in cells]
         columns.append(Column(label(name), first, words))
     title = released.method.get("shows") or released.name
-    return _table(released, label(title), columns, notes(released))
+    return table_of(released, label(title), columns, notes(released))
+
+
+# Columns whose words are codes: of these, readers are shown names, and column names are left as they are.
+_NAMED = ("arm", "outcome", "service")
+_CODES = (*_NAMED, "column", "table")
 
 
 def _words(value: Any) -> str:
     if isinstance(value, (pd.Timestamp, str)):
-        return period(value) if isinstance(value, pd.Timestamp) else label(value) if value in NAMES else value
+        return period(value) if isinstance(value, pd.Timestamp) else plain(value)
     return MISSING if pd.isna(value) else str(value)
 
 
 _SUMMARIES: dict[str, Callable[[Released], Table]] = {
     "people at the index date, by arm": _baseline,
-    "before and after, per 1,000 people a year": _naive,
+    "before and after": _naive,
     "placebo": _placebo,
 }
-
-
-def _cells(
-    released: Released, column: str, rows: Iterable[Any], show: Callable[[Any], str] = number
-) -> list[str]:
-    """Format one column: the policy's mark where a figure was withheld, a dash where there is none."""
-    values, hidden = released.table[column], released.hidden[column]
-    return [
-        MISSING
-        if pd.isna(row)
-        else released.mark
-        if hidden.iloc[int(row)]
-        else MISSING
-        if pd.isna(values.iloc[int(row)])
-        else show(values.iloc[int(row)])
-        for row in rows
-    ]
-
-
-def _table(released: Released, caption: str, columns: Sequence[Column], under: Iterable[str]) -> Table:
-    footnotes = list(under)
-    if any(released.mark in cell for column in columns for cell in column.cells):
-        footnotes.insert(
-            0,
-            f"{released.mark} {small_numbers(released.policy)}, not shown, or a figure that rests on so few.",
-        )
-    return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)))
 
 
 def _how(method: Mapping[str, Any]) -> list[str]:

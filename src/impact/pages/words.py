@@ -24,11 +24,14 @@ from impact.errors import DisclosureError
 from impact.pages.formats import (
     MISSING,
     adjusted,
+    inside,
     label,
+    listed,
     number,
     numeric,
     p_value,
     places,
+    rate_unit,
     readers_units,
     require_released,
 )
@@ -42,6 +45,8 @@ MEANING: dict[Strength, str] = {
     "too rare": "There are too few events to estimate an effect.",
 }
 WITHIN = 0.10
+# A range whose far end is this many times its near end says more of the direction than of the size.
+WIDE = 5
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,11 @@ def _how_sure(first: _Answer, released: Released, others: int) -> list[str]:
             f"p-value{'s' if others > 1 else ''} of the other{f' {others}' if others > 1 else ''} "
             f"{'are' if others > 1 else 'is'} adjusted for being several (Holm)."
         )
+    triple = first.difference or first.percent
+    if first.strength in ("clear", "very clear") and triple is not None:
+        near, far = sorted(abs(v) for v in triple[1:])
+        if far > WIDE * near:
+            said.insert(2, "Its size is much less sure than its direction.")
     clusters = numeric(released.table["clusters"])[:1] if "clusters" in released.table else np.array([])
     if len(clusters) and clusters[0] < 20:
         said.append(f"Only {number(clusters[0])} groups stand behind this, so the range may be too narrow.")
@@ -321,32 +331,36 @@ def naive(released: Released) -> Statement:
     Parameters
     ----------
     released : Released
-        Of ``interpret.naive``: rates per 1,000 people a year before and after in both arms. Where one arm's
-        change is withheld, so is the other's.
+        Of ``interpret.naive``: rates before and after in both arms. Where one arm's change is withheld, so is
+        the other's.
     """
     if require_released(released).kind != "summary" or "supported_change_percent" not in released.table:
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
-    said = []
+    if not released.method.get("has_before", True):
+        said = "These data have no time before support began, so there is no before and after to compare."
+        return Statement("sentence", (("list", (said,)),), (released,))
+    unit, factor = rate_unit(released.method)
+    lines = []
     for row in released.table.to_dict("records")[:1]:
         before, after, c_before, c_after = (
-            float(numeric([row[f"{arm}_{when}"]])[0])
+            factor * float(numeric([row[f"{arm}_{when}"]])[0])
             for arm in ("supported", "control")
             for when in ("before", "after")
         )
         name = label(row["outcome"])
         if not min(before, c_before) > 0 or np.isnan([after, c_after]).any():
-            said.append(f"{name}: too few to show a change before and after.")
+            lines.append(f"{name}: too few to show a change before and after.")
             continue
         same = np.sign(after - before) == np.sign(c_after - c_before)
-        said.append(
-            f"{name} among people with support {_moved(before, after)} per 1,000 people a year. Among the "
+        lines.append(
+            f"{name} among people with support {_moved(before, after)} {unit}. Among the "
             f"comparison, who had no support, they {'also ' if same else ''}{_moved(c_before, c_after)}."
         )
     why = (
         "The change among people with support alone is not the effect of support: people are offered it when "
         "they are unwell, and most people who are unwell get better."
     )
-    return Statement("sentence", (("list", tuple(said)), ("why", (why,))), (released,))
+    return Statement("sentence", (("list", tuple(lines)), ("why", (why,))), (released,))
 
 
 def _moved(before: float, after: float) -> str:
@@ -356,17 +370,3 @@ def _moved(before: float, after: float) -> str:
         "stayed alike" if abs(change) < 0.5 else f"{'fell' if change < 0 else 'rose'} by {abs(change):.0f}%"
     )
     return f"{verb}, from {_about(before, [after])} to {_about(after, [before])}"
-
-
-def inside(name: str) -> str:
-    """Put a label inside a sentence: 'emergency admissions', but 'A&E attendances' and 'GP contacts'."""
-    return (
-        name
-        if len(name) > 1 and (name[1].isupper() or not name[1].isalpha())
-        else name[:1].lower() + name[1:]
-    )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join names: 'a, b and c'."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -30,7 +30,7 @@ def event(p):
 def test_naive_never_comes_without_the_controls():
     row = naive(event(panel()), outcome="ae").table.iloc[0]
     p = event(panel())
-    before = p.outcomes["ae"][p.treated, :5].sum() / (5 * p.treated.sum()) * 12_000
+    before = p.outcomes["ae"][p.treated, :5].sum() / (5 * p.treated.sum()) * 1000
     assert row["supported_before"] == pytest.approx(before)
     summary = naive(event(panel()), outcome="ae")
     assert set(summary.derived["supported_change_percent"]) >= {"control_before_events", "control_persons"}
