@@ -201,7 +201,7 @@ def _naive() -> Summary:
     rows = []
     for outcome in ("emergency_admission", "ae"):
         row: dict[str, Any] = {"outcome": outcome}
-        for arm, before, after in (("supported", 341.0, 214.0), ("control", 330.0, 232.0)):
+        for arm, before, after in (("supported", 28.4, 17.8), ("control", 27.5, 19.3)):
             row |= {f"{arm}_persons": 346, f"{arm}_before": before, f"{arm}_after": after}
             row |= {f"{arm}_before_events": 118, f"{arm}_after_events": 74}
             row[f"{arm}_change_percent"] = 100 * (after / before - 1)
@@ -209,7 +209,7 @@ def _naive() -> Summary:
     events = [f"{arm}_{when}_events" for arm in ARMS for when in ("before", "after")]
     return Summary(
         pd.DataFrame(rows),
-        {"shows": "before and after, per 1,000 people a year"},
+        {"shows": "before and after", "per": PER},
         people=[f"{arm}_persons" for arm in ARMS],
         events=events,
         derived={f"{arm}_{w}": events for arm in ARMS for w in ("before", "after", "change_percent")},

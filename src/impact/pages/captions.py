@@ -55,7 +55,8 @@ def caption(kind: str, released: Released) -> str:
         )
     if kind == "rates" and released.method.get("last_start") is not None:
         said.append("Shaded: the months in which people started.")
-    return " ".join([*said, *notes(released)])
+    # What was pooled belongs to the figure; everything else stands under its table.
+    return " ".join([*said, *(note for note in notes(released) if "hown by" in note)])
 
 
 _CAPTIONS = {

@@ -257,8 +257,49 @@ def policy_sentence(policy: str) -> str:
 
 
 def notes(released: Released) -> list[str]:
-    """Return what the gate says of a result, with services under the names readers know."""
-    return [re.sub(r"^(\w+): ", lambda m: f"{label(m[1])}: ", note) for note in released.notes]
+    """Return what the gate and the method say of a result, once where several services share a sentence."""
+    said: dict[str, list[str]] = {}
+    for note in released.notes:
+        outcome, colon, rest = str(note).partition(": ")
+        if not colon or not outcome.isidentifier():
+            outcome, rest = "", str(note)
+        said.setdefault(rest, []).append(label(outcome) if outcome else "")
+    of_all = released.table["outcome"].nunique() if "outcome" in released.table else 0
+    return [
+        _capital(sentence)
+        if names == [""] or len(names) == of_all
+        else f"{listed([names[0], *map(inside, names[1:])])}: {sentence}"
+        for sentence, names in said.items()
+    ]
+
+
+def inside(name: str) -> str:
+    """Put a label inside a sentence: 'emergency admissions', but 'A&E attendances' and 'GP contacts'."""
+    return (
+        name
+        if len(name) > 1 and (name[1].isupper() or not name[1].isalpha())
+        else name[:1].lower() + name[1:]
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names: 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def plain(text: str) -> str:
+    """Put the names readers know in place of column names in a sentence.
+
+    Examples
+    --------
+    >>> plain("emergency_admission (primary), ae and prior_gp")
+    'emergency admissions (primary), A&E attendances and GP contacts in the year before'
+    """
+    return re.sub(r"\b(?:[a-z0-9]+_\w+|ae|gp)\b", lambda m: inside(label(m[0])), text)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def numeric(values: Iterable[Any]) -> NDArray[np.float64]:

@@ -183,12 +183,14 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
     part = forest_rows(shown, scale)
     ratio = bool((part["scale"] == "log ratio").all())
     null, digits = (1.0, 2) if ratio else (0.0, places(part["estimate"]))
-    with figure(released, "forest", [0.95 + 0.62 * len(part)], scale) as axes:
+    names = [textwrap.fill(textwrap.shorten(name, 60), 30) for name in effect_names(part)]
+    row_height = 0.62 if max(map(len, names), default=0) <= 30 else 0.76
+    with figure(released, "forest", [0.95 + row_height * len(part)], scale) as axes:
         ax = axes[0]
         if ratio:
             ax.set_xscale("log")
         ax.axvline(null, color=INK, linewidth=1)
-        for i, (name, row) in enumerate(zip(effect_names(part), part.to_dict("records"), strict=True)):
+        for i, (name, row) in enumerate(zip(names, part.to_dict("records"), strict=True)):
             y = -i
             value, low, high = row["estimate"], row["conf_low"], row["conf_high"]
             clear = low > null or high < null
@@ -200,7 +202,7 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
                 said += f" ({interval_text(low, high, digits, sign=not ratio)})"
             # White behind the words, so that the line of no effect does not run through them.
             over: Any = {"transform": ax.get_yaxis_transform(), "va": "bottom", "backgroundcolor": "white"}
-            ax.text(0, y + 0.3, textwrap.shorten(name, 44), weight="bold", **over)
+            ax.text(0, y + 0.3, name, weight="bold", **over)
             ax.text(1, y + 0.3, said, ha="right", **over)
         _forest_axis(ax, part, ratio=ratio)
     return axes[0]

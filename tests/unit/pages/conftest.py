@@ -67,19 +67,19 @@ def event_study() -> Released:
 
 @pytest.fixture(scope="session")
 def naive() -> Callable[..., Released]:
-    """Release before and after in both arms, as ``interpret.naive`` makes them."""
+    """Release rates a year before and after in both arms, stored a month as ``interpret.naive`` does."""
 
     def make(supported: tuple[float, float], control: tuple[float, float], *, events: int = 70) -> Released:
         row: dict[str, Any] = {"outcome": "emergency_admission"}
         for arm, (before, after) in (("supported", supported), ("control", control)):
-            row |= {f"{arm}_persons": 346, f"{arm}_before": before, f"{arm}_after": after}
+            row |= {f"{arm}_persons": 346, f"{arm}_before": before / 12, f"{arm}_after": after / 12}
             row |= {f"{arm}_before_events": events, f"{arm}_after_events": events}
             row[f"{arm}_change_percent"] = 100 * (after / before - 1)
         arms = ("supported", "control")
         counted = [f"{a}_{w}" for a in arms for w in ("persons", "before_events", "after_events")]
         summary = Summary(
             pd.DataFrame([row]),
-            {"shows": "before and after, per 1,000 people a year"},
+            {"shows": "before and after", "per": PER},
             people=[c for c in counted if c.endswith("persons")],
             events=[c for c in counted if c.endswith("events")],
             derived={f"{a}_{w}": counted for a in arms for w in ("before", "after", "change_percent")},

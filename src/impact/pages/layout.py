@@ -1,0 +1,91 @@
+"""A table as HTML and as text: caption, header scopes, footnotes, and a region that scrolls on a phone."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.pages.formats import MISSING, number, small_numbers
+
+
+class Column(NamedTuple):
+    """One column of a table: its heading, its formatted cells, and whether they are words."""
+
+    header: str
+    cells: list[str]
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are formatted text, with the released result it shows."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    source: Released
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells, row by row."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    @property
+    def html(self) -> str:
+        """HTML with caption, header scopes, footnotes and a region that scrolls on a narrow screen."""
+        e = html.escape
+        align = ["" if column.words else ' class="n"' for column in self.columns]
+        head = "".join(
+            f'<th scope="col"{a}>{e(c.header)}</th>' for a, c in zip(align, self.columns, strict=True)
+        )
+        body = "".join(
+            f'<tr><th scope="row"{align[0]}>{e(row[0])}</th>'
+            + "".join(f"<td{a}>{e(cell)}</td>" for a, cell in zip(align[1:], row[1:], strict=True))
+            + "</tr>"
+            for row in self.rows
+        )
+        return (
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{e(self.caption)}">'
+            f"<table><caption><span>{e(self.caption)}</span></caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table></div>"
+            + "".join(f'<p class="note">{e(n)}</p>' for n in self.notes)
+        )
+
+    @property
+    def text(self) -> str:
+        """Plain text, for terminals and text-only readers."""
+        frame = pd.DataFrame(self.rows, columns=[column.header for column in self.columns])
+        return "\n".join([self.caption, frame.to_string(index=False), *self.notes])
+
+
+def cells_of(
+    released: Released, column: str, rows: Iterable[Any], show: Callable[[Any], str] = number
+) -> list[str]:
+    """Format one column: the policy's mark where a figure was withheld, a dash where there is none."""
+    values, hidden = released.table[column], released.hidden[column]
+    return [
+        MISSING
+        if pd.isna(row)
+        else released.mark
+        if hidden.iloc[int(row)]
+        else MISSING
+        if pd.isna(values.iloc[int(row)])
+        else show(values.iloc[int(row)])
+        for row in rows
+    ]
+
+
+def table_of(released: Released, caption: str, columns: Sequence[Column], under: Iterable[str]) -> Table:
+    """Make a table; where a figure was withheld, the first footnote says what the mark means."""
+    footnotes = list(under)
+    if any(released.mark in cell for column in columns for cell in column.cells):
+        footnotes.insert(
+            0,
+            f"{released.mark} {small_numbers(released.policy)}, not shown, or a figure that rests on so few.",
+        )
+    return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)))
