@@ -391,7 +391,7 @@ def test_offer_dates_are_time_zero_for_both_arms():
     assert cohort.person_id.tolist() == ["c1", "t1", "t2"]
     assert [f"{d:%m-%d}" for d in cohort.people["index_date"]] == ["01-25", "01-20", "02-01"]
     assert cohort.flow.table.set_index("rule")["persons"]["no offer date"] == 1
-    with pytest.raises(ParameterError, match="'drawn' or 'offer_date'"):
+    with pytest.raises(ParameterError, match="'drawn', 'offer_date', 'partner'"):
         cohort.with_index_dates(rule="drwan")
 
 
