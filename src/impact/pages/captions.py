@@ -68,7 +68,8 @@ _CAPTIONS = {
     "both have bars.",
     "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
     "lines they are alike.",
-    "forest": "Lines are 95% ranges. Filled circle: the range leaves out no change. Diamond: it does not.",
+    "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
+    "services are allowed for). Diamond: not clear.",
     "placebo": "The same analysis, with start months dealt out anew at random each time.",
 }
 

@@ -29,6 +29,7 @@ class Table:
     columns: tuple[Column, ...]
     source: Released
     notes: tuple[str, ...] = ()
+    how: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -49,18 +50,20 @@ class Table:
             + "</tr>"
             for row in self.rows
         )
+        made = "".join(f'<p class="note">{e(n)}</p>' for n in self.how)
         return (
             f'<div class="scroll" role="region" tabindex="0" aria-label="{e(self.caption)}">'
             f"<table><caption><span>{e(self.caption)}</span></caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>"
             + "".join(f'<p class="note">{e(n)}</p>' for n in self.notes)
+            + (f"<details><summary>How these figures were made</summary>{made}</details>" if made else "")
         )
 
     @property
     def text(self) -> str:
         """Plain text, for terminals and text-only readers."""
         frame = pd.DataFrame(self.rows, columns=[column.header for column in self.columns])
-        return "\n".join([self.caption, frame.to_string(index=False), *self.notes])
+        return "\n".join([self.caption, frame.to_string(index=False), *self.notes, *self.how])
 
 
 def cells_of(
@@ -80,7 +83,14 @@ def cells_of(
     ]
 
 
-def table_of(released: Released, caption: str, columns: Sequence[Column], under: Iterable[str]) -> Table:
+def table_of(
+    released: Released,
+    caption: str,
+    columns: Sequence[Column],
+    under: Iterable[str],
+    *,
+    how: Iterable[str] = (),
+) -> Table:
     """Make a table; where a figure was withheld, the first footnote says what the mark means."""
     footnotes = list(under)
     if any(released.mark in cell for column in columns for cell in column.cells):
@@ -88,4 +98,4 @@ def table_of(released: Released, caption: str, columns: Sequence[Column], under:
             0,
             f"{released.mark} {small_numbers(released.policy)}, not shown, or a figure that rests on so few.",
         )
-    return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)))
+    return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)), tuple(how))

@@ -29,6 +29,7 @@ from impact.pages.formats import (
     require_released,
 )
 from impact.pages.style import COMPARISON, GREY, INK, LINE, SOFT, SUPPORTED, TEAL, figure
+from impact.pages.words import strengths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,6 +184,8 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
     part = forest_rows(shown, scale)
     ratio = bool((part["scale"] == "log ratio").all())
     null, digits = (1.0, 2) if ratio else (0.0, places(part["estimate"]))
+    # A figure must not look surer than the words: several services are allowed for in both.
+    sure = {} if shown.duplicated(["outcome", "scale"]).any() else strengths(released)
     names = [textwrap.fill(textwrap.shorten(name, 60), 30) for name in effect_names(part)]
     row_height = 0.62 if max(map(len, names), default=0) <= 30 else 0.76
     with figure(released, "forest", [0.95 + row_height * len(part)], scale) as axes:
@@ -194,6 +197,8 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
             y = -i
             value, low, high = row["estimate"], row["conf_low"], row["conf_high"]
             clear = low > null or high < null
+            if clear and sure:
+                clear = sure[str(row["outcome"])] in ("clear", "very clear")
             face = TEAL if clear else "white"
             ax.plot([low, high], [y, y], color=TEAL, linewidth=3 if clear else 1.8, solid_capstyle="butt")
             ax.plot(value, y, marker="o" if clear else "D", color=TEAL, markerfacecolor=face, markersize=8)

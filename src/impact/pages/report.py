@@ -180,7 +180,9 @@ def harvest(notebook: Any) -> list[dict[str, Any]]:
     """Return every released result that an executed notebook shows, as written by ``Released.to_json``."""
     found: list[dict[str, Any]] = []
     for _, data, _ in _marked(_read(notebook)):
-        found += [item for item in data.get(MIME) or [] if item not in found]
+        for item in data.get(MIME) or []:
+            if item not in found:
+                found.append(item)
     return found
 
 

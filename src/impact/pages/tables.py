@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -71,7 +72,10 @@ def effects(released: Released) -> Table:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
         columns.append(_effect_column(released, rows, scale))
         main = rows if main is None else main
-    under = list(notes(released))
+    # What was pooled or withheld changes how a table is read; the rest is for those who check it.
+    said = notes(released)
+    under = [note for note in said if re.search(r"\b[Ss]hown|withheld", note)]
+    how = [note for note in said if note not in under]
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
         columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
@@ -85,7 +89,9 @@ def effects(released: Released) -> Table:
             if name in main:
                 columns.append(Column(header, cells_of(released, name, main["row"])))
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
-    return table_of(released, _effects_caption(keys) + what, columns, [*under, *_how(released.method)])
+    return table_of(
+        released, _effects_caption(keys) + what, columns, under, how=[*how, *_how(released.method)]
+    )
 
 
 def _effects_caption(keys: Sequence[str]) -> str:
@@ -301,6 +307,7 @@ def _summary(released: Released) -> Table:
     return table_of(released, label(title), columns, notes(released))
 
 
+_ARMS = {arm: label(arm) for arm in ("supported", "treated", "control")}
 # Columns whose words are codes: of these, readers are shown names, and column names are left as they are.
 _NAMED = ("arm", "outcome", "service")
 _CODES = (*_NAMED, "column", "table")
@@ -308,7 +315,7 @@ _CODES = (*_NAMED, "column", "table")
 
 def _words(value: Any) -> str:
     if isinstance(value, (pd.Timestamp, str)):
-        return period(value) if isinstance(value, pd.Timestamp) else plain(value)
+        return period(value) if isinstance(value, pd.Timestamp) else _ARMS.get(value) or plain(value)
     return MISSING if pd.isna(value) else str(value)
 
 

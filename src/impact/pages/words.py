@@ -142,6 +142,11 @@ def headline(released: Released) -> Statement:
     return Statement("headline", tuple(parts), (released,))
 
 
+def strengths(released: Released) -> dict[str, Strength]:
+    """How sure one can be of the effect on each outcome, in the fixed words of this module."""
+    return {answer.outcome: answer.strength for answer in _answers(released)}
+
+
 def _answers(released: Released) -> list[_Answer]:
     if require_released(released).kind != "effects":
         raise DisclosureError(f"{released.name!r} is a released {released.kind}; these words need effects.")
@@ -284,7 +289,7 @@ def _p(value: float) -> str:
     return p_value(value) if value < 0.001 else f"= {p_value(value)}"
 
 
-def claims(released: Released) -> Statement:
+def claims(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
     """List what may be said on the strength of the released effects, and what may not."""
     answers = _answers(released)
     may, may_not = [], []
@@ -296,8 +301,12 @@ def claims(released: Released) -> Statement:
             )
         elif a.strength == "little or no change":
             may.append(f"“Support made little or no difference to {a.name} (95% range {_range(a)}).”")
-        elif a.strength == "cannot tell" and not a.nominal:
-            may.append(f"“We cannot tell whether support changed {a.name}: from {_range(a)}{_per(a)}.”")
+    open_ = [a for a in answers if a.strength == "cannot tell" and not a.nominal]
+    if len(open_) == 1:
+        a = open_[0]
+        may.append(f"“We cannot tell whether support changed {a.name}: from {_range(a)}{_per(a)}.”")
+    elif open_:
+        may.append(f"“We found no clear change in {listed([a.name for a in open_])}.”")
     unclear = [a.name for a in answers if a.strength in ("cannot tell", "too rare")]
     if unclear:
         may_not.append(
@@ -310,7 +319,7 @@ def claims(released: Released) -> Statement:
         "“It saved the NHS this much money”: contacts that did not happen free time and beds, not cash.",
         "“It works for everyone, everywhere”: this holds for the people, place and months studied.",
     ]
-    if str(released.method.get("assignment", "")) != "randomised":
+    if assignment != "randomised":
         may_not.append(
             "“This proves that support was the cause”: support was not given by lot, so part of the "
             "difference may come from who was offered it and who accepted."

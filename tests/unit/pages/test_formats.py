@@ -1,8 +1,13 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from impact.disclosure import Released
+from impact.disclosure.released import SEAL
 from impact.errors import DisclosureError
 from impact.pages import formats
 
@@ -61,3 +66,15 @@ def test_only_what_was_released_gets_past() -> None:
 def test_the_policy_is_said_in_words() -> None:
     assert formats.policy_sentence("hes").startswith("Counts of 1 to 7 people or events are not shown;")
     assert formats.policy_sentence("threshold_10").startswith("Counts of 0 to 9 people")
+
+
+def test_a_note_that_services_share_is_said_once(effects: Callable[..., Released]) -> None:
+    made = effects({"ae": (-58, 22, -0.2, 0.07), "gp": (1, 22, 0, 0.07), "bed_days": (1, 22, 0, 0.07)})
+    shared = ("ae: shown by quarter.", "gp: shown by quarter.", "bed_days: shown by half-year.")
+    said = formats.notes(replace(made, notes=shared, seal=SEAL))
+    assert said == [
+        "A&E attendances and GP contacts: shown by quarter.",
+        "Nights in hospital: shown by half-year.",
+    ]
+    everyone = tuple(f"{name}: shown by quarter." for name in ("ae", "gp", "bed_days"))
+    assert formats.notes(replace(made, notes=everyone, seal=SEAL)) == ["Shown by quarter."]

@@ -134,3 +134,11 @@ def test_a_figure_needs_a_released_result_of_its_kind(rates: Released) -> None:
     with pytest.raises(DisclosureError, match="needs effects"):
         plots.forest(rates)
     assert label("ae") in words_of(plots.rates(rates))
+
+
+def test_a_forest_looks_no_surer_than_the_words(effects: Callable[..., Released]) -> None:
+    """Open diamonds where Holm's adjustment, or the other scale, takes the clearness away."""
+    nearly = (-58.0, 27.0, -0.18, 0.085)
+    four = {"ae": OUTCOMES["emergency_admission"], "gp": nearly, "outpatient": nearly, "bed_days": nearly}
+    lines = plots.forest(effects(four), scale="difference").lines
+    assert [line.get_marker() for line in lines if line.get_marker() in ("o", "D")] == ["o", "D", "D", "D"]

@@ -117,3 +117,15 @@ def test_words_need_a_released_result(effects: Make, people: Released) -> None:
         words.headline(people)
     with pytest.raises(DisclosureError, match="needs the released result"):
         words.Statement("sentence", (("p", ("Anything.",)),), ())
+
+
+def test_several_open_answers_are_one_claim(effects: Make) -> None:
+    claims = words.claims(effects({"emergency_admission": FALL, "ae": OPEN, "outpatient": OPEN}))
+    assert claims.parts[0][1][1:] == (
+        "“We found no clear change in A&E attendances and outpatient appointments.”",
+    )
+
+
+def test_a_wide_range_is_surer_of_direction_than_of_size(effects: Make) -> None:
+    assert "Its size is much less sure" in sure(effects({"ae": (-287.0, 140.0, -0.7, 0.25)}))
+    assert "much less sure" not in sure(effects({"ae": (-58.0, 12.0, -0.18, 0.04)}))
