@@ -28,7 +28,7 @@ class LongData:
     outcomes : tuple of str
     covariates : tuple of str
     per : str
-        Unit of a rate where there is no exposure, such as ``per trust-month``.
+        Unit of a rate where there is no exposure, such as ``per trust and month``.
     quality, flow : Summary
     """
 
@@ -240,7 +240,7 @@ class LongData:
         >>> data = read_panel(file=frame, unit="trust", period="month", outcomes=["visits"])
         >>> panel = data.with_placebo(share=0.5, start="2024-03", end="2024-05", seed=1).panel()
         >>> int(panel.treated.sum()), panel.per
-        (2, 'per trust-month')
+        (2, 'per trust and month')
         """
         if not 0 < share < 1:
             raise ParameterError(f"share={share}: it must lie above 0 and below 1.")

@@ -116,7 +116,7 @@ def read_panel(
         if sev == "E" and n
     ]:
         raise DataError(together(stops))
-    return _selected(frame, checks, arms, tuple(summed), tuple(covariates), f"per {unit}-{period}")
+    return _selected(frame, checks, arms, tuple(summed), tuple(covariates), f"per {unit} and {period}")
 
 
 Check = tuple[str, str, str, int, str, str]  # column, rule, severity, count, action, what the rows are

@@ -21,19 +21,17 @@ def _by_group(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, A
 
 
 def _by_regression(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, Any]) -> Effects:
-    return twfe(
-        panel,
-        outcome=outcome,
-        family=arguments.get("family", "linear"),
-        event_study=True,
-        staggered=arguments.get("staggered", "refuse"),
-    )
+    taken = {name: arguments[name] for name in ("family", "staggered") if name in arguments}
+    return twfe(panel, outcome=outcome, event_study=True, **taken)
 
 
 _EVENT_STUDIES: dict[str, Callable[[Panel, str | Sequence[str], dict[str, Any]], Effects]] = {
     "callaway_santanna": _by_group,
     "twfe": _by_regression,
-    "two_by_two": _by_regression,
+    # Its own default is Poisson.
+    "two_by_two": lambda panel, outcome, given: _by_regression(
+        panel, outcome, {"family": "poisson", **given}
+    ),
 }
 
 

@@ -76,6 +76,7 @@ class Study(Section):
     did: Did | None = Field(None, description="run a difference-in-differences")
     matching: Matching | None = Field(None, description="run a matched comparison")
     money: Money | None = Field(None, description="costs")
+    notes: Names = Field((), description="sentences that a reader of the pages must know")
     disclosure: Literal["hes", "opensafely", "threshold_10"] = Field(
         "hes", description="rules for what may leave"
     )

@@ -25,16 +25,23 @@ _CONTROLS = {
 }
 
 
+_ASSIGNMENT = {
+    "observed": "Not by lot: the comparison rests on the analysis below.",
+    "randomised": "By lot.",
+}
+
+
 def protocol(study: Study) -> dict[str, str]:
     """Return one sentence for each element of the target trial, as the parameters state it."""
     return {
         "Eligibility": _eligibility(study),
         "Arms": _arms(study),
-        "Assignment": "Not by lot, unless the arms were: the comparison rests on the analysis below.",
+        "Assignment": _ASSIGNMENT[study.design.assignment],
         **_time(study),
         "Outcomes": _words((f"{study.outcomes[0]} (primary)", *study.outcomes[1:])) + ".",
         "Estimand": "The effect on those who had support, over the time they were observed with it.",
         "Analysis": " ".join(_analyses(study)),
+        **({"Read with care": " ".join(study.notes)} if study.notes else {}),
     }
 
 

@@ -97,6 +97,7 @@ class PanelData(Section):
     cluster: Name | None = Field(None, description="column of groups whose members may be alike")
     where: Filter = Field({}, description="rows to keep: column and value or values")
     covariates: Names = Field((), description="further columns to keep")
+    rename: dict[Name, Name] = Field({}, description="your own name for a column, and the file's")
 
 
 class Rename(Section):
@@ -141,6 +142,9 @@ class Design(Section):
         "drawn", description="how controls get the date their follow-up starts"
     )
     cluster: Name | None = Field(None, description="column of groups, such as building_id")
+    assignment: Literal["observed", "randomised"] = Field(
+        "observed", description="whether arms were drawn by lot"
+    )
     placebo: Placebo | None = Field(None, description="pretend starts")
 
 
