@@ -25,13 +25,14 @@ def _by_regression(panel: Panel, outcome: str | Sequence[str], arguments: dict[s
     return twfe(panel, outcome=outcome, event_study=True, **taken)
 
 
+def _around_start(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, Any]) -> Effects:
+    return _by_regression(panel, outcome, {"family": "poisson", **arguments})
+
+
 _EVENT_STUDIES: dict[str, Callable[[Panel, str | Sequence[str], dict[str, Any]], Effects]] = {
     "callaway_santanna": _by_group,
     "twfe": _by_regression,
-    # Its own default is Poisson.
-    "two_by_two": lambda panel, outcome, given: _by_regression(
-        panel, outcome, {"family": "poisson", **given}
-    ),
+    "two_by_two": _around_start,
 }
 
 
