@@ -129,3 +129,9 @@ def test_several_open_answers_are_one_claim(effects: Make) -> None:
 def test_a_wide_range_is_surer_of_direction_than_of_size(effects: Make) -> None:
     assert "Its size is much less sure" in sure(effects({"ae": (-287.0, 140.0, -0.7, 0.25)}))
     assert "much less sure" not in sure(effects({"ae": (-58.0, 12.0, -0.18, 0.04)}))
+
+
+def test_also_is_said_only_after_a_clear_main_result(effects: Make) -> None:
+    text = words.headline(effects({"emergency_admission": OPEN, "ae": FALL})).text
+    assert "also" not in text
+    assert "With support there were about 58 fewer A&E attendances" in text
