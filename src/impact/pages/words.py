@@ -137,7 +137,7 @@ def headline(released: Released) -> Statement:
     first, *others = _answers(released)
     parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_answer(first),))]
     if others:
-        parts.append(("others", tuple(_others(others))))
+        parts.append(("others", tuple(_others(first, others))))
     parts.append(("sure", tuple(_how_sure(first, released, len(others)))))
     return Statement("headline", tuple(parts), (released,))
 
@@ -241,12 +241,11 @@ def _about(value: float, among: Sequence[float] = ()) -> str:
     return number(rounded, places([rounded, *among]))
 
 
-def _others(others: Sequence[_Answer]) -> list[str]:
+def _others(first: _Answer, others: Sequence[_Answer]) -> list[str]:
     said = [_answer(a) for a in others if a.strength in ("very clear", "clear")]
-    said = [
-        s.replace("With support there were", "There were also", 1).replace(" than without it", "")
-        for s in said
-    ]
+    if first.strength in ("very clear", "clear"):
+        said = [s.replace("With support there were", "There were also", 1) for s in said]
+        said = [s.replace(" than without it", "", 1) for s in said]
     several = [a for a in others if a.strength == "cannot tell" and a.nominal]
     groups = (
         ("For {} the study cannot tell a fall from a rise.", "cannot tell", False),
