@@ -317,7 +317,7 @@ class Cohort:
         )
 
     def losses(self) -> Summary:
-        """Count deaths, moves and ended tenancies by arm, within the time each person was observed.
+        """Count deaths, moves and ended tenancies with and without support, within the time each person was observed.
 
         Rates are rates while alive and a tenant (METHODS 1), so these counts stand beside every effect.
         """
@@ -326,8 +326,9 @@ class Cohort:
         never = pd.Series(pd.NaT, self.people.index)
         last = self.people["observed_to"]
         gone = {name: self.people.get(column, never) <= last for name, column in columns.items()}
-        frame = pd.DataFrame({"arm": self.people["arm"].astype(str), "persons": 1, **gone})
-        table = frame.groupby("arm", sort=True).sum().astype(int).reset_index()
+        arm = np.where(self.treated, "supported", "control")
+        frame = pd.DataFrame({"arm": arm, "persons": 1, **gone})
+        table = frame.groupby("arm", sort=False).sum().astype(int).reset_index()
         return Summary(
             table, {"shows": "deaths, moves and ended tenancies by arm"}, people=("persons", *gone)
         )

@@ -83,7 +83,9 @@ def _analyses(study: Study) -> list[str]:
         if did.covariates and "covariates" in did.taken():
             out.append(f"Adjusted for {_words(did.covariates)}.")
         if did.anticipation and "anticipation" in did.taken():
-            out.append(f"The {did.anticipation} {study.design.period}s before support may already differ.")
+            n, period = did.anticipation, study.design.period
+            when = f"{period} before support" if n == 1 else f"{n} {period}s before support"
+            out.append(f"The {when} may already differ, and is not the base.")
     if matching := study.matching:
         exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
         out.append(f"Matched to the nearest by {matching.distance} on {_words(matching.on)}{exact}.")
