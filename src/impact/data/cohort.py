@@ -317,7 +317,7 @@ class Cohort:
         )
 
     def losses(self) -> Summary:
-        """Count deaths, moves and ended tenancies with and without support, within the time each person was observed.
+        """Count deaths, moves and ended tenancies within the time people were observed, by support or none.
 
         Rates are rates while alive and a tenant (METHODS 1), so these counts stand beside every effect.
         """

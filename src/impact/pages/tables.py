@@ -319,7 +319,30 @@ def _words(value: Any) -> str:
     return MISSING if pd.isna(value) else str(value)
 
 
+def _quality(released: Released) -> Table:
+    """The checks of the records that found something, and how many found nothing."""
+    shown = released.table
+    found = shown.index[numeric(shown["count"]) != 0]
+    columns = [
+        Column(title, cells_of(released, name, found, show), name != "count")
+        for name, title, show in (
+            ("rule", "Check", _capital),
+            ("table", "Table", label),
+            ("column", "Column", str),
+            ("count", "Records", number),
+            ("action", "What was done", _capital),
+        )
+    ]
+    rest = f"{number(len(shown) - len(found))} other checks found nothing."
+    return table_of(released, "What the checks of the records found", columns, [rest, *notes(released)])
+
+
+def _capital(text: object) -> str:
+    return str(text)[:1].upper() + str(text)[1:]
+
+
 _SUMMARIES: dict[str, Callable[[Released], Table]] = {
+    "data quality": _quality,
     "people at the index date, by arm": _baseline,
     "before and after": _naive,
     "placebo": _placebo,
