@@ -111,7 +111,7 @@ def test_outside_a_project_the_message_says_where_to_go(impact: Impact, tmp_path
 
 
 def test_a_fault_of_ours_is_one_sentence_and_a_file(impact: Impact, project: Path) -> None:
-    code = "import impact.cli as c; c._read = lambda study: 1 / 0; c.main()"
+    code = "import impact.cli.rehearsal as r, impact.cli as c; r.rehearse = lambda study: 1 / 0; c.main()"
     done = impact("check", "params/demo.yaml", code=code)
     assert done.returncode == 1
     assert done.stderr.startswith("A fault in impact itself (ZeroDivisionError). The details are in outputs/")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from impact.errors import DataError, ImpactError, ParameterError, nearest, together
+from impact.errors import ImpactError, ParameterError, together
 
 EXIT_CODES = {
     0: "the report was made, or the check found nothing that stops the study",
@@ -71,7 +71,8 @@ def check(
     files: Files,
     changes: Changes = [],  # noqa: B006
 ) -> None:
-    """Check parameters and data and show the data's quality, without estimating."""
+    """Check parameters, data and design and show the data's quality, without estimating."""
+    from impact.cli.rehearsal import rehearse
     from impact.cli.terminal import show_quality
     from impact.study import read_studies
 
@@ -79,9 +80,9 @@ def check(
     for study in read_studies(files, changes=changes):
         try:
             study.files  # noqa: B018 - looking for them is the check
-            show_quality(study.name, _read(study))
+            show_quality(study.name, rehearse(study))
         except ImpactError as error:
-            problems.append(error)
+            problems.append(type(error)("\n".join(f"{study.name}: {s}" for s in str(error).splitlines())))
     if problems:
         raise type(problems[0])(together([str(p) for p in problems]))
 
@@ -154,33 +155,6 @@ def main() -> None:
             raise
         typer.echo(f"A fault in impact itself ({type(error).__name__}). {_keep(error)}", err=True)
         sys.exit(1)
-
-
-def _read(study: Any) -> Any:
-    """Read a study's data and look for every column and service it names."""
-    from impact.data import Cohort, read
-    from impact.data.contract import DERIVED, DERIVED_OUTCOMES, SERVICES, TABLES
-
-    source = read(**study.source)
-    if not isinstance(source, Cohort):
-        return source
-    columns = {*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns}
-    wanted = {("outcomes", name): [*SERVICES, *DERIVED_OUTCOMES] for name in study.outcomes}
-    if study.did:
-        wanted |= {("did.covariates", name): sorted(columns) for name in study.did.covariates}
-    if study.matching:
-        wanted |= {("matching.on", name): sorted(columns) for name in study.matching.on}
-        wanted |= {("matching.exact", name): sorted(columns) for name in study.matching.exact}
-    if study.design.cluster:
-        wanted["design.cluster", study.design.cluster] = sorted(columns)
-    problems = [
-        f"{study.name}: {key}: {name!r} is not in the data.{nearest(name, known)}"
-        for (key, name), known in wanted.items()
-        if name not in known
-    ]
-    if problems:
-        raise DataError(together(problems))
-    return source
 
 
 def _terminal() -> Any:

@@ -208,12 +208,17 @@ class Cohort:
         if rule not in get_args(IndexRule):
             known = ", ".join(map(repr, get_args(IndexRule)))
             raise ParameterError(f"rule={rule!r}: use one of {known}.{nearest(rule, get_args(IndexRule))}")
-        pool = np.sort(self.people.loc[self.treated, "index_date"].dropna().to_numpy("datetime64[ns]"))
+        index = self.people["index_date"].to_numpy("datetime64[ns]").copy()
+        pool = np.sort(index[self.treated & ~np.isnat(index)])
         if not len(pool):
             raise DesignError("Nobody treated has an index date to draw from.")
+        if not (self.treated & self._at_risk_on(index)).any():
+            raise DesignError(
+                "Nobody treated was observed, alive and a tenant on the day their support began: look at the "
+                "start dates and the coverage."
+            )
         rng = np.random.default_rng(seed)
         controls = ~self.treated
-        index = self.people["index_date"].to_numpy("datetime64[ns]").copy()
         index[controls] = np.datetime64("NaT")
         for _ in range(_DRAWS):
             # Everyone draws every time, so that one person's date does not hang on the others' luck.

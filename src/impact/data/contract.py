@@ -120,11 +120,11 @@ TABLES: dict[str, Table] = {
                 _c("opt_out", "bool", "whether a national data opt-out applies; empty means no"),
                 _c("birth_month", "month", "year and month of birth"),
                 _c("age_band", "text", "age group, where the month of birth is not held"),
-                _c("sex", "text", "sex", allowed=("f", "m", "x", "unknown")),
+                _c("sex", "text", "sex; empty means unknown", allowed=("f", "m", "x", "unknown")),
                 _c(
                     "ethnicity",
                     "text",
-                    "ethnic group",
+                    "ethnic group; empty means unknown",
                     allowed=("asian", "black", "mixed", "white", "other", "unknown"),
                 ),
                 _c("imd_decile", "int", "deprivation decile, 1 the most deprived", low=1, high=10),

@@ -138,15 +138,18 @@ def _columns(table: Found) -> str:
 
 
 def _unreadable(con: duckdb.DuckDBPyConnection, table: Found) -> pd.DataFrame:
-    """Count, for each column, the values that do not fit its type."""
-    columns = _checkable(table)
-    sums = ", ".join(f"count_if({quote(f'unreadable {c.name}')})" for c in columns)
-    counts = con.execute(f"SELECT {sums} FROM {table.name}").fetchone() if columns else ()
-    rules = [
-        Rule(table.name, c.name, "readable", f"are not {c.expected}", "E", "", "the study stops")
-        for c in columns
-    ]
-    return pd.DataFrame([_row(rule, n, True) for rule, n in zip(rules, counts or (), strict=True)])
+    """Count, for each column, the values that do not fit its type, and the blanks taken as 'unknown'."""
+    found, stop = {}, "the study stops"
+    for c in _checkable(table):
+        unreadable = quote(f"unreadable {c.name}")
+        rule = Rule(table.name, c.name, "readable", f"are not {c.expected}", "E", "", stop)
+        found[rule] = f"count_if({unreadable})"
+        if "unknown" in c.allowed:
+            rule = Rule(table.name, c.name, "blank", "are blank", "W", "", "taken as 'unknown'")
+            found[rule] = f"count_if({quote(c.name)} IS NULL AND NOT {unreadable})"
+    counts = con.execute(f"SELECT {', '.join(found.values())} FROM {table.name}").fetchone() if found else ()
+    rows = [_row(rule, n, rule.severity == "E") for rule, n in zip(found, counts or (), strict=True)]
+    return pd.DataFrame(rows)
 
 
 def _row(rule: Rule, count: int, stops: bool, name: str | None = None) -> dict[str, Any]:

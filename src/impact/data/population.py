@@ -18,7 +18,9 @@ from impact.errors import DesignError
 
 _PANDAS = {"date": "datetime64[ns]", "month": "datetime64[ns]", "int": float, "float": float, "bool": bool}
 # What an empty cell of these columns means.
-_UNSAID = {"linked": True, "consent": True, "opt_out": False}
+_UNSAID = {"linked": True, "consent": True, "opt_out": False} | {
+    c.name: "unknown" for c in TABLES["people"].columns if "unknown" in c.allowed
+}
 
 
 def read_cohort(

@@ -155,11 +155,12 @@ def columns(frame: pd.DataFrame, names: Sequence[str], argument: str) -> list[st
         if name not in frame.columns:
             problems.append(f"{argument}: the cohort has no column {name!r}.{nearest(name, frame.columns)}")
         elif missing := int(frame[name].isna().sum()):
-            hint = (
-                " It is counted before the index date: give the controls theirs with cohort.with_index_dates."
-                if str(name).startswith("prior_") or name == "age"
-                else " Fill them, give them a category of their own, or leave the covariate out."
-            )
+            prior = str(name).startswith("prior_")
+            hint = " Fill them, give them a category of their own, or leave the covariate out."
+            if (prior or name == "age") and ("index_date" not in frame or frame["index_date"].isna().any()):
+                hint = " It is counted before the index date: give everyone one with cohort.with_index_dates."
+            elif prior:
+                hint = " Not all of the year before their index date was observed: leave the covariate out."
             problems.append(f"{argument}: column {name!r} is missing for {missing} people.{hint}")
     if problems:
         raise DataError(together(problems))

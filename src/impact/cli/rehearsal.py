@@ -1,0 +1,87 @@
+"""All of a study but its estimates: the data read, every name found, and people to compare on both sides."""
+
+from __future__ import annotations
+
+from impact.data import Cohort, LongData, read
+from impact.data.contract import DERIVED, DERIVED_OUTCOMES, SERVICES, TABLES
+from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
+from impact.errors import DataError, DesignError, ImpactError, nearest, together
+from impact.match.propensity import both_arms, columns, design
+from impact.study import Study
+
+
+def rehearse(study: Study) -> Cohort | LongData:
+    """Read a study's data and do everything that comes before its estimates; return the data.
+
+    Raises
+    ------
+    ImpactError
+        All problems of the files together, then all of names; then that nobody can be compared, or else all
+        gaps in what the methods use.
+    """
+    source = read(**study.source)
+    if isinstance(source, Cohort):
+        _find_names(study, source)
+    problems: list[ImpactError] = []
+    for step in (_before_and_after, _around_start, _comparable):
+        try:
+            step(study, source)
+        except DesignError:
+            # What follows would only say in other words that there is nobody to compare.
+            raise
+        except ImpactError as error:
+            problems.append(error)
+    if problems:
+        lines = "\n".join(map(str, problems)).splitlines()
+        raise type(problems[0])(together(list(dict.fromkeys(lines))))
+    return source
+
+
+def _find_names(study: Study, source: Cohort) -> None:
+    """Look for every column and service that the study names."""
+    known = sorted({*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns})
+    wanted = {("outcomes", name): [*SERVICES, *DERIVED_OUTCOMES] for name in study.outcomes}
+    named = {"design.cluster": [study.design.cluster] if study.design.cluster else []}
+    if study.did:
+        named["did.covariates"] = [*study.did.covariates]
+    if study.matching:
+        named |= {"matching.on": [*study.matching.on], "matching.exact": [*study.matching.exact]}
+    wanted |= {(key, name): known for key, names in named.items() for name in names}
+    problems = [
+        f"{key}: {name!r} is not in the data.{nearest(name, there)}"
+        for (key, name), there in wanted.items()
+        if name not in there
+    ]
+    if problems:
+        raise DataError(together(problems))
+
+
+def _before_and_after(study: Study, source: Cohort | LongData) -> None:
+    """Make the panel of the difference-in-differences, and see that it holds people to compare."""
+    if study.did is None:
+        return
+    event = study.did.clock == "event"
+    panel = source.around_start(**study.around) if event else source.panel(**study.window)
+    given = study.did.arguments
+    time = total_time(panel, study.outcomes)
+    check_arms(panel, start_positions(panel), time, 1 + given.get("anticipation", 0))
+    covariate_matrix(panel, given.get("covariates", ()))
+
+
+def _around_start(study: Study, source: Cohort | LongData) -> None:
+    """Make the panel in months from the start of support, which every study shows."""
+    source.around_start(**study.around)
+
+
+def _comparable(study: Study, source: Cohort | LongData) -> None:
+    """Describe people as they are matched, and see that there are two arms and no gap in what is known."""
+    if study.matching is None:
+        return
+    people = source.at_baseline(**study.baseline)
+    both_arms(people)
+    design(people.table, study.matching.on)
+    columns(people.table, study.matching.exact, "exact")
+    if never := [name for name, counts in people.outcomes.items() if not counts.any()]:
+        raise DesignError(
+            f"outcomes: {', '.join(map(repr, never))} never happens to anyone at risk; leave it out."
+        )
