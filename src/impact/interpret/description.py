@@ -62,8 +62,11 @@ def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
     table = pd.concat(frames, ignore_index=True)
     table = table[table["person_months"] > 0].reset_index(drop=True)
     table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
-    method = {"shows": "rates by arm and period", "clock": panel.clock, "per": panel.per}
+    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": panel.clock, "per": panel.per}
     method["period"] = panel.step
+    starts = panel.start[(panel.start > 0) & (panel.start < len(panel.periods))]
+    if panel.clock == "calendar" and len(starts):
+        method |= {"first_start": panel.periods[starts.min()], "last_start": panel.periods[starts.max()]}
     return Rates(table, method)
 
 

@@ -66,7 +66,9 @@ def effects(released: Released) -> Table:
         keys.append("term")
     keys = keys or ["outcome"]
     index = shown[keys].drop_duplicates().reset_index(drop=True)
-    columns = [Column(_KEYS.get(k, label(k)), [_key(k, v) for v in index[k]], words=True) for k in keys]
+    step = str(released.method.get("period") or "month").capitalize()
+    titles = {**_KEYS, "event_time": f"{step}s from start"}
+    columns = [Column(titles.get(k, label(k)), [_key(k, v) for v in index[k]], words=True) for k in keys]
     main = None
     for scale in [s for s in SCALES if (shown["scale"] == s).any()]:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
@@ -84,14 +86,22 @@ def effects(released: Released) -> Table:
                 f"{label(index['outcome'][0])} is the primary outcome; the p-values of the others are "
                 "adjusted for being several (Holm)."
             )
-    if main is not None:
-        for name, header in (("treated", "People with support"), ("events", "Their events")):
-            if name in main:
-                columns.append(Column(header, cells_of(released, name, main["row"])))
+    if main is not None and {"treated", "events"} <= set(main):
+        behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
+        columns.append(Column("People (events) with support", [f"{n} ({events})" for n, events in behind]))
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
     return table_of(
-        released, _effects_caption(keys) + what, columns, under, how=[*how, *_how(released.method)]
+        released,
+        f"{_effects_caption(keys)}{what} ({_level(shown)} ranges in brackets)",
+        columns,
+        under,
+        how=[*how, *_how(released.method)],
     )
+
+
+def _level(shown: pd.DataFrame) -> str:
+    level = shown["conf_level"].dropna() if "conf_level" in shown else pd.Series([0.95])
+    return f"{100 * level.iloc[0]:g}%" if len(level) else "95%"
 
 
 def _effects_caption(keys: Sequence[str]) -> str:
@@ -105,7 +115,7 @@ def _effects_caption(keys: Sequence[str]) -> str:
     )
 
 
-_KEYS = {"outcome": "Service", "event_time": "Months from start", "group": "Support began", "term": "Effect"}
+_KEYS = {"outcome": "Service", "group": "Support began", "term": "Effect"}
 
 
 def _key(name: str, value: Any) -> str:
@@ -116,8 +126,6 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
     unit = rows["unit"].dropna()
     digits = 2 if scale == "log ratio" else places(rows["estimate"])
     sign = scale != "log ratio"
-    level = rows["conf_level"].dropna() if "conf_level" in rows else pd.Series([0.95])
-    share = f"{100 * level.iloc[0]:g}%" if len(level) else "95%"
     hidden, cells = released.hidden["estimate"], []
     for at, *values in rows[["row", "estimate", "conf_low", "conf_high"]].itertuples(index=False):
         if pd.isna(at) or hidden.iloc[int(at)]:
@@ -128,7 +136,7 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
         reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign)
         cells.append(f"{number(values[0], digits, sign=sign)} ({reach})")
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
-    return Column(f"{header} ({share} range)", cells)
+    return Column(header, cells)
 
 
 def rates(released: Released) -> Table:
@@ -238,19 +246,20 @@ def _naive(released: Released) -> Table:
     figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in ("before", "after")]
     digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
     for arm in ("supported", "control"):
-        for what in ("before", "after"):
-            cells = cells_of(
-                released,
-                f"{arm}_{what}",
-                shown.index,
-                lambda v: v if isinstance(v, str) else number(factor * v, digits),
-            )
-            columns.append(Column(f"{label(arm)}: {what}", cells))
-        cells = cells_of(released, f"{arm}_change_percent", shown.index, lambda v: number(v, sign=True) + "%")
-        columns.append(Column(f"{label(arm)}: change", cells))
+        before, after = (
+            cells_of(released, f"{arm}_{when}", shown.index, lambda v: number(factor * v, digits))
+            for when in ("before", "after")
+        )
+        percent = cells_of(
+            released, f"{arm}_change_percent", shown.index, lambda v: f"{number(v, sign=True)}%"
+        )
+        moved = zip(before, after, percent, strict=True)
+        # Without a change there is one figure to show, or none.
+        cells = [f"{b} → {a} ({c})" if c[-1] == "%" else a for b, a, c in moved]
+        columns.append(Column(label(arm), cells))
     return table_of(
         released,
-        f"Before and after, {unit}, with the comparison beside",
+        f"Before → after (change), {unit}, with the comparison beside",
         columns,
         notes(released),
     )

@@ -20,7 +20,8 @@ from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Outcome", "run"]
 
-NOTEBOOKS = ("cohort", "did", "matching", "findings")
+# In the order in which they are read.
+NOTEBOOKS = ("findings", "did", "matching", "cohort")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ def test_effects_in_readers_units_one_row_an_outcome(effects: Callable[..., Rele
     table = tables.effects(effects(FIRST))
     assert [c.header for c in table.columns[:3]] == [
         "Service",
-        "Difference per 1,000 people a year (95% range)",
-        "Ratio (95% range)",
+        "Difference per 1,000 people a year",
+        "Ratio",
     ]
+    assert "95% ranges in brackets" in table.caption
     assert table.rows[0][:3] == ("Emergency admissions", "−58 (−102 to −14)", "0.84 (0.73 to 0.96)")
     assert table.rows[1][0] == "A&E attendances"
     assert any("Holm" in note for note in table.notes)
@@ -73,7 +74,7 @@ def test_balance_shows_each_characteristic_before_and_after() -> None:
 
 def test_before_and_after_is_never_without_the_comparison(naive: Callable[..., Released]) -> None:
     table = tables.table(naive((341, 214), (330, 232)))
-    assert table.rows[0] == ("Emergency admissions", "341", "214", "−37%", "330", "232", "−30%")
+    assert table.rows[0] == ("Emergency admissions", "341 → 214 (−37%)", "330 → 232 (−30%)")
 
 
 def test_bins_of_both_arms_share_a_row() -> None:
