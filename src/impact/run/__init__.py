@@ -20,8 +20,7 @@ from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Outcome", "run"]
 
-# In the order in which they are read.
-NOTEBOOKS = ("findings", "did", "matching", "cohort")
+NOTEBOOKS = ("cohort", "did", "matching", "findings")
 
 
 @dataclass(frozen=True)

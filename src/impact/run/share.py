@@ -32,6 +32,8 @@ def share(study: Study, executed: Mapping[str, Any], skipped: Mapping[str, str],
     if skipped.get("did") == NO_TIME_BEFORE:
         executed["did"] = _page_of_a_sentence("Difference-in-differences", NO_TIME_BEFORE)
         pages["did"] = Entry("Difference-in-differences", "did.html", _sentence(NO_TIME_BEFORE))
+    # Readers want the answer first; the rest is how it was come by.
+    pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != "findings")}
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
     for name, notebook in executed.items():
         _write(folder / f"{name}.html", render(notebook, links=links, kicker=study.title))
