@@ -130,7 +130,7 @@ class Cohort:
         is_treated = number[treated] == 1
         time = number[exposure] if exposure else np.ones(len(frame))
         return cls(
-            people=frame.reset_index(drop=True).assign(person_id=np.asarray(ids), treated=is_treated),
+            people=frame.reset_index(drop=True).infer_objects().assign(person_id=np.asarray(ids), treated=is_treated),
             treated=is_treated,
             quality=quality_of(pd.DataFrame(columns=QUALITY)),
             flow=flow_of([("in the file", "", len(frame))], is_treated),
@@ -278,6 +278,7 @@ class Cohort:
         months_after: int = 12,
         covariates: Sequence[str] = (),
         cluster: str | None = None,
+        follow_up: int | None = None,
     ) -> Panel:
         """Make the panel of counts and person-time, people by periods.
 
@@ -301,6 +302,8 @@ class Cohort:
         cluster : str, optional
             Column whose groups may be alike, such as ``building_id``; a person without one is a group of
             their own. Without it every person is.
+        follow_up : int, optional
+            Months of support that count, from the month or quarter in which it began; without it, all.
 
         Returns
         -------
@@ -317,9 +320,10 @@ class Cohort:
         """
         self._needs_store("panel")
         window = Window.of(period, start, end, clock, months_before, months_after)
-        return build_panel(
+        panel = build_panel(
             self, outcomes=list(outcomes), window=window, covariates=covariates, cluster=cluster
         )
+        return panel if follow_up is None else panel.followed_for(-(-follow_up // window.step))
 
     def losses(self) -> Summary:
         """Count deaths, moves and ended tenancies within the time people were observed, by support or none.

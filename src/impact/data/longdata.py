@@ -51,12 +51,13 @@ class LongData:
         months_after: int = 12,
         covariates: Sequence[str] = (),
         cluster: str | None = None,
+        follow_up: int | None = None,
     ) -> Panel:
         """Make the panel, units by periods; the arguments are those of ``Cohort.panel``.
 
         The file's own periods are kept, so ``period`` must be 'month', and there is only calendar time:
-        ``months_before`` and ``months_after`` do not apply. ``start`` and ``end`` bound the periods (numbers
-        where the file's periods are numbers).
+        ``months_before`` and ``months_after`` do not apply, and ``follow_up`` counts periods. ``start`` and
+        ``end`` bound the periods (numbers where the file's periods are numbers).
 
         Raises
         ------
@@ -91,7 +92,8 @@ class LongData:
         )
         if never := [name for name in names if not panel.outcomes[name].any()]:
             raise DesignError(f"outcomes: {', '.join(map(repr, never))} never happens; leave it out.")
-        return panel if "exposure" in frame else replace(panel, per=self.per)
+        panel = panel if "exposure" in frame else replace(panel, per=self.per)
+        return panel if follow_up is None else panel.followed_for(follow_up)
 
     def cohort(
         self, *, outcomes: Sequence[str] | None = None, baseline: Literal["first"] = "first"

@@ -122,6 +122,15 @@ class Panel:
             arm=self.arm[rows],
         )
 
+    def followed_for(self, periods: int) -> Panel:
+        """Leave out the time of treated people after their first ``periods`` periods with support."""
+        late = self.treated[:, None] & (np.arange(len(self.periods)) >= self.start[:, None] + periods)
+        return replace(
+            self,
+            outcomes={k: np.where(late, 0.0, v) for k, v in self.outcomes.items()},
+            exposure={k: np.where(late, 0.0, v) for k, v in self.exposure.items()},
+        )
+
     @classmethod
     def from_long(
         cls,
@@ -172,19 +181,25 @@ class Panel:
         >>> panel.outcomes["falls"].tolist(), panel.start.tolist()
         ([[3.0, 1.0], [2.0, 2.0]], [1, 2])
         """
-        named = dict(outcomes) if isinstance(outcomes, Mapping) else {o: [o] for o in outcomes}
-        named = {k: [v] if isinstance(v, str) else list(v) for k, v in named.items()}
+        named = dict(outcomes) if isinstance(outcomes, Mapping) else {o: [o] for o in _listed(outcomes)}
+        named = {k: _listed(v) for k, v in named.items()}
+        covariates = _listed(covariates)
         fixed = [c for c in (first_treated, cluster, weights, arm) if c]
         wanted = [unit, period, *(c for cs in named.values() for c in cs), *fixed, *covariates]
         _check_columns(frame, [*wanted, *([exposure] if exposure else [])])
         if not named:
             raise DataError("outcomes is empty: name at least one outcome column.")
 
-        times = pd.Index(np.sort(frame[period].dropna().unique()))
+        when = _ordered(frame[period])
+        times = pd.Index(np.sort(when.dropna().unique()))
         codes, ids = pd.factorize(frame[unit], sort=True)
-        at = times.get_indexer(frame[period])
+        at = times.get_indexer(when)
         shape = (len(ids), len(times))
         problems = _problems(frame, unit, period, codes, at, fixed)
+        problems += _start_problems(frame, first_treated, times) if first_treated else []
+        if cluster and (alone := int(frame[cluster].isna().sum())):
+            problems.append(f"{cluster}: {alone} rows have none; name a cluster for every unit.")
+        weight = _numbers(frame, weights, problems) if weights else np.ones(len(frame))
         values = {k: np.sum([_numbers(frame, c, problems) for c in cs], axis=0) for k, cs in named.items()}
         time = np.ones(len(frame)) if exposure is None else _numbers(frame, exposure, problems)
         if exposure and (time < 0).any():
@@ -192,8 +207,9 @@ class Panel:
         if problems:
             raise DataError(together(problems))
 
-        first = frame.assign(_code=codes, _at=at).sort_values(["_code", "_at"], kind="stable")
-        first = first.drop_duplicates("_code").reset_index(drop=True)
+        rows = np.lexsort((at, codes))
+        rows = rows[np.append(True, np.diff(codes[rows]) > 0)]
+        first = frame.iloc[rows].reset_index(drop=True)
         out, at_risk = {}, {}
         for name, value in values.items():
             seen = np.isfinite(value) & np.isfinite(time) & (time > 0)
@@ -208,9 +224,9 @@ class Panel:
             exposure=at_risk,
             start=start,
             treated=start < len(times),
-            covariates=first[list(covariates)],
+            covariates=first[covariates].infer_objects(),
             cluster=first[cluster].to_numpy() if cluster else np.asarray(ids),
-            weights=first[weights].to_numpy(float) if weights else np.ones(len(ids)),
+            weights=weight[rows],
             arm=first[arm].astype(str).to_numpy()
             if arm
             else np.where(start < len(times), "supported", "control"),
@@ -218,6 +234,35 @@ class Panel:
             per="per 1,000 person-months" if exposure else f"per {unit} and {period}",
             step=_step(times),
         )
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _ordered(values: pd.Series) -> pd.Series:
+    """Return periods or starts as numbers or as dates, by which they can be put in order; else missing."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.to_timestamp()
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_localize(None)
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_dtype(values):
+        return values
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers if numbers.count() == values.count() else pd.to_datetime(values, errors="coerce")
+
+
+def _start_problems(frame: pd.DataFrame, column: str, times: pd.Index) -> list[str]:
+    found = _ordered(frame[column])
+    if bad := int((found.isna() & frame[column].notna()).sum()):
+        return [f"{column}: {bad} rows are neither numbers nor dates; leave it empty for never."]
+    kinds = [pd.api.types.is_numeric_dtype(values) for values in (found, times)]
+    if not found.count() or not len(times) or kinds[0] == kinds[1]:
+        return []
+    said = ["numbers" if kind else "dates" for kind in kinds]
+    return [f"{column}: holds {said[0]}, but the periods are {said[1]}; give both in the same way."]
 
 
 def _step(times: pd.Index) -> str:
@@ -239,10 +284,11 @@ def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
 
 def _numbers(frame: pd.DataFrame, column: str, problems: list[str]) -> Array:
     values = pd.to_numeric(frame[column], errors="coerce")
-    bad = int((values.isna() & frame[column].notna()).sum())
+    found = values.to_numpy(dtype=float, na_value=np.nan)
+    bad = int((~np.isfinite(found) & frame[column].notna().to_numpy()).sum())
     if bad:
         problems.append(f"{column}: {bad} rows are not numbers.")
-    return values.to_numpy(dtype=float, na_value=np.nan)
+    return found
 
 
 def _problems(
@@ -254,7 +300,10 @@ def _problems(
     fixed: Sequence[str],
 ) -> list[str]:
     problems = []
-    missing = int(((codes < 0) | (at < 0)).sum())
+    unread = (at < 0) & frame[period].notna().to_numpy()
+    if unread.any():
+        problems.append(f"{period}: {int(unread.sum())} rows are neither numbers nor dates.")
+    missing = int((((codes < 0) | (at < 0)) & ~unread).sum())
     if missing:
         problems.append(f"{unit} or {period}: {missing} rows have none; every row needs both.")
     doubles = int(pd.MultiIndex.from_arrays([codes, at]).duplicated().sum())
@@ -274,18 +323,18 @@ def _problems(
 
 def _starts(first: pd.Series | None, times: pd.Index, n: int) -> NDArray[np.int64]:
     never = len(times)
-    if first is None:
+    first = None if first is None else _ordered(first)
+    if first is None or not first.count():
         return np.full(n, never)
     if pd.api.types.is_numeric_dtype(times) and len(times):
-        value = pd.to_numeric(first, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        value = first.to_numpy(dtype=float, na_value=np.nan)
         none = ~np.isfinite(value) | ((value == 0) & (times.min() > 0))
         value = np.where(none, np.inf, value)
         order = times.to_numpy(float)
     else:
-        stamp = pd.to_datetime(first)
-        none = stamp.isna().to_numpy()
-        order = pd.DatetimeIndex(pd.to_datetime(times)).to_numpy().astype("datetime64[ns]").astype(np.int64)
-        value = stamp.to_numpy().astype("datetime64[ns]").astype(np.int64)
+        none = first.isna().to_numpy()
+        order = times.to_numpy().astype("datetime64[ns]").astype(np.int64)
+        value = first.to_numpy().astype("datetime64[ns]").astype(np.int64)
     # A start inside the window falls in the last period that begins at or before it, so that a date in the
     # middle of a month belongs to that month; a start before the first period is negative.
     start = np.searchsorted(order, value, side="right") - 1

@@ -157,7 +157,8 @@ class Study(Section):
             include={"period", "start", "end", "months_before", "months_after", "cluster"}, exclude_none=True
         )
         covariates = list(self.did.covariates) if self.did else []
-        return {"outcomes": list(self.outcomes), "covariates": covariates, **design}
+        follow_up = self.design.months_after
+        return {"outcomes": list(self.outcomes), "covariates": covariates, "follow_up": follow_up, **design}
 
     @property
     def baseline(self) -> dict[str, Any]:

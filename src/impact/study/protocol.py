@@ -58,12 +58,11 @@ def _time(study: Study) -> dict[str, str]:
     if study.data.panel:
         return {
             "Time zero": "The first supported period, or the first observed where all begin together.",
-            "Follow-up": "While observed.",
+            "Follow-up": f"{design.months_after} periods from the start, while observed.",
         }
     return {
         "Time zero": _TIME_ZERO[design.index_date],
-        "Follow-up": f"{design.months_before} months before and {design.months_after} months after, while "
-        "alive, observed and in the tenancy.",
+        "Follow-up": f"{design.months_after} months from then, while alive, observed and in the tenancy.",
     }
 
 

@@ -459,6 +459,16 @@ def test_without_coverage_the_span_of_the_contacts_is_assumed():
     assert "No coverage was given for gp" in " ".join(panel.notes)
 
 
+def test_follow_up_leaves_out_later_time_of_the_treated_alone():
+    cohort = read_cohort(**study())
+    whole, first = cohort.panel(outcomes=["gp"]), cohort.panel(outcomes=["gp"], follow_up=1)
+    at = whole.start[:, None]
+    late = whole.treated[:, None] & (np.arange(len(whole.periods)) > at)
+    assert (whole.exposure["gp"][late] > 0).any()
+    assert (first.exposure["gp"][late] == 0).all()
+    np.testing.assert_array_equal(first.exposure["gp"][~late], whole.exposure["gp"][~late])
+
+
 def test_deaths_and_moves_by_arm():
     given = study()
     given["people"]["died"] = ["2024-05-05", "2030-01-01", "2024-03-03", None]
