@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from impact.data import Cohort, LongData, read
-from impact.data.contract import DERIVED, DERIVED_OUTCOMES, SERVICES, TABLES
+from impact.data.contract import DERIVED, TABLES
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
-from impact.errors import DataError, DesignError, ImpactError, nearest, together
+from impact.errors import DataError, DesignError, ImpactError, ParameterError, nearest, together
 from impact.match.propensity import both_arms, columns, design
 from impact.study import Study
 
@@ -19,6 +19,8 @@ def rehearse(study: Study) -> Cohort | LongData:
         All problems of the files together, then all of names; then that nobody can be compared, or else all
         gaps in what the methods use.
     """
+    if study.did is None and study.matching is None:
+        raise ParameterError("did, matching: the study has neither section, so nothing can be estimated.")
     source = read(**study.source)
     if isinstance(source, Cohort):
         _find_names(study, source)
@@ -38,19 +40,18 @@ def rehearse(study: Study) -> Cohort | LongData:
 
 
 def _find_names(study: Study, source: Cohort) -> None:
-    """Look for every column and service that the study names."""
+    """Look for every column that the study names; a panel looks for the services itself."""
     known = sorted({*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns})
-    wanted = {("outcomes", name): [*SERVICES, *DERIVED_OUTCOMES] for name in study.outcomes}
     named = {"design.cluster": [study.design.cluster] if study.design.cluster else []}
     if study.did:
         named["did.covariates"] = [*study.did.covariates]
     if study.matching:
         named |= {"matching.on": [*study.matching.on], "matching.exact": [*study.matching.exact]}
-    wanted |= {(key, name): known for key, names in named.items() for name in names}
     problems = [
-        f"{key}: {name!r} is not in the data.{nearest(name, there)}"
-        for (key, name), there in wanted.items()
-        if name not in there
+        f"{key}: {name!r} is not in the data.{nearest(name, known)}"
+        for key, names in named.items()
+        for name in names
+        if name not in known
     ]
     if problems:
         raise DataError(together(problems))

@@ -152,13 +152,14 @@ def _unreadable(con: duckdb.DuckDBPyConnection, table: Found) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(rule: Rule, count: int, stops: bool, name: str | None = None) -> dict[str, Any]:
+def _row(rule: Rule, count: int | None, stops: bool, name: str | None = None) -> dict[str, Any]:
     return {
         "table": rule.table,
         "column": rule.column,
         "rule": name or rule.name,
         "severity": rule.severity,
-        "count": int(count),
+        # Sums over a table without rows are NULL.
+        "count": int(count or 0),
         "action": rule.action,
         "stops": bool(stops and count),
         "sentence": rule.sentence,
@@ -281,6 +282,8 @@ def _checked(con: duckdb.DuckDBPyConnection, survey: bool) -> pd.DataFrame:
 
 
 def _stop(con: duckdb.DuckDBPyConnection, quality: pd.DataFrame) -> None:
+    if empty := [t for t in ("people", "contacts") if not con.execute(f"FROM {t} LIMIT 1").fetchone()]:
+        raise DataError(together([f"{table}: the file holds no rows." for table in empty]))
     problems = []
     for row in quality[quality["stops"]].to_dict("records"):
         if row["rule"] == "unknown arm":

@@ -11,10 +11,13 @@ from impact.data.cohort import QUALITY, quality_of
 from impact.data.contract import DAYS_PER_MONTH, Column
 from impact.data.longdata import LongData, units_flow
 from impact.data.reading import Found, Source, ask, connect, guessed, literal, quote, scan, typed
+from impact.data.rules import RULES
 from impact.errors import DataError, nearest, together
 
 Outcomes = Sequence[str] | Mapping[str, str | Sequence[str]]
 MONTHS = {"month": 1.0, "year": 12.0, "day": 1 / DAYS_PER_MONTH}
+# What the identifier of a unit of any kind must not be; a practice or trust may well look like a name.
+UNIT_RULES = tuple(r for r in RULES if r.name in ("NHS number", "e-mail", "National Insurance number"))
 
 
 def read_panel(
@@ -102,6 +105,8 @@ def read_panel(
         raise DataError(together(problems))
     covariates = [c for c in covariates if c not in ours]
     raw, checks = _fetched(con, table, words, times, numbers, covariates, where or {})
+    if raw.empty:
+        raise DataError("panel: the file holds no rows" + (" such as where asks for." if where else "."))
     frame = raw[[*words, *times, *covariates]].copy()
     for name, columns in summed.items():
         frame[name] = raw[[f"number_{c}" for c in columns]].sum(axis=1, skipna=False)
@@ -161,17 +166,24 @@ def _fetched(
         f"count_if(({chosen or 'true'}) AND {text[c]} IS NOT NULL AND {value[c]} IS NULL)" for c in numbers
     ]
     sql = f"SELECT count_if(NOT ({chosen or 'true'})), {', '.join(bad)} FROM {table.scan}"
-    counts: Sequence[Any] = ask(con, "panel", sql).fetchone() or ()
+    counts = [int(n or 0) for n in ask(con, "panel", sql).fetchone() or ()]
+    units = f"SELECT {text[words['unit']]} AS person_id FROM {table.scan} WHERE {chosen or 'true'}"
+    sql = f"SELECT {', '.join(f'count_if({rule.where})' for rule in UNIT_RULES)} FROM ({units})"
+    named = ask(con, "panel", sql).fetchone() or ()
     frame = ask(con, "panel", f"SELECT {', '.join(columns)} FROM {table.scan} WHERE {chosen or 'true'}").df()
     for name in frame.columns:
         if pd.api.types.is_datetime64_any_dtype(frame[name]):
             frame[name] = frame[name].astype("datetime64[ns]")
         elif name in words or not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].astype(object)
-    checks: list[Check] = [(", ".join(where), "where", "W", int(counts[0]), "left out", "are not asked for")]
+    checks: list[Check] = [(", ".join(where), "where", "W", counts[0], "left out", "are not asked for")]
     checks += [
-        (c, "readable", "E", int(n), "the study stops", "are not a number")
+        (c, "readable", "E", n, "the study stops", "are not a number")
         for c, n in zip(numbers, counts[1:], strict=True)
+    ]
+    checks += [
+        ("unit", rule.name, "E", int(n or 0), rule.action, rule.sentence)
+        for rule, n in zip(UNIT_RULES, named, strict=True)
     ]
     for name, c in times.items():
         odd = int(frame[name].notna().sum()) if frame[name].dtype == object else 0

@@ -27,7 +27,7 @@ def test_monthly_returns_have_no_exposure_and_their_own_unit(returns, data):
     panel = returns.with_placebo(share=0.4, start="2017-04", end="2018-06", seed=5).panel(
         outcomes=["attendances"]
     )
-    assert panel.per == "per organisation-month"
+    assert panel.per == "per organisation and month"
     assert panel.rate_scale == 1
     assert panel.n == raw["org_code"].nunique() == 140
     assert panel.outcomes["attendances"].sum() == raw["attendances"].sum()
