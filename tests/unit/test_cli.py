@@ -167,6 +167,31 @@ def test_new_writes_a_study_of_the_users_own_columns(impact: Impact, tmp_path: P
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
 
 
+def test_new_takes_a_table_in_several_files_and_services_under_other_names(
+    impact: Impact, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    rows = "".join(
+        f"P{i},{'support' if i % 2 else 'usual'},{'05/01/2024' if i % 2 else ''}\n" for i in range(40)
+    )
+    (tmp_path / "data/tenants.csv").write_text("person_id,arm,start_date\n" + rows)
+    (tmp_path / "data/rents.csv").write_text("a,b\n1,2\n")
+    for year in (2022, 2024):
+        days = [(i, f"{i % 27 + 1:02}/{m}/{year}") for i in range(40) for m in ("02", "10")]
+        lines = "".join(f"P{i},{service},{day},x\n" for i, day in days for service in ("A&E", "Falls team"))
+        (tmp_path / f"data/contacts-{year}.csv").write_text("person_id,Type,Date,Site code\n" + lines)
+    assert impact("new", "--to", "params/x.yaml").returncode == 0
+    study, text = Study.read(tmp_path / "params/x.yaml"), (tmp_path / "params/x.yaml").read_text()
+    assert study.data.contacts == ("data/contacts-2022.csv", "data/contacts-2024.csv")
+    assert study.outcomes == ("a&e", "falls team")
+    assert "# not used: rents.csv" in text
+    assert "# contacts: columns not used: Site code" in text
+    done = impact("check", "params/x.yaml")
+    assert done.returncode == 0, done.stderr
+    missing = impact("check", "params/x.yaml", "--set", "outcomes=[ae]")
+    assert (missing.returncode, "outcome='ae': the data hold 'a&e'" in missing.stderr) == (3, True)
+
+
 def test_new_says_what_it_did_not_find(impact: Impact, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     done = impact("new", "x.csv")

@@ -39,13 +39,14 @@ def starter(files: Sequence[Path], *, title: str) -> str:
     """
     found = {path: _columns(path) for path in files}
     tables = _tables(found)
+    unused = [path.name for path in files if not any(path in taken for taken in tables.values())]
     missing = [t for t in ("people", "contacts") if t not in tables]
     if missing:
         raise ParameterError(
             f"None of {', '.join(p.name for p in files)} looks like the {' or the '.join(missing)} table: it "
             "needs columns for " + " and ".join(", ".join(_required(t)) for t in missing) + "."
         )
-    renames = {t: _renames(t, found[path]) for t, path in tables.items()}
+    renames = {t: _renames(t, found[paths[0]]) for t, paths in tables.items()}
     arms, services = (
         _values(tables["people"], renames["people"].get("arm", "arm")),
         _services(tables, renames),
@@ -53,14 +54,22 @@ def starter(files: Sequence[Path], *, title: str) -> str:
     lines = [
         f"title: {_quoted(title.replace('_', ' ').replace('-', ' ').capitalize())}",
         "data:  # paths count from the folder that holds params/",
-        *(f"  {t}: {_quoted(_relative(path))}" for t, path in tables.items()),
+        *(f"  {t}: {_one_or_list([_relative(path) for path in paths])}" for t, paths in tables.items()),
     ]
+    if unused:
+        lines.append(f"  # not used: {', '.join(unused)}")
     if "coverage" not in tables:
         lines.append("  # ! coverage: data/coverage.csv  # without it a zero cannot be told from missing")
     if any(renames.values()):
         lines.append("  rename:  # ! our column: yours. Guessed from the names: check each.")
         lines += [f"    {t}: {_mapping(names)}" for t, names in renames.items() if names]
-    return "\n".join([*lines, *_design(arms), *_methods(services, found[tables["people"]], renames)]) + "\n"
+    lines += [
+        f"  # {table}: columns not used: {', '.join(map(_quoted, idle))}"
+        for table, names in renames.items()
+        if (idle := [c for c in found[tables[table][0]] if c not in {*TABLES[table].names, *names.values()}])
+    ]
+    lines += [*_design(arms), *_methods(services, found[tables["people"][0]], renames)]
+    return "\n".join(lines) + "\n"
 
 
 def _design(arms: Sequence[str]) -> list[str]:
@@ -82,15 +91,17 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
     people = {*columns, *renames["people"]}
     age = ["age"] if {"birth_month", "age"} & people else []
     fixed = [*age, *(c for c in ("sex", "ltc_n") if c in people)]
-    outcomes = [s for s in services if s in SERVICES] or ["emergency_admission", "ae"]
+    outcomes = [s for s in services if s in SERVICES] or list(services) or ["emergency_admission", "ae"]
     if "emergency_admission" in outcomes:
         outcomes.append(next(iter(DERIVED_OUTCOMES)))
     prior = [f"prior_{s}" for s in outcomes]
     lines = [f"outcomes: {_list(outcomes)}  # ! the first is the primary outcome: choose before you look"]
     unknown = [s for s in services if s not in SERVICES]
     if unknown:
-        lines.append(f"# ! services found that are not ours: {', '.join(map(_quoted, unknown))};")
-        lines.append(f"#   ours are {', '.join(SERVICES)}")
+        lines.append(f"# ! services found that are not ours: {', '.join(map(_quoted, unknown))}.")
+        lines.append("#   They may be outcomes as they stand; to be called and counted as ours (nights in")
+        lines.append("#   hospital too), write in your files:")
+        lines.append(f"#   {', '.join(SERVICES)}")
     lines += [
         "did:  # leave the section out if there is no time before support",
         "  estimator: callaway_santanna",
@@ -112,8 +123,8 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
     return lines
 
 
-def _tables(found: Mapping[Path, Sequence[str]]) -> dict[str, Path]:
-    """Give each table the file whose columns fit it best."""
+def _tables(found: Mapping[Path, Sequence[str]]) -> dict[str, list[Path]]:
+    """Give each table the file whose columns fit it best, and every other file with the same columns."""
     fits = sorted(
         ((_fit(table, columns), table, path) for table in _KINDS for path, columns in found.items()),
         key=lambda fit: fit[0],
@@ -123,7 +134,12 @@ def _tables(found: Mapping[Path, Sequence[str]]) -> dict[str, Path]:
     for fit, table, path in fits:
         if fit >= 0.6 and table not in taken and path not in taken.values():
             taken[table] = path
-    return {table: taken[table] for table in _KINDS if table in taken}
+    # A table may lie in several files, such as one a year; people and coverage are one file as a rule.
+    return {
+        table: [taken[table], *(p for p in found if p != taken[table] and found[p] == found[taken[table]])]
+        for table in _KINDS
+        if table in taken
+    }
 
 
 def _fit(table: str, columns: Sequence[str]) -> float:
@@ -169,17 +185,18 @@ def _columns(path: Path) -> list[str]:
         raise DataError(f"{path}: this cannot be read as CSV or Parquet.") from None
 
 
-def _relation(path: Path) -> Any:
+def _relation(*paths: Path) -> Any:
     import duckdb
 
-    if path.suffix == ".csv":
-        return duckdb.read_csv(str(path), all_varchar=True)
-    return duckdb.read_parquet(str(path))
+    names = [str(path) for path in paths]
+    if paths[0].suffix == ".csv":
+        return duckdb.read_csv(names, all_varchar=True)
+    return duckdb.read_parquet(names)
 
 
-def _values(path: Path, column: str) -> list[str]:
+def _values(paths: Sequence[Path], column: str) -> list[str]:
     """Return the distinct values of a column in which each stands for many rows; none where they are many."""
-    table = _relation(path)
+    table = _relation(*paths)
     if column not in table.columns:
         return []
     quoted = '"' + column.replace('"', '""') + '"'
@@ -190,8 +207,10 @@ def _values(path: Path, column: str) -> list[str]:
     return values if len(values) <= _MOST_ARMS else []
 
 
-def _services(tables: Mapping[str, Path], renames: Mapping[str, Mapping[str, str]]) -> list[str]:
-    return _values(tables["contacts"], renames["contacts"].get("service", "service"))
+def _services(tables: Mapping[str, Sequence[Path]], renames: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the services in the contacts, in small letters as they are read."""
+    found = _values(tables["contacts"], renames["contacts"].get("service", "service"))
+    return sorted({service.strip().lower() for service in found} - {""})
 
 
 def _relative(path: Path) -> str:
@@ -212,6 +231,10 @@ def _quoted(text: str) -> str:
         and text.lower() not in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
     )
     return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _one_or_list(names: Sequence[str]) -> str:
+    return _quoted(names[0]) if len(names) == 1 else _list(names)
 
 
 def _list(names: Sequence[str]) -> str:
