@@ -130,7 +130,9 @@ class Cohort:
         is_treated = number[treated] == 1
         time = number[exposure] if exposure else np.ones(len(frame))
         return cls(
-            people=frame.reset_index(drop=True).infer_objects().assign(person_id=np.asarray(ids), treated=is_treated),
+            people=frame.reset_index(drop=True)
+            .infer_objects()
+            .assign(person_id=np.asarray(ids), treated=is_treated),
             treated=is_treated,
             quality=quality_of(pd.DataFrame(columns=QUALITY)),
             flow=flow_of([("in the file", "", len(frame))], is_treated),

@@ -208,7 +208,7 @@ class Panel:
             raise DataError(together(problems))
 
         rows = np.lexsort((at, codes))
-        rows = rows[np.append(True, np.diff(codes[rows]) > 0)]
+        rows = rows[np.diff(codes[rows], prepend=-1) > 0]
         first = frame.iloc[rows].reset_index(drop=True)
         out, at_risk = {}, {}
         for name, value in values.items():
@@ -251,7 +251,9 @@ def _ordered(values: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_dtype(values):
         return values
     numbers = pd.to_numeric(values, errors="coerce")
-    return numbers if numbers.count() == values.count() else pd.to_datetime(values, errors="coerce")
+    # 03/04/2024 is two different days in two countries: text must say year, month, day.
+    dates = pd.to_datetime(values.where(numbers.isna()), errors="coerce", format="ISO8601")
+    return dates if dates.count() > numbers.count() else numbers
 
 
 def _start_problems(frame: pd.DataFrame, column: str, times: pd.Index) -> list[str]:

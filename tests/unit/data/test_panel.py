@@ -1,0 +1,77 @@
+"""A long frame by whichever types its columns have gives one and the same panel, or says what is wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from impact.data.panel import Panel
+from impact.errors import DataError
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "site": np.repeat([1, 2, 3, 4], 3),
+            "year": [2003, 2004, 2005] * 4,
+            "falls": range(12),
+            "start": np.repeat([2004, 2005, 0, 2007], 3),
+            "size": np.repeat([1, 1, 2, 3], 3),
+        }
+    )
+
+
+def panel(given: pd.DataFrame, **more) -> Panel:
+    return Panel.from_long(
+        given, unit="site", period="year", outcomes=["falls"], first_treated="start", **more
+    )
+
+
+def dated(given: pd.DataFrame) -> pd.DataFrame:
+    years = {c: given[c].where(given[c] > 0).astype("Int64").astype("string") for c in ("year", "start")}
+    return given.assign(**{c: pd.to_datetime(v + "-01-01") for c, v in years.items()})
+
+
+@pytest.mark.parametrize("kind", ["int16", "Int64", "float", "Float64", "category", "string", object])
+@pytest.mark.parametrize("columns", [["year"], ["start"], ["year", "start"]])
+def test_years_are_years_whatever_their_type(kind, columns):
+    found = panel(frame().astype(dict.fromkeys(columns, kind)))
+    assert found.start.tolist() == [1, 2, 3, 3]
+    assert found.periods.tolist() == [2003, 2004, 2005]
+
+
+@pytest.mark.parametrize("made", [lambda d: d, lambda d: d.dt.date, lambda d: d.dt.strftime("%Y-%m-%d")])
+@pytest.mark.parametrize("first", [lambda d: d.dt.to_period("M"), lambda d: d.dt.tz_localize("UTC")])
+def test_dates_are_dates_whatever_their_type(made, first):
+    given = dated(frame())
+    found = panel(given.assign(year=made(given["year"]), start=first(given["start"])))
+    assert found.start.tolist() == [1, 2, 3, 3]
+    assert found.periods[0] == pd.Timestamp("2003-01-01")
+    assert found.step == "year"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("start", "soon", "start: 3 rows are neither numbers nor dates"),
+        ("start", pd.Timestamp("2004-01-01"), "start: holds dates, but the periods are numbers"),
+        ("year", "before", "year: 3 rows are neither numbers nor dates"),
+        ("year", "03/04/2024", "year: 3 rows are neither numbers nor dates"),
+        ("falls", np.inf, "falls: 3 rows are not numbers"),
+        ("size", np.nan, "size: 3 rows have none; name a cluster"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_and_never_taken_for_never(column, value, message):
+    given = frame()
+    given[column] = given[column].astype(object).where(given["site"] != 1, value)
+    if isinstance(value, pd.Timestamp):
+        given[column] = dated(frame())["start"]
+    with pytest.raises(DataError, match=message):
+        panel(given, cluster="size")
+
+
+def test_one_name_stands_for_a_list_and_numbers_kept_as_objects_are_numbers():
+    given = frame().assign(size=lambda f: f["size"].astype(object)).sample(frac=1, random_state=1)
+    found = Panel.from_long(given, unit="site", period="year", outcomes="falls", covariates="size")
+    assert list(found.outcomes) == ["falls"]
+    assert found.covariates["size"].tolist() == [1, 1, 2, 3]
+    assert pd.api.types.is_numeric_dtype(found.covariates["size"])
