@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS
+from impact.numbers.inference import cluster_codes
 from impact.results import Effects, Summary
 
 _BINS = 25
@@ -90,8 +93,9 @@ def placebo(
 ) -> Summary:
     """Show where the estimate lies among estimates for starts that never happened.
 
-    Starts are dealt out anew among all units, with the number of each kept. Where starts were given at
-    random this is a randomisation test; where they were not, it is a placebo test.
+    Starts are dealt out anew among all units, with the number of each kept; where whole clusters start
+    together, among clusters, since it was they that started or not. Where starts were given at random this
+    is a randomisation test; where they were not, it is a placebo test.
 
     Parameters
     ----------
@@ -102,7 +106,7 @@ def placebo(
     arguments : mapping
         Of the estimator.
     draws : int
-        How many times starts are dealt out.
+        How many times starts are dealt out. A draw that admits no estimate is left out.
     seed : int
         Of the draws.
 
@@ -110,18 +114,24 @@ def placebo(
     -------
     Summary
         The histogram of all estimates: ``low, high, draws, here`` (whether the study's own estimate lies in
-        the bin). ``method`` has ``estimate``, ``p_value`` (share of draws at least as far from zero, the
-        study's own counted among them), ``smallest_p``, and ``rejected`` (share of draws whose 95% interval
-        excludes no effect) with its Monte Carlo error.
+        the bin). ``method`` has ``estimate``, ``draws`` (those with an estimate), ``dealt`` (units or
+        clusters), ``p_value`` (share of draws at least as far from zero, the study's own counted among
+        them), ``smallest_p`` (that any estimate could have had), and ``rejected`` (share of draws whose 95%
+        interval excludes no effect) with its Monte Carlo error.
     """
     rng = np.random.default_rng(seed)
     own = _difference(panel, outcome, estimator, arguments)
-    found, rejected = np.empty(draws), np.empty(draws)
-    for i in range(draws):
-        order = rng.permutation(panel.n)
-        dealt = replace(panel, start=panel.start[order], treated=panel.treated[order])
-        row = _difference(dealt, outcome, estimator, arguments)
-        found[i], rejected[i] = row["estimate"], row["p_value"] < 0.05
+    hand, of = _dealt_together(panel)
+    rows = []
+    for _ in range(draws):
+        who = hand[rng.permutation(len(hand))][of]
+        dealt = replace(panel, start=panel.start[who], treated=panel.treated[who])
+        with suppress(DesignError):
+            rows.append(_difference(dealt, outcome, estimator, arguments))
+    if not rows:
+        raise DesignError("placebo: no deal of the starts could be estimated; there are too few events.")
+    draws, found = len(rows), np.array([row["estimate"] for row in rows])
+    rejected = np.array([row["p_value"] < 0.05 for row in rows])
     counts, edges = np.histogram(np.append(found, own["estimate"]), bins=_BINS)
     at = np.clip(np.searchsorted(edges, own["estimate"], side="right") - 1, 0, _BINS - 1)
     table = pd.DataFrame(
@@ -136,12 +146,32 @@ def placebo(
         "estimate": float(own["estimate"]),
         "draws": draws,
         "seed": seed,
-        "p_value": float((1 + (np.abs(found) >= abs(own["estimate"])).sum()) / (draws + 1)),
-        "smallest_p": 1 / (draws + 1),
+        "dealt": "units" if len(hand) == panel.n else "clusters",
+        # Deals that mirror the study's own give the same size but for rounding.
+        "p_value": float((1 + (np.abs(found) >= abs(own["estimate"]) * (1 - 1e-9)).sum()) / (draws + 1)),
+        "smallest_p": max(1 / (draws + 1), 1 / _deals(panel.start[hand])),
         "rejected": float(share),
         "rejected_error": float(np.sqrt(share * (1 - share) / draws)),
     }
     return Summary(table, method)
+
+
+def _dealt_together(panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return one person of each unit that starts as a whole, and which of these units each person is in."""
+    codes, names = cluster_codes(panel.cluster)
+    hand = np.unique(codes, return_index=True)[1]
+    given = np.column_stack([panel.start, panel.treated])
+    if len(names) < 2 or (given != given[hand][codes]).any():
+        return np.arange(panel.n), np.arange(panel.n)
+    return hand, codes
+
+
+def _deals(start: NDArray[np.int64]) -> float:
+    """In how many ways these starts can be dealt out."""
+    from scipy.special import gammaln
+
+    groups = np.unique(start, return_counts=True)[1]
+    return float(np.exp(min(gammaln(len(start) + 1) - gammaln(groups + 1).sum(), 700.0)))
 
 
 def _difference(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str, Any]) -> Any:
@@ -169,12 +199,13 @@ def sensitivity(
         The joint result of all analyses; ``term`` says what was changed. 'As planned' comes first, then the
         analysis without the month in which support began, which belongs partly to the time before; then
         those of the following that differ from the plan: ignoring the build-up before support, no
-        covariates, and the other choice of controls.
+        covariates, and the other choice of controls. An analysis these data do not admit is left out, and
+        ``method`` says so in ``notes``.
     """
     planned = dict(arguments)
     changed: dict[str, tuple[Panel, dict[str, Any]]] = {
         "As planned": (panel, planned),
-        "Without the month support began": (_without_start_month(panel), planned),
+        f"Without the {panel.step} support began": (_without_start(panel), planned),
     }
     if planned.get("anticipation"):
         changed["Ignoring the build-up before support"] = (panel, planned | {"anticipation": 0})
@@ -187,19 +218,31 @@ def sensitivity(
             panel,
             planned | {"control": "not_yet_treated"},
         )
-    return Effects.stack(
-        {
-            name: summarise(ESTIMATORS[estimator](p, outcome=outcome, **options))
-            for name, (p, options) in changed.items()
-        }
+    found, notes = {}, []
+    for name, (p, options) in changed.items():
+        try:
+            found[name] = summarise(ESTIMATORS[estimator](p, outcome=outcome, **options))
+        except DesignError as error:
+            if not found:
+                raise
+            notes.append(f"{name}: cannot be estimated. {error}")
+    out = Effects.stack(found)
+    return replace(out, method={**out.method, "notes": [*out.method["notes"], *notes]})
+
+
+def _without_start(panel: Panel) -> Panel:
+    """Leave out the period in which support began: of the supported, or of all where all began in one.
+
+    Where there is one start, the controls' same period would otherwise count as time after it, and whatever
+    was common to that period (a winter) would pass for an effect.
+    """
+    T = len(panel.periods)
+    inside = panel.treated & (panel.start >= 0) & (panel.start < T)
+    out = inside[:, None] & (np.arange(T) == panel.start[:, None])
+    if len(np.unique(panel.start[inside])) == 1:
+        out = np.broadcast_to(out.any(0), out.shape)
+    return replace(
+        panel,
+        outcomes={name: np.where(out, 0.0, values) for name, values in panel.outcomes.items()},
+        exposure={name: np.where(out, 0.0, values) for name, values in panel.exposure.items()},
     )
-
-
-def _without_start_month(panel: Panel) -> Panel:
-    inside = np.flatnonzero(panel.treated & (panel.start >= 0) & (panel.start < len(panel.periods)))
-    outcomes = {name: values.copy() for name, values in panel.outcomes.items()}
-    exposure = {name: values.copy() for name, values in panel.exposure.items()}
-    for arrays in (outcomes, exposure):
-        for values in arrays.values():
-            values[inside, panel.start[inside]] = 0
-    return replace(panel, outcomes=outcomes, exposure=exposure)

@@ -57,9 +57,77 @@ def test_sensitivity_changes_one_thing_at_a_time():
     terms = list(dict.fromkeys(table["term"]))
     assert terms == [
         "As planned",
-        "Without the month support began",
+        "Without the period support began",
         "Ignoring the build-up before support",
         "Never-supported controls only",
     ]
     difference = table[table["scale"] == "difference"].set_index("term")["estimate"]
     assert difference.nunique() == 4
+
+
+def one_start(periods=10, n=400, shock=10.0):
+    """Half of the people start in the sixth period, in which something happens to everyone."""
+    rng = np.random.default_rng(0)
+    mean = np.where(np.arange(periods) == 5, 2 + shock, 2.0) * rng.gamma(5, 0.2, (n, 1))
+    start = np.where(np.arange(n) % 2, 5, periods)
+    return Panel(
+        unit=np.arange(n),
+        periods=pd.RangeIndex(periods),
+        outcomes={"ae": rng.poisson(mean).astype(float)},
+        exposure={"ae": np.ones((n, periods))},
+        start=start,
+        treated=start < periods,
+        covariates=pd.DataFrame(index=range(n)),
+        cluster=np.arange(n),
+        weights=np.ones(n),
+        arm=np.where(start < periods, "supported", "control"),
+        step="month",
+    )
+
+
+@pytest.mark.parametrize("clock", ["calendar", "event"])
+@pytest.mark.parametrize("estimator", ["two_by_two", "twfe"])
+def test_what_happened_to_all_in_the_start_month_is_no_effect_without_it(clock, estimator):
+    p = replace(one_start(), clock=clock, periods=pd.RangeIndex(-5, 5))
+    table = sensitivity(p, outcome="ae", estimator=estimator, arguments={"family": "linear"}).table
+    row = table[table["scale"] == "difference"].set_index("term").loc["Without the month support began"]
+    assert abs(row["statistic"]) < 2
+
+
+def test_an_analysis_that_the_data_do_not_admit_is_left_out_and_said():
+    checks = sensitivity(one_start(6), outcome="ae", estimator="two_by_two", arguments={})
+    assert set(checks.table["term"]) == {"As planned"}
+    assert checks.method["notes"][-1].startswith("Without the month support began: cannot be estimated.")
+
+
+def in_sites(seed, sites=40, n=400):
+    """Whole sites start together, and what happens to a site happens to all in it; support does nothing."""
+    rng = np.random.default_rng(seed)
+    site = np.arange(n) % sites
+    start = np.where(rng.permutation(sites) < sites // 2, 5, 10)[site]
+    mean = np.full((sites, 10), 2.0)
+    mean[:, 5:] *= rng.gamma(5, 0.2, (sites, 1))
+    return replace(
+        one_start(n=n),
+        outcomes={"ae": rng.poisson(mean[site]).astype(float)},
+        start=start,
+        treated=start < 10,
+        cluster=site,
+    )
+
+
+def test_placebo_deals_starts_among_the_sites_that_started_together():
+    """Dealt among people, 14 of 40 such panels had p below 0.05."""
+    asked = {"outcome": "ae", "estimator": "two_by_two", "arguments": {}, "draws": 30}
+    p = [placebo(in_sites(seed), **asked, seed=seed).method["p_value"] for seed in range(12)]
+    assert np.sum(np.array(p) < 0.05) <= 2
+    assert placebo(in_sites(0), **asked, seed=0).method["dealt"] == "clusters"
+
+
+def test_placebo_among_eight_sites_says_how_small_p_can_be():
+    few = in_sites(3, sites=8)
+    start = np.where(few.cluster == 1, 5, np.where(few.cluster == 2, 5, 10))
+    few = replace(few, start=start, treated=start < 10)
+    method = placebo(few, outcome="ae", estimator="two_by_two", arguments={}, draws=99, seed=1).method
+    assert method["smallest_p"] == pytest.approx(1 / 28)
+    assert method["p_value"] > 0.02
