@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from impact.data import Cohort, LongData
 from impact.did import ESTIMATORS, summarise
@@ -80,9 +81,33 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
     found = METHODS[arguments.pop("method")](people, **arguments)
     if not partner:
         return found
-    dated = partner_dates(found).follow_up(outcomes=asked["outcomes"], months=asked["months"])
-    rows = found.table[found.table["weight"] > 0]
-    lost = rows.loc[~rows["person_id"].isin(dated.person_id), "subclass"]
-    rows = rows[~rows["subclass"].isin(lost)].reset_index(drop=True)
-    kept = dated.subset(np.isin(dated.person_id, rows["person_id"]))
-    return replace(found, table=rows, cohort=kept, method={**found.method, "sets_lost": lost.nunique()})
+    return _on_partner_dates(found, outcomes=asked["outcomes"], months=asked["months"])
+
+
+def _on_partner_dates(found: Matched, *, outcomes: Sequence[str], months: int) -> Matched:
+    """Describe and follow each matched control from its partner's date; everyone else keeps their own."""
+    dated = partner_dates(found)
+    rows = found.table["weight"] > 0
+    gone = rows & ~found.table["person_id"].isin(dated.person_id)
+    broken = rows & found.table["subclass"].isin(found.table.loc[gone, "subclass"])
+    table = found.table.assign(
+        weight=found.table["weight"].mask(broken, 0.0),
+        subclass=found.table["subclass"].mask(broken),
+    )
+    people: Cohort = found.cohort
+    # The whole cohort stays, so that balance can still be compared with that before matching.
+    kept = people.subset(~np.isin(people.person_id, table.loc[gone, "person_id"]))
+    everyone = kept.at(pd.Series(dated.people["index_date"].to_numpy(), index=dated.person_id))
+    arm = np.where(np.isin(found.table["person_id"], people.person_id[people.treated]), "treated", "control")
+    counts = found.counts.copy()
+    for name in ("treated", "control"):
+        lost = int((broken & (arm == name)).sum())
+        counts.loc[(counts["arm"] == name) & (counts["rule"] == "matched"), "persons"] -= lost
+        counts.loc[len(counts)] = [name, "the control was not at risk on its partner's date", lost]
+    return replace(
+        found,
+        table=table[~gone].reset_index(drop=True),
+        cohort=everyone.follow_up(outcomes=outcomes, months=months),
+        counts=counts.sort_values("arm", ascending=False, kind="stable", ignore_index=True),
+        method={**found.method, "sets_lost": int(found.table.loc[gone, "subclass"].nunique())},
+    )

@@ -202,12 +202,12 @@ def _effects(
         columns = []
         for name, part in parts.items():
             at_risk = followed[name].at_risk
-            factor = cr1(len(np.unique(codes[at_risk])), int(at_risk.sum()), part.parameters)
+            size.append(len(np.unique(codes[at_risk])))
+            factor = cr1(size[-1], int(at_risk.sum()), part.parameters)
             columns.append(np.sqrt(factor) * cluster_sums(part.influence, codes, len(ids)))
         roots.append(np.hstack(columns))
         signs.append(np.full(len(ids), sign))
         names.append(ids)
-        size.append(len(ids))
     unit = {
         "log ratio": "log ratio",
         "difference": f"per {PER_MONTHS:,} person-months",

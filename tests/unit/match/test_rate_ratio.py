@@ -258,3 +258,21 @@ def test_a_set_that_lost_an_arm_is_left_out(lost):
     effects = match.rate_ratio(matched, outcome="falls", cohort=cohort.subset(np.arange(6) != lost))
     assert effects.estimate[0] == pytest.approx(np.log(3 / 7))
     assert effects.counts["persons"][0] == 4
+
+
+def test_degrees_of_freedom_count_only_sets_at_risk():
+    """Sets without time at risk in an outcome (no coverage) say nothing, and lend it no freedom."""
+    rng = np.random.default_rng(5)
+    n = 80
+    frame = pd.DataFrame({"helped": np.tile([1, 0], n // 2), "age": np.repeat(np.arange(n // 2), 2)})
+    frame["visits"] = rng.poisson(2, n)
+    frame["months"] = np.where(np.arange(n) < 24, 12.0, 0.0)
+    cohort = Cohort.from_frame(
+        frame.assign(visits=frame["visits"].where(frame["months"] > 0, 0)),
+        treated="helped",
+        outcomes=["visits"],
+        exposure="months",
+    )
+    effects = match.rate_ratio(match.nearest(cohort, on=["age"], distance="mahalanobis"), outcome="visits")
+    assert effects.counts["clusters"].tolist() == [12, 12, 12]
+    assert effects.df == 11
