@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,10 +40,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def demo_project(tmp_path_factory: pytest.TempPathFactory, demo: Path, root: Path) -> Path:
+    """The demonstration's project, run once by the command; its reports are read only."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params").mkdir()
+    (folder / "params/demo.yaml").write_text((root / "params/demo.yaml").read_text())
+    (folder / "data").symlink_to(demo)
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/demo.yaml"]
+    env = {k: v for k, v in os.environ.items() if k != "IMPACT_ROOT"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the notebooks on one worker, where kernels cannot pick the same port, and so the browser."""
     for item in items:
-        if HERE / "notebooks" in item.path.parents:
+        if HERE / "notebooks" in item.path.parents or "demo_project" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("kernels"))
         elif item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))

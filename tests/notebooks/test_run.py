@@ -18,16 +18,10 @@ from impact.run import NOTEBOOKS
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
+@pytest.fixture
+def project(demo_project: Path) -> Path:
     """The demonstration's project, run by the command."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "params").mkdir()
-    (folder / "params/demo.yaml").write_text((ROOT / "params/demo.yaml").read_text())
-    (folder / "data").symlink_to(demo)
-    done = impact(folder, "run", "params/demo.yaml")
-    assert done.returncode == 0, done.stderr
-    return folder
+    return demo_project
 
 
 def impact(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

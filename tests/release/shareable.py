@@ -18,8 +18,8 @@ READ = {".html", ".json", ".csv", ".txt", ".md", ".svg", ".css"}
 # Pictures say nothing that can be searched; a style sheet or a picture's data is not text.
 _DATA = re.compile(r"data:[\w/+.;-]+;base64,[A-Za-z0-9+/=\s]+|<style.*?</style>", re.DOTALL | re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w./<])/(?:[\w.~-]+/)+[\w.~-]*|\b[A-Za-z]:\\{1,2}\w|file://")
-_COUNT = re.compile(r"(^|_|\b)(persons|people|events|treated|ess)$", re.IGNORECASE)
-_NOT_A_COUNT = re.compile(r"(^|[\W_])per([\W_]|$)|rate|avoided|1,000|percent|%", re.IGNORECASE)
+_COUNT = re.compile(r"(^|_|\b)(persons|people|events|treated|ess|count|died|left_early)$", re.IGNORECASE)
+_NOT_A_COUNT = re.compile(r"(^|[\W_])per([\W_]|$)|rate|mean|avoided|1,000|percent|%", re.IGNORECASE)
 
 
 def assert_shareable(
