@@ -75,6 +75,9 @@ def _figures(found):
     def bias(method, outcome):
         return f"{given.loc[(method, outcome, LOG), 'bias']:+.3f}"
 
+    def cover(method, outcome, scale):
+        return f"{given.loc[(method, outcome, scale), 'coverage']:.2f}"
+
     return {
         "truth": f"{rare[0]['target']:+.1f}",
         "peak": f"{rare[0]['target'] + rare[0]['bias']:+.1f}",
@@ -87,6 +90,9 @@ def _figures(found):
         "person": bias(two.format("person"), "gp"),
         "log_cs": bias(linear.format(0), "emergency_admission"),
         "log_did": bias(two.format("person"), "emergency_admission"),
+        "cover_linear": cover(linear.format(0), "bed_days", DIFFERENCE),
+        "cover_match": cover("nearest, rate_ratio", "gp", LOG),
+        "cover_adjusted": cover("nearest, rate_ratio(adjust=...)", "gp", LOG),
         "match": bias("nearest, rate_ratio", "gp"),
         "adjusted": bias("nearest, rate_ratio(adjust=...)", "gp"),
     }
