@@ -44,7 +44,7 @@ def rows(found, world, method):
 
 
 def recovers(rows, slack=0.0):
-    """Say where bias exceeds four Monte Carlo errors (and the slack), or coverage is as far under its level."""
+    """Say where bias exceeds four Monte Carlo errors (and the slack), or coverage falls as far short."""
     far = rows["bias"].abs() > ERRORS * rows["bias_error"] + slack
     # Known and told on the page: the linear estimator's intervals are too short for bed days, those of the
     # adjusted matched ratio for frequent contacts.
