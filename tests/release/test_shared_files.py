@@ -21,6 +21,7 @@ from impact.study import Study
 from .shareable import assert_shareable
 
 ROOT = Path(__file__).parents[2]
+HTML = "<script>alert(1)</script>"
 MAIN = [sys.executable, "-c", "from impact.cli import main; main()"]
 DATES = ("offer_date", "start_date", "tenancy_start", "tenancy_end", "moved_out", "died", "start", "end")
 
@@ -33,7 +34,7 @@ PLANTED = (
     "from IPython.display import HTML, Markdown, display; display(HTML(tenants.people.head().to_html()))",
     "display(Markdown(f'# {tenants.people.person_id[0]}'), raw=False)",
     "display({'text/html': tenants.people.head().to_html()}, raw=True, metadata={'x': str(study.source)})",
-    "%matplotlib inline\nimport matplotlib.pyplot as plt; plt.text(0, 0, tenants.people.person_id[0]); plt.show()",
+    "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.text(0, 0, tenants.people.person_id[0])",
 )
 # And the ways that stop a run; their tag lets the kernel go on to the next.
 STOPPING = (
@@ -114,12 +115,22 @@ def stub(root: Path, name: str, *code: str) -> None:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
-    """A project whose first notebook is the real one with every planted cell, run by the command."""
+    """A project whose first notebook is the real one with every planted cell, run by the command.
+
+    Its data have an arm and a kind of tenure whose labels are HTML, and a column that looks like a formula.
+    """
     root = tmp_path_factory.mktemp("planted")
-    for folder in ("params", "notebooks"):
+    for folder in ("params", "notebooks", "data"):
         (root / folder).mkdir()
-    (root / "data").symlink_to(demo)
-    study = (ROOT / "params/demo.yaml").read_text()
+    for name in ("contacts.csv", "coverage.csv"):
+        (root / "data" / name).symlink_to(demo / name)
+    people = pd.read_csv(demo / "people.csv").rename(columns={"tenure": "=1+1"})
+    people["arm"] = people["arm"].replace("pool", HTML)
+    people["=1+1"] = people["=1+1"].replace("sheltered", "=2+2 <b onclick='x()'>")
+    people.to_csv(root / "data/people.csv", index=False)
+    study = (
+        (ROOT / "params/demo.yaml").read_text().replace(" pool]", f" '{HTML}']").replace("[age,", "['=1+1',")
+    )
     before, _, after = study.partition("did:\n")
     (root / "params/demo.yaml").write_text(before + after[after.index("matching:") :])
     notebook = nbformat.read(ROOT / "notebooks/cohort.ipynb", as_version=4)
@@ -160,6 +171,24 @@ def test_what_a_cell_shows_or_prints_does_not_reach_a_page(planted: Path, demo: 
     exported, _ = ImpactHTMLExporter().from_filename(str(private))
     (tmp_path / "cohort.html").write_text(exported)
     assert assert_shareable(tmp_path, **secrets(demo)) == 1
+
+
+@pytest.mark.xdist_group("kernels")
+def test_labels_of_html_and_names_like_formulas_are_only_text(planted: Path) -> None:
+    share = planted / "outputs/demo/share"
+    page = (share / "cohort.html").read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "=2+2 &lt;b onclick=" in page
+    for file in share.glob("*.html"):
+        assert "<script" not in file.read_text()
+        assert "<b onclick" not in file.read_text()
+    baseline = list(csv.reader((share / "tables/cohort-baseline.csv").open()))
+    rows = [row[:2] for row in baseline if "1+1" in row[0]]
+    assert ["'=1+1", "'=2+2 <b onclick='x()'>"] in rows
+    cells = [
+        cell for table in (share / "tables").glob("*.csv") for row in csv.reader(table.open()) for cell in row
+    ]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+@|%")]
 
 
 @pytest.mark.xdist_group("kernels")
