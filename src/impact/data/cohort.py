@@ -293,7 +293,7 @@ class Cohort:
             Calendar quarters on the calendar clock, three months from the index date on the event clock.
         start, end : date or 'YYYY-MM', optional
             First and last month, both included; without them, the months in which the outcomes are observed.
-            For the calendar clock.
+            On the event clock people whose index date lies outside have no time at risk.
         clock : 'calendar' or 'event'
             Event time counts months from the index date, which begins month 0; everyone then needs one.
         months_before, months_after : int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from impact.data import persontime
 from impact.data.contract import DERIVED_OUTCOMES
 from impact.data.panel import Clock, Panel
-from impact.data.persontime import Grid
+from impact.data.persontime import Grid, Risk
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class Window:
             raise ParameterError(f"start={start!r} is after end={end!r}; swap them.")
         return cls(step, months[0], months[1], clock, before, after)
 
+    def within(self, risk: Risk) -> Risk:
+        """Keep the days from ``start`` to ``end``, of people whose anchor lies among them."""
+        lo, hi = risk.lo, risk.hi
+        outside = np.zeros(len(risk.pid), bool)
+        if self.start is not None:
+            first = self.start.astype("M8[D]")
+            lo, outside = np.maximum(lo, first), outside | (risk.anchor < first)
+        if self.end is not None:
+            stop = (self.end + 1).astype("M8[D]")
+            hi, outside = np.minimum(hi, stop), outside | (risk.anchor >= stop)
+        return replace(risk, lo=lo, hi=np.where(outside, lo, hi))
+
 
 def _month(name: str, value: Month | None, problems: list[str]) -> np.datetime64 | None:
     if value is None:
@@ -101,7 +113,8 @@ def build_panel(
         periods = pd.DatetimeIndex(stamps, name="period")
         start = _starts(people["start_date"], first, step, count, treated)
         _someone_starts(start, treated, periods)
-    counts, exposure = persontime.measure(store.con, cohort._risk(anchor), grid, outcomes)
+    risk = window.within(cohort._risk(anchor)) if window.clock == "event" else cohort._risk(anchor)
+    counts, exposure = persontime.measure(store.con, risk, grid, outcomes)
     if never := [name for name in outcomes if not counts[name].any()]:
         names = ", ".join(map(repr, never))
         raise DesignError(f"outcomes: {names} never happens to anyone at risk in the panel; leave it out.")

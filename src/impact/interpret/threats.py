@@ -36,8 +36,9 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     Returns
     -------
     Summary
-        One row an outcome: events and rates (in the panel's unit) before and after, and the change in per
-        cent, for ``supported`` and ``control``.
+        One row an outcome: events, rates before and after per 1,000 of the panel's exposure (person-months,
+        or units and periods where there is none), and the change in per cent, for ``supported`` and
+        ``control``.
     """
     if panel.clock != "event":
         raise DesignError(

@@ -469,6 +469,24 @@ def test_follow_up_leaves_out_later_time_of_the_treated_alone():
     np.testing.assert_array_equal(first.exposure["gp"][~late], whole.exposure["gp"][~late])
 
 
+def test_the_studys_months_bound_event_time_too():
+    """Nothing after its last month counts, and who began outside them is not in the comparison."""
+    contacts = study()["contacts"].assign(start="2024-03-15")
+    cohort = read_cohort(**study(contacts=contacts))
+    dated = cohort.at(pd.Series(["2024-02-20", "2024-04-05"], index=["c1", "c2"]))
+    asked = {"outcomes": ["gp"], "clock": "event", "months_before": 2, "months_after": 2}
+    found = dated.panel(**asked, start="2024-02", end="2024-03")
+    days = found.exposure["gp"] * DAYS_PER_MONTH
+    # t1 begins on 10 February and t2 on 1 March; c1's day is 20 February; c2's lies after the end.
+    assert dict(zip(found.unit, np.round(days.sum(1)).astype(int), strict=True)) == {
+        "c1": 60,
+        "c2": 0,
+        "t1": 60,
+        "t2": 60,
+    }
+    assert dated.panel(**asked).exposure["gp"].sum() > found.exposure["gp"].sum()
+
+
 def test_deaths_and_moves_by_arm():
     given = study()
     given["people"]["died"] = ["2024-05-05", "2030-01-01", "2024-03-03", None]
