@@ -180,8 +180,12 @@ def test_new_takes_a_table_in_several_files_and_services_under_other_names(
         days = [(i, f"{i % 27 + 1:02}/{m}/{year}") for i in range(40) for m in ("02", "10")]
         lines = "".join(f"P{i},{service},{day},x\n" for i, day in days for service in ("A&E", "Falls team"))
         (tmp_path / f"data/contacts-{year}.csv").write_text("person_id,Type,Date,Site code\n" + lines)
+    # Demonstration data beside the user's own are not taken for the user's.
+    (tmp_path / "data/truth.json").write_text('{"people": 300}')
+    (tmp_path / "data/people.csv").write_text("person_id,arm,start_date\nT1,pool,\n")
     assert impact("new", "--to", "params/x.yaml").returncode == 0
     study, text = Study.read(tmp_path / "params/x.yaml"), (tmp_path / "params/x.yaml").read_text()
+    assert study.data.people == ("data/tenants.csv",)
     assert study.data.contacts == ("data/contacts-2022.csv", "data/contacts-2024.csv")
     assert study.outcomes == ("a&e", "falls team")
     assert "# not used: rents.csv" in text

@@ -98,11 +98,12 @@ def new(
     to: Annotated[Path, typer.Option(help="The parameter file to write")] = Path("params/study.yaml"),
 ) -> None:
     """Write a commented parameter file from the columns found in your data."""
+    from impact.cli.demonstration import own_files
     from impact.cli.starter import starter
 
     if to.exists():
         raise ParameterError(f"{to}: is there already; give another name with --to.")
-    found = data or sorted(p for p in Path("data").glob("*") if p.suffix in (".csv", ".parquet"))
+    found = data or own_files(Path("data"))
     if not found:
         raise ParameterError("No data files: name them, or put them into a folder called data.")
     text = starter(found, title=to.stem)

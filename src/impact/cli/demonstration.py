@@ -13,6 +13,7 @@ from impact.study import project_root
 
 _PEOPLE = 1200
 _FILE = Path("params", "demo.yaml")
+_TABLES = ("people", "contacts", "coverage")
 
 
 def prepare(people: int | None) -> tuple[Path, list[str]]:
@@ -36,9 +37,15 @@ def prepare(people: int | None) -> tuple[Path, list[str]]:
         wanted = people or _PEOPLE
         typer.echo(f"Making demonstration data for {wanted:,} people ...", err=True)
         synthetic.make(data, people=wanted)
-    tables = ("people", "contacts", "coverage")
-    kinds = {t: "csv" if (data / f"{t}.csv").exists() else "parquet" for t in tables}
+    kinds = {t: "csv" if (data / f"{t}.csv").exists() else "parquet" for t in _TABLES}
     return file, [f"data.{t}=data/{t}.{kind}" for t, kind in kinds.items() if kind == "parquet"]
+
+
+def own_files(data: Path) -> list[Path]:
+    """List the data files in a folder; those of the demonstration only where there are no others."""
+    files = sorted(p for p in data.glob("*") if p.suffix in (".csv", ".parquet"))
+    made = _TABLES if _size(data) is not None else ()
+    return [p for p in files if p.stem not in made] or files
 
 
 def _packaged() -> Path:
@@ -55,7 +62,7 @@ def _size(data: Path) -> int | None:
 
 
 def _refuse_to_overwrite(data: Path) -> None:
-    own = [p.name for t in ("people", "contacts", "coverage") for p in data.glob(f"{t}.*")]
+    own = [p.name for t in _TABLES for p in data.glob(f"{t}.*")]
     if own and _size(data) is None:
         raise ParameterError(
             f"data/{own[0]} is there and is not demonstration data; run impact demo in another folder."
