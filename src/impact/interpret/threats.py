@@ -223,10 +223,10 @@ def sensitivity(
     for name, (p, options) in changed.items():
         try:
             found[name] = summarise(ESTIMATORS[estimator](p, outcome=outcome, **options))
-        except DesignError as error:
+        except DesignError:
             if not found:
                 raise
-            notes.append(f"{name}: cannot be estimated. {error}")
+            notes.append(f"{name}: left out, since these data are too few to be analysed in that way.")
     out = Effects.stack(found)
     return replace(out, method={**out.method, "notes": [*out.method["notes"], *notes]})
 

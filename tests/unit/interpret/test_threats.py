@@ -97,7 +97,7 @@ def test_what_happened_to_all_in_the_start_month_is_no_effect_without_it(clock, 
 def test_an_analysis_that_the_data_do_not_admit_is_left_out_and_said():
     checks = sensitivity(one_start(6), outcome="ae", estimator="two_by_two", arguments={})
     assert set(checks.table["term"]) == {"As planned"}
-    assert checks.method["notes"][-1].startswith("Without the month support began: cannot be estimated.")
+    assert checks.method["notes"][-1].startswith("Without the month support began: left out")
 
 
 def in_sites(seed, sites=40, n=400):
