@@ -102,6 +102,25 @@ def test_no_number_that_counts_is_under_the_threshold_or_unrounded(demo_project:
     assert [pair for pair in counted if 0 < pair[1] < 8 or pair[1] % 5] == []
 
 
+def test_no_mean_is_the_exact_fraction_whose_denominator_was_rounded(demo_project: Path) -> None:
+    tables = demo_project / "outputs/demo/share/tables"
+    baseline, balance = (pd.read_csv(tables / f"{n}.csv") for n in ("cohort-baseline", "matching-balance"))
+    sizes = {"supported": 280, "control": 715}
+    assert baseline.loc[0, ["supported_persons", "control_persons"]].tolist() == list(sizes.values())
+    for arm, n in sizes.items():
+        means = [*baseline[f"{arm}_mean"].dropna()]
+        before = balance[balance["sample"] == "before"]
+        name = f"mean_{'treated' if arm == 'supported' else arm}"
+        means += [*before.loc[before["level"].isna(), name].dropna()]
+        assert len(means) > 10
+        # Steps are no finer than one person's part of a mean.
+        steps = 200 if n == 280 else 500
+        assert [m for m in means if abs(m * steps - round(m * steps)) > 1e-6] == []
+        shares = before.loc[before["level"].notna(), name].dropna()
+        assert len(shares)
+        assert [s for s in shares if abs(s * n / 5 - round(s * n / 5)) > 1e-6] == []
+
+
 def cells(*code: str, tag: str = "raises-exception") -> list[Any]:
     return [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}) for source in code]
 

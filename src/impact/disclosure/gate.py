@@ -126,6 +126,20 @@ def _release_one(name: str, result: Result, policy: Policy) -> Released:
     )
 
 
+def _coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
+    """Round what is made from ``n`` people to steps of 1/n or more, if counts are rounded.
+
+    A mean to the last digit is a fraction, and its denominator is the count that was rounded.
+    """
+    exact = np.asarray(values, float)
+    if policy.round_to == 1:
+        return exact
+    known = np.maximum(policy.rounded(np.nan_to_num(np.asarray(n, float), nan=100)), 1)
+    tens = 10.0 ** np.floor(np.log10(known))
+    steps = tens * np.select([known >= 5 * tens, known >= 2 * tens], [5, 2], 1)
+    return np.asarray(np.rint(exact * steps) / steps)
+
+
 def _as_counts(values: Any, hidden: Any, policy: Policy) -> pd.Series:
     """Round counts and leave out the hidden ones."""
     shown = pd.Series(policy.rounded(values))
@@ -216,6 +230,9 @@ def _summary(result: Summary, policy: Policy) -> _Draft:
     if policy.totals == "sum of rounded":
         _sum_totals(draft, result, labels, policy)
     for column, sources in result.derived.items():
+        behind = [s for s in sources if s in counted]
+        if behind and pd.api.types.is_float_dtype(table[column]):
+            draft.table[column] = _coarse(table[column], table[behind].min(axis=1), policy)
         _hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
@@ -310,7 +327,16 @@ def _balance(result: Balance, policy: Policy) -> _Draft:
     hidden = np.zeros(len(table), bool)
     for arm in ("treated", "control"):
         n = np.array([float(size.get((s, arm), np.nan)) for s in table["sample"]])
-        hidden |= _small_levels(table, table[f"mean_{arm}"].to_numpy(float), n, policy)
+        mean = table[f"mean_{arm}"].to_numpy(float)
+        hidden |= _small_levels(table, mean, n, policy)
+        # The share of a level is made of rounded counts; other means are only made less exact.
+        share = policy.rounded(mean * n) / np.maximum(policy.rounded(n), 1)
+        leveled = table.get("level", pd.Series("", table.index)).fillna("").ne("") & ~np.isnan(n)
+        coarse = _coarse(mean, n, policy)
+        draft.table[f"mean_{arm}"] = np.where(leveled & (policy.round_to > 1), share, coarse)
+    smaller = table["sample"].map(result.counts.groupby("sample")["persons"].min())
+    for column in table.columns.intersection(["smd", "variance_ratio", "ks"]):
+        draft.table[column] = _coarse(table[column], smaller, policy)
     numbers = [c for c in table.columns if c not in ("covariate", "level", "sample")]
     if hidden.any():
         draft.notes.append(f"Balance is withheld where a group holds {policy.few} people.")

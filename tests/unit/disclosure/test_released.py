@@ -45,9 +45,9 @@ def test_csv_is_safe_in_a_spreadsheet(released):
 
 
 def test_numbers_stay_numbers_in_csv():
-    table = pd.DataFrame({"arm": ["a"], "persons": [80], "mean": [-1.25]})
+    table = pd.DataFrame({"arm": ["a"], "persons": [800], "mean": [-1.25]})
     summary = Summary(table, {}, people=["persons"], derived={"mean": ["persons"]})
-    assert release({"t": summary}, "hes")["t"].to_csv().splitlines()[1] == "a,80,-1.25,False"
+    assert release({"t": summary}, "hes")["t"].to_csv().splitlines()[1] == "a,800,-1.25,False"
 
 
 def test_json_has_null_for_a_withheld_figure(released):
