@@ -15,6 +15,9 @@ from impact.errors import DataError, nearest, together
 Array = NDArray[np.float64]
 Clock = Literal["calendar", "event"]
 _DAYS = {"month": (28, 31), "quarter": (90, 92), "year": (365, 366)}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+# The position at which support begins for those who never have any.
+NEVER = np.iinfo(np.int64).max // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,9 @@ class Panel:
         What one period is: ``month``, ``quarter``, ``year`` or, where it is not known, ``period``.
     notes : tuple of str
         What was assumed or left out when the panel was built.
+    begins : array (n,) of int, optional
+        Position at which support begins even if that is after the last period (``NEVER`` if it does not):
+        who begins soon after the panel may already be in the build-up to it.
     """
 
     unit: NDArray[Any]
@@ -64,6 +70,7 @@ class Panel:
     per: str = "per 1,000 person-months"
     step: str = "month"
     notes: tuple[str, ...] = field(default=())
+    begins: NDArray[np.int64] | None = None
 
     @property
     def n(self) -> int:
@@ -120,6 +127,7 @@ class Panel:
             cluster=self.cluster[rows],
             weights=self.weights[rows],
             arm=self.arm[rows],
+            begins=None if self.begins is None else self.begins[rows],
         )
 
     def followed_for(self, periods: int) -> Panel:
@@ -216,7 +224,8 @@ class Panel:
             out[name], at_risk[name] = np.zeros(shape), np.zeros(shape)
             out[name][codes[seen], at[seen]] = value[seen]
             at_risk[name][codes[seen], at[seen]] = time[seen]
-        start = _starts(first[first_treated] if first_treated else None, times, len(ids))
+        begins = _starts(first[first_treated] if first_treated else None, times, len(ids))
+        start = np.minimum(begins, len(times))
         return cls(
             unit=np.asarray(ids),
             periods=times,
@@ -233,6 +242,7 @@ class Panel:
             rate_scale=1000.0 if exposure else 1.0,
             per="per 1,000 person-months" if exposure else f"per {unit} and {period}",
             step=_step(times),
+            begins=begins,
         )
 
 
@@ -324,26 +334,33 @@ def _problems(
 
 
 def _starts(first: pd.Series | None, times: pd.Index, n: int) -> NDArray[np.int64]:
-    never = len(times)
+    """Positions at which support begins: negative before the first period, and counted on after the last."""
     first = None if first is None else _ordered(first)
     if first is None or not first.count():
-        return np.full(n, never)
-    if pd.api.types.is_numeric_dtype(times) and len(times):
-        value = first.to_numpy(dtype=float, na_value=np.nan)
-        none = ~np.isfinite(value) | ((value == 0) & (times.min() > 0))
-        value = np.where(none, np.inf, value)
-        order = times.to_numpy(float)
+        return np.full(n, NEVER)
+    if pd.api.types.is_numeric_dtype(times):
+        value, order = first.to_numpy(dtype=float, na_value=np.nan), times.to_numpy(float)
+        none = ~np.isfinite(value) | ((value == 0) & (order[0] > 0))
+        value = np.where(none, 0.0, value)
+        start = np.where(value < order[0], -1, np.searchsorted(order, value, side="left"))
+        width = order[-1] - order[-2] if len(order) > 1 else 1.0
+        beyond = len(order) - 1 + np.ceil((value - order[-1]) / width)
     else:
         none = first.isna().to_numpy()
-        order = times.to_numpy().astype("datetime64[ns]").astype(np.int64)
-        value = first.to_numpy().astype("datetime64[ns]").astype(np.int64)
-    # A start inside the window falls in the last period that begins at or before it, so that a date in the
-    # middle of a month belongs to that month; a start before the first period is negative.
-    start = np.searchsorted(order, value, side="right") - 1
-    if pd.api.types.is_numeric_dtype(times):
-        start = np.searchsorted(order, value, side="left")
-        start = np.where(value < order[0], -1, start)
-    elif len(order) > 1:
-        width = order[-1] - order[-2]
-        start = np.where(value >= order[-1] + width, never, start)
-    return np.where(none, never, start).astype(np.int64)
+        order = times.to_numpy().astype("datetime64[ns]")
+        value = np.where(none, order[0], first.to_numpy().astype("datetime64[ns]"))
+        # A start inside the window falls in the last period that begins at or before it, so that a date in
+        # the middle of a month belongs to that month.
+        start = np.searchsorted(order, value, side="right") - 1
+        beyond = len(order) - 1 + _steps(value, order[-1], pd.DatetimeIndex(times))
+    return np.where(none, NEVER, np.where(value > order[-1], beyond, start)).astype(np.int64)
+
+
+def _steps(value: NDArray[Any], last: np.datetime64, times: pd.DatetimeIndex) -> Array:
+    """How many periods after the last one each date lies; months have no common length in days."""
+    step = _step(times)
+    if step in _MONTHS and (times.day == 1).all():
+        months = value.astype("datetime64[M]") - last.astype("datetime64[M]")
+        return np.asarray(months.astype(float) // _MONTHS[step])
+    width = times[-1] - times[-2] if len(times) > 1 else pd.Timedelta(days=1)
+    return np.asarray(np.floor((value - last) / width.to_timedelta64()))

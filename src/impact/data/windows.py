@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from impact.data import persontime
 from impact.data.contract import DERIVED_OUTCOMES
-from impact.data.panel import Clock, Panel
+from impact.data.panel import NEVER, Clock, Panel
 from impact.data.persontime import Grid, Risk
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 
@@ -104,14 +104,15 @@ def build_panel(
         anchor = cohort._dates("panel(clock='event')")
         grid = Grid(-window.before, step, (window.before + window.after) // step)
         periods = pd.RangeIndex(-window.before // step, window.after // step, name="event_time")
-        start = np.where(treated, window.before // step, grid.count)
+        begins = start = np.where(treated, window.before // step, grid.count)
     else:
         first, count = _calendar(window, covered, outcomes)
         grid = Grid(0, step, count)
         anchor = np.full(len(cohort), first.astype("M8[D]"))
         stamps = (first + step * np.arange(count)).astype("datetime64[ns]")
         periods = pd.DatetimeIndex(stamps, name="period")
-        start = _starts(people["start_date"], first, step, count, treated)
+        begins = _begins(people["start_date"], first, step)
+        start = np.where(treated, np.minimum(begins, count), count)
         _someone_starts(start, treated, periods)
     risk = window.within(cohort._risk(anchor)) if window.clock == "event" else cohort._risk(anchor)
     counts, exposure = persontime.measure(store.con, risk, grid, outcomes)
@@ -134,6 +135,7 @@ def build_panel(
         clock=window.clock,
         step="month" if step == 1 else "quarter",
         notes=tuple(_assumed(cohort, outcomes) + notes + more),
+        begins=begins.astype(np.int64),
     )
 
 
@@ -155,12 +157,11 @@ def _calendar(window: Window, covered: persontime.Covered, outcomes: list[str]) 
     return np.datetime64(int(place * window.step), "M"), int(count)
 
 
-def _starts(
-    dates: pd.Series, first: np.datetime64, step: int, count: int, treated: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _begins(dates: pd.Series, first: np.datetime64, step: int) -> NDArray[np.int64]:
+    """Positions at which support begins, in either arm, also after the last period."""
     month = dates.to_numpy("datetime64[ns]").astype("M8[M]")
     at = np.where(np.isnat(month), 0, (month - first).astype(np.int64)) // step
-    return np.where(treated, np.clip(at, -1, count), count)
+    return np.where(np.isnat(month), NEVER, np.maximum(at, -1))
 
 
 def _someone_starts(start: NDArray[np.int64], treated: NDArray[np.bool_], periods: pd.Index[Any]) -> None:

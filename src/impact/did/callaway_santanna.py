@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -57,7 +57,8 @@ def callaway_santanna(
         Several outcomes give one joint result.
     control : 'not_yet_treated' or 'never_treated'
         'not_yet_treated' takes people whose support begins later than both periods compared (and the
-        anticipation), and people never supported within the panel.
+        anticipation), and people never supported within the panel (until the anticipation of support that
+        begins after it).
     covariates : sequence of str
         Measured before support: numbers, or categories. They enter each comparison by itself.
     method : 'dr', 'reg' or 'ipw'
@@ -136,7 +137,7 @@ def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: in
         )
     if isinstance(anticipation, bool) or not isinstance(anticipation, int) or anticipation < 0:
         raise ParameterError(f"anticipation={anticipation!r}: give a number of periods, 0 or more.")
-    panel = weighed(panel, names)
+    panel = weighed(_before_build_up(panel, anticipation), names)
     T = len(panel.periods)
     check_arms(panel, panel.start, total_time(panel, names), 1 + anticipation)
     if control == "never_treated" and not (panel.start >= T).any():
@@ -152,6 +153,24 @@ def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: in
         )
     order = np.argsort(panel.start, kind="stable")
     return panel.subset(order[int(early.sum()) :]), notes
+
+
+def _before_build_up(panel: Panel, anticipation: int) -> Panel:
+    """Leave out the time of controls from when they may react to support that begins after the panel.
+
+    They would bring their own build-up into the comparison, as if it were what happens without support.
+    """
+    T = len(panel.periods)
+    if panel.begins is None or not anticipation:
+        return panel
+    late = (panel.start >= T)[:, None] & (np.arange(T) >= panel.begins[:, None] - anticipation)
+    if not late.any():
+        return panel
+    return replace(
+        panel,
+        outcomes={name: np.where(late, 0.0, values) for name, values in panel.outcomes.items()},
+        exposure={name: np.where(late, 0.0, values) for name, values in panel.exposure.items()},
+    )
 
 
 @dataclass(frozen=True)

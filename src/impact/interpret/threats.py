@@ -126,7 +126,8 @@ def placebo(
     rows = []
     for _ in range(draws):
         who = hand[rng.permutation(len(hand))][of]
-        dealt = replace(panel, start=panel.start[who], treated=panel.treated[who])
+        begins = None if panel.begins is None else panel.begins[who]
+        dealt = replace(panel, start=panel.start[who], treated=panel.treated[who], begins=begins)
         with suppress(DesignError):
             rows.append(_difference(dealt, outcome, estimator, arguments))
     if not rows:

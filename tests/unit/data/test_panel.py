@@ -75,3 +75,15 @@ def test_one_name_stands_for_a_list_and_numbers_kept_as_objects_are_numbers():
     assert list(found.outcomes) == ["falls"]
     assert found.covariates["size"].tolist() == [1, 1, 2, 3]
     assert pd.api.types.is_numeric_dtype(found.covariates["size"])
+
+
+@pytest.mark.parametrize("last", ["2024-02", "2024-04", "2024-12"])
+def test_a_start_in_the_month_after_the_last_is_not_within_the_panel(last):
+    """A month is no fixed number of days: 1 May is not in April because March has 31 days."""
+    months = pd.date_range(end=f"{last}-01", periods=4, freq="MS")
+    starts = [months[2], months[3] + pd.DateOffset(months=1), months[3] + pd.DateOffset(months=3), pd.NaT]
+    given = pd.DataFrame({"site": np.repeat(range(4), 4), "year": [*months] * 4, "falls": 1})
+    found = panel(given.assign(start=np.repeat(starts, 4)))
+    assert found.start.tolist() == [2, 4, 4, 4]
+    assert found.begins.tolist()[:3] == [2, 4, 6]
+    assert found.begins[3] > 1000

@@ -10,6 +10,7 @@ import pytest
 import statsmodels.api as sm
 
 from impact import did
+from impact.data.panel import Panel
 from impact.errors import DataError, DesignError, ParameterError
 
 
@@ -252,3 +253,26 @@ def test_a_rare_outcome_is_said_to_be_rare(make_panel):
     rare = np.where(np.arange(panel.n)[:, None] % 60 == 0, np.minimum(panel.outcomes["gp"], 1), 0)
     effects = did.callaway_santanna(replace(panel, outcomes={"gp": rare}), outcome="gp")
     assert any(note.startswith("too few events: gp") for note in effects.method["notes"])
+
+
+@pytest.mark.parametrize("control", ["not_yet_treated", "never_treated"])
+def test_the_build_up_to_support_after_the_panel_is_no_control(control):
+    """With a crisis in the period before support and no effect, late starters as controls gave 0.85."""
+    ratios = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        start = rng.choice([3, 4, 6, np.inf], 800, p=[0.25, 0.25, 0.2, 0.3])
+        crisis = np.where(np.arange(6) == start[:, None] - 1, 2.0, 1.0)
+        frame = pd.DataFrame({"id": np.repeat(range(800), 6), "t": np.tile(range(6), 800)})
+        frame["gp"] = rng.poisson(2 * rng.gamma(2, 0.5, (800, 1)) * crisis).ravel()
+        frame["start"] = np.repeat(start, 6)
+        panel = Panel.from_long(
+            frame.assign(t=frame["t"] + 1, start=frame["start"] + 1),
+            unit="id",
+            period="t",
+            outcomes=["gp"],
+            first_treated="start",
+        )
+        effects = did.callaway_santanna(panel, outcome="gp", anticipation=1, control=control)
+        ratios.append(did.summarise(effects).table.set_index("scale")["estimate"]["log ratio"])
+    assert abs(np.mean(ratios)) < 0.04
