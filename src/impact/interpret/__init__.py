@@ -1,7 +1,7 @@
 """What estimates mean: descriptions, threats to them, and the one main effect of a study."""
 
 from impact.interpret.description import baseline, rates, target_trial
-from impact.interpret.main_effect import main_effect, matched
+from impact.interpret.main_effect import main_effects, matched
 from impact.interpret.threats import naive, placebo, sensitivity
 
-__all__ = ["baseline", "main_effect", "matched", "naive", "placebo", "rates", "sensitivity", "target_trial"]
+__all__ = ["baseline", "main_effects", "matched", "naive", "placebo", "rates", "sensitivity", "target_trial"]

@@ -1,4 +1,4 @@
-"""The one answer of a study, from whichever analysis its parameter file asks for."""
+"""The answer of a study, from the analyses its parameter file asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from impact.match import METHODS, partner_dates, rate_ratio
 from impact.results import Effects, Matched
 
 
-def main_effect(
+def main_effects(
     data: Cohort | LongData,
     *,
     outcome: str | Sequence[str],
@@ -25,8 +25,8 @@ def main_effect(
     baseline: Mapping[str, Any],
     did: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
-) -> Effects:
-    """Estimate the effect on every outcome: by difference-in-differences if asked for, or else matched.
+) -> dict[str, Effects]:
+    """Estimate the effect on every outcome by each method asked for.
 
     Parameters
     ----------
@@ -46,17 +46,22 @@ def main_effect(
 
     Returns
     -------
-    Effects
-        For each outcome the rate ratio, the difference in rates and the events avoided, from one model.
+    dict
+        ``effects``, the main answer: by difference-in-differences if asked for, or else matched; and
+        ``beside``, the matched effects where both are asked for. For each outcome the rate ratio, the
+        difference in rates and the events avoided, from one model.
     """
+    found = []
     if did is not None:
         arguments = dict(did)
         name = arguments.pop("estimator")
         panel = data.around_start(**around) if name == "two_by_two" else data.panel(**window)
-        return summarise(ESTIMATORS[name](panel, outcome=outcome, **arguments))
-    if matching is None:
+        found.append(summarise(ESTIMATORS[name](panel, outcome=outcome, **arguments)))
+    if matching is not None:
+        found.append(rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome))
+    if not found:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
-    return rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome)
+    return dict(zip(("effects", "beside"), found, strict=False))
 
 
 def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Matched:

@@ -173,7 +173,7 @@ class Study(Section):
 
     @property
     def analysis(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``impact.interpret.main_effect``."""
+        """Plain keyword arguments of ``impact.interpret.main_effects``."""
         return {
             "outcome": list(self.outcomes),
             "window": self.window,

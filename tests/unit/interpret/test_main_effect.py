@@ -1,76 +1,72 @@
-"""Matching on partner dates: who is described when, what is compared, and what is counted."""
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from impact.data import read_cohort
-from impact.interpret import matched
-from impact.match import balance, rate_ratio
+from impact.errors import DesignError
+from impact.interpret import main_effects, matched
+from impact.match import rate_ratio
+
+WINDOW = {"outcomes": ["ae"], "start": "2024-01", "end": "2024-12"}
+BASELINE = {"outcomes": ["ae"], "months": 6, "seed": 1}
+ASKED = {"outcome": "ae", "window": WINDOW, "around": {"outcomes": ["ae"], "seed": 1}, "baseline": BASELINE}
+DID = {"estimator": "callaway_santanna"}
+MATCHING = {"method": "nearest", "on": ["age"]}
 
 
 @pytest.fixture(scope="module")
 def cohort():
-    """60 treated who start through 2023 and 200 controls, a quarter of whom die in its course."""
-    rng = np.random.default_rng(7)
-    n = 260
-    helped = np.arange(n) < 60
-    day = np.datetime64("2023-01-05")
-    die = ~helped & (rng.random(n) < 0.25)
+    rng = np.random.default_rng(0)
+    n = 240
     people = pd.DataFrame(
         {
-            "person_id": [f"p{i:03d}" for i in range(n)],
-            "arm": np.where(helped, "help", "usual"),
-            "start_date": np.where(helped, day + rng.integers(0, 350, n), np.datetime64("NaT")),
-            "died": np.where(die, day + rng.integers(0, 350, n), np.datetime64("NaT")),
-            "ltc_n": rng.integers(0, 5, n) + helped,
+            "person_id": [f"p{i:03}" for i in range(n)],
+            "arm": np.where(np.arange(n) < 80, "help", "usual"),
+            "start_date": [f"2024-0{3 + i % 5}-10" if i < 80 else None for i in range(n)],
+            "birth_month": [f"{y}-05" for y in rng.integers(1935, 1975, n)],
+            "tenancy_start": "2015-01-01",
+            "died": [f"2024-0{4 + i % 6}-01" if i % 9 == 8 else None for i in range(n)],
         }
     )
-    who = np.repeat(np.arange(n), 20)
-    start = np.datetime64("2022-01-01") + rng.integers(0, 1090, len(who))
-    alive = ~(start > people["died"].to_numpy("M8[D]")[who])
+    days = pd.date_range("2023-01-01", "2024-12-31")
     contacts = pd.DataFrame(
-        {"person_id": people["person_id"].to_numpy()[who], "service": "gp", "start": start}
+        {"person_id": rng.choice(people["person_id"], 4000), "service": "ae", "start": rng.choice(days, 4000)}
     )
-    coverage = pd.DataFrame({"service": ["gp"], "first_date": ["2022-01-01"], "last_date": ["2024-12-31"]})
+    coverage = pd.DataFrame({"service": ["ae"], "first_date": ["2022-01-01"], "last_date": ["2024-12-31"]})
+    # Nobody dies before support begins, or has contacts after death: those are other tests' business.
+    died = pd.to_datetime(people.set_index("person_id")["died"]).reindex(contacts["person_id"]).to_numpy()
+    contacts = contacts[~(contacts["start"].to_numpy() > died)]
+    late = (people["died"] <= people["start_date"]).fillna(False)
+    people.loc[late, "died"] = None
     return read_cohort(
-        people=people, contacts=contacts[alive], coverage=coverage, treated=["help"], control=["usual"]
+        people=people, contacts=contacts, coverage=coverage, treated=["help"], control=["usual"]
     )
 
 
-@pytest.fixture(scope="module")
-def found(cohort):
-    return matched(
-        cohort,
-        baseline={"index_date": "partner", "seed": 2, "outcomes": ["gp"], "months": 12},
-        matching={"method": "nearest", "on": ["ltc_n", "prior_gp"], "ratio": 2},
-    )
+def test_the_main_answer_is_the_first_method_and_the_second_stands_beside(cohort):
+    both = main_effects(cohort, **ASKED, did=DID, matching=MATCHING)
+    assert list(both) == ["effects", "beside"]
+    assert both["effects"].method["estimator"] == "callaway_santanna"
+    alone = main_effects(cohort, **ASKED, matching=MATCHING)
+    assert list(alone) == ["effects"]
+    np.testing.assert_allclose(alone["effects"].estimate, both["beside"].estimate)
 
 
-def test_matched_controls_are_described_and_followed_from_their_partners_date(found):
-    people = found.cohort.table.set_index("person_id")
-    rows = found.table[found.table["weight"] > 0].join(
-        people[["index_date", "treated", "died"]], on="person_id"
-    )
-    assert (rows.groupby("subclass")["index_date"].nunique() == 1).all()
-    assert not (rows["died"] < rows["index_date"]).any()
-    assert (rows.groupby("subclass")["treated"].sum() == 1).all()
+def test_a_study_without_a_method_has_no_answer(cohort):
+    with pytest.raises(DesignError, match="neither a did nor a matching section"):
+        main_effects(cohort, **ASKED)
 
 
-def test_balance_before_is_that_of_everyone_and_not_of_the_matched(found):
-    table = balance(found).table.set_index(["covariate", "sample"])["smd"]
-    everyone = found.cohort.table.groupby("treated")["ltc_n"]
-    smd = (everyone.mean()[True] - everyone.mean()[False]) / everyone.std()[True]
-    assert table["ltc_n", "before"] == pytest.approx(smd)
-    assert smd > 0.4
-    assert abs(table["ltc_n", "after"]) < smd / 2
+def test_before_and_after_takes_each_persons_own_date(cohort):
+    found = main_effects(cohort, **ASKED, did={"estimator": "two_by_two"})["effects"]
+    assert found.method["estimator"] == "two_by_two"
+    assert set(found.table["scale"]) == {"log ratio", "difference", "events avoided"}
 
 
-def test_sets_whose_control_had_left_are_counted_out(found):
-    counts = found.counts.set_index(["arm", "rule"])["persons"]
-    lost = counts["treated", "the control was not at risk on its partner's date"]
-    assert lost == found.method["sets_lost"] > 0
-    assert counts.groupby("arm").sum()["treated"] == 60
-    effects = rate_ratio(found, outcome="gp")
-    assert effects.counts["treated"].iloc[0] == counts["treated", "matched"] == 60 - lost
-    assert effects.df == counts["treated", "matched"] - 1
+def test_with_partner_dates_each_control_is_followed_from_its_partners_start(cohort):
+    found = matched(cohort, baseline={**BASELINE, "index_date": "partner"}, matching=MATCHING)
+    rows = found.table[found.table["weight"] > 0]
+    dates = found.cohort.people.set_index("person_id")["index_date"].reindex(rows["person_id"])
+    assert (dates.groupby(rows["subclass"].to_numpy()).nunique() == 1).all()
+    assert (rows.groupby("subclass").size() == 2).all()
+    assert np.isfinite(rate_ratio(found, outcome="ae").estimate).all()
