@@ -157,12 +157,6 @@ CASES: dict[str, tuple[str, Mend, int, list[str]]] = {
             "params/study.yaml:5: did.anticipaton: there is no such key. Did you mean 'anticipation'?",
         ],
     ),
-    "neither did nor matching": (
-        STUDY.partition("did:")[0],
-        lambda _: None,
-        2,
-        ["did, matching: the study has neither section, so nothing can be estimated."],
-    ),
     "two missing files": (
         STUDY.replace("people.csv", "peple.csv").replace("coverage.csv", "coverag.csv"),
         lambda _: None,

@@ -250,3 +250,17 @@ def test_the_command_says_what_stopped_and_exits_with_its_code(
         "small: the details are in outputs/small/private/failed",
     ]
     assert "943 476 5919" not in done.stdout
+
+
+def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no_findings():
+    from impact.run import _plan
+    from impact.study import Study
+
+    study = Study(
+        data={"people": "p.csv", "contacts": "c.csv"},
+        design={"treated": ["a"], "control": ["b"]},
+        outcomes=["ae"],
+    )
+    run, skipped = _plan(study)
+    assert run == ["cohort"]
+    assert skipped["findings"].startswith("the parameter file has no did or matching section")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from impact.data import Cohort, LongData, read
 from impact.data.contract import DERIVED, TABLES
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
-from impact.errors import DataError, DesignError, ImpactError, ParameterError, nearest, together
+from impact.errors import DataError, DesignError, ImpactError, nearest, together
 from impact.match.propensity import both_arms, columns, design
 from impact.study import Study
 
@@ -19,8 +19,6 @@ def rehearse(study: Study) -> Cohort | LongData:
         All problems of the files together, then all of names; then that nobody can be compared, or else all
         gaps in what the methods use.
     """
-    if study.did is None and study.matching is None:
-        raise ParameterError("did, matching: the study has neither section, so nothing can be estimated.")
     source = read(**study.source)
     if isinstance(source, Cohort):
         _find_names(study, source)

@@ -108,6 +108,8 @@ def _plan(study: Study) -> tuple[list[str], dict[str, str]]:
         for name in ("did", "matching")
         if getattr(study, name) is None
     }
+    if len(skipped) == 2:
+        skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"
     if "did" in skipped and not study.design.months_before:
         skipped["did"] = NO_TIME_BEFORE
     return [name for name in NOTEBOOKS if name not in skipped], skipped
