@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from impact.disclosure import Released
@@ -64,12 +65,12 @@ def show(*things: Any, caption: str | None = None) -> Shown:
     >>> print(show(release({"people": people}, "hes")["people"]).text.splitlines()[2].split())
     ['Comparison', '125']
     """
-    parts = [_shown(thing, caption) for thing in things]
+    parts = [part for thing in things if (part := _shown(thing, caption)).html]
     return Shown(
         "\n\n".join(part.text for part in parts),
         "\n".join(part.html for part in parts),
         tuple(source for part in parts for source in part.sources),
-        next((part.role for part in parts if part.role), {}),
+        {key: said for part in reversed(parts) for key, said in part.role.items()},
     )
 
 
@@ -98,9 +99,28 @@ def masthead(title: str, subtitle: str = "") -> Shown:
     return Shown(text, f'<p class="kicker">{html.escape(text)}</p>', (), {"role": "masthead", "text": text})
 
 
-def _show_table(released: Released, caption: str | None) -> Shown:
-    from dataclasses import replace
+def remarks(sentences: Sequence[str]) -> Shown:
+    """Put what a reader of the page must know in a box; where there is nothing to say, show nothing.
 
+    Raises
+    ------
+    DisclosureError
+        For a sentence that holds an NHS number, a postcode, an e-mail address or a path.
+    """
+    from impact.disclosure.identifiers import found_in
+
+    for i, sentence in enumerate(sentences, 1):
+        if found := found_in(sentence):
+            raise DisclosureError(f"remarks: sentence {i} holds {found[0]}; remove it.")
+    if not sentences:
+        return Shown("", "", ())
+    said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+    box = f'<aside class="note" role="note" aria-label="What a reader must know">{said}</aside>'
+    text = "\n".join(sentences)
+    return Shown(text, box, (), {"role": "remarks", "remarks": text})
+
+
+def _show_table(released: Released, caption: str | None) -> Shown:
     from impact.pages.tables import table
 
     shown = table(released)
@@ -113,10 +133,13 @@ def _show_figure(figure: Figure, said: str | None) -> Shown:
     from impact.pages.tables import table
 
     kind, released, scale = figure.impact_source  # type: ignore[attr-defined]
-    words, below = alt(kind, released, scale=scale), table(released)
+    words, said = alt(kind, released, scale=scale), said or caption(kind, released)
+    below = table(released)
+    # What the caption says is not said again under the table.
+    below = replace(below, notes=tuple(note for note in below.notes if note not in said))
     image = (
         f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{_png(figure)}">'
-        f"<figcaption>{html.escape(said or caption(kind, released))}</figcaption></figure>"
+        f"<figcaption>{html.escape(said)}</figcaption></figure>"
     )
     is_open = " open" if len(below.rows) <= _OPEN_ROWS else ""
     numbers = f"<details{is_open}><summary>The numbers in this figure</summary>{below.html}</details>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages.formats import (
     by_arm,
+    characteristics,
     effect_names,
+    estimate_text,
     interval_text,
     label,
     notes,
@@ -49,6 +52,17 @@ def caption(kind: str, released: Released) -> str:
         said.append("Points that rest on too few people or events are left out.")
     if kind == "overlap":
         said.append(f"Bars of {small_numbers(released.policy)} people are not drawn.")
+    if (
+        kind == "event_study"
+        and (
+            released.table["estimate"].notna()
+            & released.table["conf_low"].isna()
+            & ~released.table["withheld"]
+        ).any()
+    ):
+        said.append("Diamond: the base of all others.")
+    if kind == "placebo":
+        said += _placebo_shares(released)
     if kind == "event_study" and released.method.get("anticipation"):
         said.append(
             "Shaded: the months just before support, when people may be in crisis; none of them is the base."
@@ -63,14 +77,14 @@ _CAPTIONS = {
     "rates": "Solid line and circles: people with support. Dashed line and squares: the comparison. Dotted "
     "line: support starts.",
     "event_study": "Each point is the difference from the comparison, with its 95% range. Squares: before "
-    "support, where there should be none. Circles: with support. Diamond: the base of all others.",
+    "support, where there should be none. Circles: with support.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",
     "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
     "lines they are alike.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
     "services are allowed for). Diamond: not clear.",
-    "placebo": "The same analysis, with start months dealt out anew at random each time.",
+    "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 
 
@@ -121,12 +135,16 @@ def _event_study(released: Released) -> str:
         )
         for when, rows in groups:
             if rows.any():
-                estimate = part.loc[rows, "estimate"]
+                estimate, n = part.loc[rows, "estimate"], int(clear[rows].sum())
                 digits = 2 if null else places(part["estimate"])
                 ends = interval_text(estimate.min(), estimate.max(), digits, sign=not null)
                 said.append(
-                    f"{when} the estimates lie from {ends}; {int(clear[rows].sum())} of {int(rows.sum())} "
-                    "95% ranges leave out no difference."
+                    f"{when} the estimates lie from {ends}; {n} of {int(rows.sum())} 95% ranges leave out no "
+                    "difference."
+                    if rows.sum() > 1
+                    else f"{when} the one estimate is "
+                    f"{estimate_text(estimate.min(), digits, sign=not null)}; "
+                    f"its 95% range {'leaves out' if n else 'takes in'} no difference."
                 )
     return "Event study. " + " ".join(said)
 
@@ -153,7 +171,7 @@ def _overlap(released: Released) -> str:
 
 
 def _love(released: Released) -> str:
-    shown = released.table.assign(size=numeric(released.table["smd"]))
+    shown = released.table.assign(size=numeric(released.table["smd"]), named=characteristics(released.table))
     said = []
     for sample, rows in sorted(shown.groupby("sample", sort=False), key=lambda g: g[0] != "before"):
         size = rows["size"].abs()
@@ -162,7 +180,7 @@ def _love(released: Released) -> str:
             said.append(
                 f"{label(sample)} matching, {int((size > 0.1).sum())} of {int(size.notna().sum())} "
                 f"characteristics differ by more than 0.1; the largest by {number(worst['size'], 2)} "
-                f"({label(worst['covariate'])})."
+                f"({worst['named']})."
             )
     return "Standardised differences between people with support and the comparison. " + " ".join(said)
 
@@ -178,7 +196,7 @@ def _forest(released: Released, scale: str | None) -> str:
         said.append(
             f"{name}: not shown, too few."
             if pd.isna(row["estimate"])
-            else f"{name} {number(row['estimate'], digits, sign=not ratio)}, 95% range "
+            else f"{name} {estimate_text(row['estimate'], digits, sign=not ratio)}, 95% range "
             f"{interval_text(row['conf_low'], row['conf_high'], digits, sign=not ratio)}."
         )
     what = (
@@ -187,6 +205,31 @@ def _forest(released: Released, scale: str | None) -> str:
         else f"Difference {part['unit'].iloc[0]}"
     )
     return f"{what}. " + " ".join(said)
+
+
+def _placebo_shares(released: Released) -> list[str]:
+    """Say how far out the study's own estimate lies, and how often the interval was wrong."""
+    method, said = released.method, []
+    draws = int(method.get("draws") or 0)
+    if method.get("p_value") is not None and draws:
+        least = float(method.get("smallest_p") or 1 / (draws + 1))
+        said.append(
+            f"{_percent(method['p_value'])} of {number(draws + 1)} (the draws and this study itself) lie at "
+            f"least as far from no effect as this study; the smallest possible share is {_percent(least)}."
+        )
+    if method.get("rejected") is not None:
+        error = method.get("rejected_error")
+        within = f", give or take {_percent(error)} by the luck of the draws" if error is not None else ""
+        said.append(
+            f"In {_percent(method['rejected'])} of the draws the 95% range left out no effect, where 5% is "
+            f"right{within}."
+        )
+    return said
+
+
+def _percent(share: Any) -> str:
+    percent = 100 * float(share)
+    return f"{number(percent, 1 if percent >= 0.95 else 2)}%"
 
 
 def _placebo(released: Released) -> str:

@@ -159,6 +159,14 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
+def who(released: Released) -> str:
+    """Tell what is counted: people, or the units of a ready-made panel without person-time."""
+    units = {str(released.method["per"])} if released.method.get("per") else set()
+    if not units and {"scale", "unit"} <= set(released.table.columns):
+        units = set(released.table.loc[released.table["scale"] == "difference", "unit"])
+    return "people" if units <= set(READERS_UNITS) else "units"
+
+
 def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:
     """Return the readers' unit of a rate and the factor from what is stored per 1,000 units of exposure."""
     stored = str(method.get("per", "per 1,000 person-months"))
@@ -190,7 +198,19 @@ def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False) -> st
     """Write an interval: '−101 to −14'; a missing one is missing."""
     if pd.isna(low) or pd.isna(high):
         return MISSING
-    return f"{number(low, digits, sign=sign)} to {number(high, digits, sign=sign)}"
+    return f"{estimate_text(low, digits, sign=sign)} to {estimate_text(high, digits, sign=sign)}"
+
+
+def estimate_text(value: Any, digits: int, *, sign: bool = False) -> str:
+    """Write an estimate; one above 10,000 has three figures, since files have the exact value.
+
+    Examples
+    --------
+    >>> estimate_text(234282, 0, sign=True), estimate_text(-9876, 0)
+    ('+234,000', '−9,876')
+    """
+    value = float(value)
+    return number(float(f"{value:.3g}") if abs(value) > 10_000 else value, digits, sign=sign)
 
 
 def placebo_units(released: Released) -> pd.DataFrame:
@@ -219,6 +239,20 @@ def small_numbers(policy: str) -> str:
     return f"{1 if known.zero_shown else 0} to {known.smallest_shown - 1}"
 
 
+_SEX = {"f": "female", "m": "male", "x": "other"}
+
+
+def characteristics(rows: pd.DataFrame) -> list[str]:
+    """Name each characteristic, with its level where it has several: 'Age', 'Sex: female'."""
+    whole = {"", "nan", "None", "<NA>", "mean (SD)", "all"}
+    return [
+        label(c)
+        if str(v) in whole
+        else f"{label(c)}: {_SEX.get(str(v), inside(label(v))) if c == 'sex' else label(v)}"
+        for c, v in zip(rows["covariate"], rows["level"], strict=True)
+    ]
+
+
 def by_arm(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Split a table by arm, the supported first."""
     groups = [(str(arm), rows) for arm, rows in frame.groupby("arm", sort=False)]
@@ -245,7 +279,7 @@ def policy_sentence(policy: str) -> str:
     Examples
     --------
     >>> policy_sentence("hes")
-    'Counts of 1 to 7 people or events are not shown; others are rounded to the nearest 5 (NHS England: ...).'
+    'Counts of 1 to 7 people or events are not shown, nor ...; others are rounded to the nearest 5 (NHS ...).'
     """
     from impact.disclosure.policies import policies
 
@@ -253,13 +287,20 @@ def policy_sentence(policy: str) -> str:
     if known is None:
         return f"Small counts are not shown, by the policy {policy!r}."
     rounding = f"; others are rounded to the nearest {known.round_to}" if known.round_to > 1 else ""
-    return f"Counts of {small_numbers(policy)} people or events are not shown{rounding} ({known.title})."
+    return (
+        f"Counts of {small_numbers(policy)} people or events are not shown, nor figures that rest on so few "
+        f"or would give them away{rounding} ({known.title})."
+    )
+
+
+# What the policy did everywhere stands at the foot of the page, in ``policy_sentence``.
+_AT_THE_FOOT = re.compile(r"Counts (are rounded|of .* are withheld)|(Estimates|Rates) with .* are withheld")
 
 
 def notes(released: Released) -> list[str]:
     """Return what the gate and the method say of a result, once where several services share a sentence."""
     said: dict[str, list[str]] = {}
-    for note in released.notes:
+    for note in (note for note in released.notes if not _AT_THE_FOOT.match(str(note))):
         outcome, colon, rest = str(note).partition(": ")
         if not colon or not outcome.isidentifier():
             outcome, rest = "", str(note)
@@ -292,10 +333,11 @@ def plain(text: str) -> str:
 
     Examples
     --------
-    >>> plain("emergency_admission (primary), ae and prior_gp")
-    'emergency admissions (primary), A&E attendances and GP contacts in the year before'
+    >>> plain("emergency_admission (primary), ae, outpatient and prior_gp")
+    'emergency admissions (primary), A&E attendances, outpatient appointments and GP ... in the year before'
     """
-    return re.sub(r"\b(?:[a-z0-9]+_\w+|ae|gp)\b", lambda m: inside(label(m[0])), text)
+    codes = r"\b(?:[a-z0-9]+_\w+|ae|gp|outpatient(?! app))\b"
+    return re.sub(codes, lambda m: inside(label(m[0])), text)
 
 
 def _capital(text: str) -> str:

@@ -14,9 +14,12 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.pages.answers import strengths
 from impact.pages.formats import (
     by_arm,
+    characteristics,
     effect_names,
+    estimate_text,
     interval_text,
     is_supported,
     label,
@@ -27,9 +30,9 @@ from impact.pages.formats import (
     rate_unit,
     readers_units,
     require_released,
+    who,
 )
 from impact.pages.style import COMPARISON, GREY, INK, LINE, SOFT, SUPPORTED, TEAL, figure
-from impact.pages.words import strengths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +136,7 @@ def overlap(released: Released) -> Axes:
         ax.axhline(0, color=INK, linewidth=1)
         ax.set_ylim(-1.2 * widest, 1.2 * widest)
         ax.yaxis.set_major_formatter(lambda v, _: number(abs(v)))
-        ax.set_title("Number of people")
+        ax.set_title(f"Number of {who(released)}")
         ax.set_xlabel("Estimated chance of being supported")
     return axes[0]
 
@@ -141,11 +144,7 @@ def overlap(released: Released) -> Axes:
 def love(released: Released) -> Axes:
     """Standardised differences of each characteristic before and after matching, with lines at 0.1."""
     shown = _of_kind(released, "balance")
-    names = [
-        label(c) if str(v) in ("", "nan", "None") else f"{label(c)}: {v}"
-        for c, v in zip(shown["covariate"], shown["level"], strict=True)
-    ]
-    wide = shown.assign(name=names, smd=numeric(shown["smd"])).pivot_table(
+    wide = shown.assign(name=characteristics(shown), smd=numeric(shown["smd"])).pivot_table(
         index="name", columns="sample", values="smd", sort=False
     )
     wide = wide.loc[wide.iloc[:, 0].abs().sort_values().index]
@@ -202,7 +201,7 @@ def forest(released: Released, *, scale: Literal["ratio", "difference"] | None =
             face = TEAL if clear else "white"
             ax.plot([low, high], [y, y], color=TEAL, linewidth=3 if clear else 1.8, solid_capstyle="butt")
             ax.plot(value, y, marker="o" if clear else "D", color=TEAL, markerfacecolor=face, markersize=8)
-            said = "not shown" if pd.isna(value) else number(value, digits, sign=not ratio)
+            said = "not shown" if pd.isna(value) else estimate_text(value, digits, sign=not ratio)
             if pd.notna(low):
                 said += f" ({interval_text(low, high, digits, sign=not ratio)})"
             # White behind the words, so that the line of no effect does not run through them.
@@ -292,7 +291,9 @@ def placebo(released: Released) -> Axes:
             color=TEAL,
             ha="right" if left else "left",
         )
-        ax.axvline(1.0 if bins["unit"].iloc[0] == "ratio" else 0.0, color=INK, linewidth=1, linestyle="--")
+        # The line of no effect ends below the words, so that it does not run through them.
+        null = 1.0 if bins["unit"].iloc[0] == "ratio" else 0.0
+        ax.vlines(null, 0, top * 0.86, color=INK, linewidth=1, linestyle="--")
         ax.set_ylim(0, top)
         ax.set_title("Number of draws")
         ax.set_xlabel(f"Estimate for starts that never happened, {bins['unit'].iloc[0]}")

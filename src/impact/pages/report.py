@@ -20,36 +20,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import bleach  # type: ignore[import-untyped]  # it has no type hints
 import jinja2
 import mistune
 import nbformat
 from nbconvert.exporters import Exporter
 
 from impact.disclosure import NOTICE
+from impact.pages.clean import clean
 
 MIME = "application/vnd.impact+json"
 STOPPED = "This step stopped, so its result is missing here. The private log says why."
+NOT_RUN = "This notebook has not been run yet, so there is nothing to show."
 TEMPLATES = Path(__file__).parent / "templates"
-
-_TAGS = frozenset(
-    re.findall(
-        r"\w+",
-        "a abbr b blockquote br caption code dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr "
-        "i img li ol p pre section span strong sub summary sup table tbody td th thead tr ul",
-    )
-)
-_ATTRIBUTES = {
-    "*": ["class", "id", "lang", "aria-label", "aria-hidden", "role", "tabindex", "title"],
-    "details": ["open"],
-    "img": ["alt", "width", "height"],
-    "td": ["colspan"],
-    "th": ["scope", "colspan"],
-}
-# A path that starts at the root of a machine. Relative links are kept: they are how pages find one another.
-_PATH = re.compile(
-    r"""file:/+[^\s"'<>]*|(?<![\w/+=<:.])/(?:[\w.@-]+/)+[\w.@-]*|(?<!\w)[A-Za-z]:\\[^\s"'<>]*"""
-)
 
 
 @dataclass
@@ -71,12 +53,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of a study as its index lists it: title, relative link, headline, and whether it stopped."""
+    """One page of a study as its index lists it: title, link, headline, whether it stopped, and remarks."""
 
     title: str
     href: str
     headline: str = ""
     stopped: str = ""
+    remarks: Sequence[str] = ()
 
 
 @dataclass
@@ -98,7 +81,7 @@ class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untype
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> tuple[str, Any]:
         """Return the page as text; the resources keep only what nbconvert needs to write it."""
-        resources = self._init_resources(resources)
+        nb, resources = super().from_notebook_node(nb, resources, **kw)
         return render(nb), resources
 
 
@@ -128,6 +111,8 @@ def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str 
     page.stopped = STOPPED if _has_stopped(nb) else ""
     page.rules = _rules(nb)
     _lay_out(page, _without_empty_sections(blocks))
+    if _is_not_run(nb):
+        page.blocks.insert(0, f'<p class="stopped">{NOT_RUN}</p>')
     return _environment().get_template("page.html.j2").render(page=page, notice=NOTICE, version=_version())
 
 
@@ -165,7 +150,7 @@ def index(
     True
     """
     page = Page(title=title, date=date or dt.date.today(), kicker=kicker, entries=pages, skipped=skipped)
-    page.files = files
+    page.files = [(_file_name(text, href, pages), href) for text, href in files]
     return _environment().get_template("index.html.j2").render(page=page, notice=NOTICE, version=_version())
 
 
@@ -173,7 +158,45 @@ def entry(notebook: Any, *, href: str) -> Entry:
     """Read a page's title and headline from an executed notebook, for the index."""
     nb = _read(notebook)
     title = next((b.heading for b in _blocks(nb) if b.level == 1), "") or Path(href).stem
-    return Entry(title, href, _role(nb, "headline"), STOPPED if _has_stopped(nb) else "")
+    remarks: list[str] = next((m["remarks"].splitlines() for _, _, m in _marked(nb) if m.get("remarks")), [])
+    headline = _role(nb, "headline") or _who_is_in(nb)
+    return Entry(title, href, headline, STOPPED if _has_stopped(nb) else "", remarks)
+
+
+def _who_is_in(nb: Any) -> str:
+    """Say how many are in the study with and without support, where a page shows it and has no headline."""
+    flows = (f for f in harvest(nb) if f["method"].get("shows") == "who is in the study")
+    rows = [row for row in next(flows, {"table": []})["table"] if row["stage"] == "in the study"]
+    persons = {row["rule"]: row["persons"] for row in rows}
+    if not persons.get("treated") or not persons.get("control"):
+        return ""
+    return f"{persons['treated']:,} with support and {persons['control']:,} without it are in the study."
+
+
+# What readers call the results the notebooks release, in the list of files.
+_FILES = {
+    "flow": "who is in, and who was left out",
+    "trial": "the trial this study stands in for",
+    "baseline": "how alike the groups were",
+    "losses": "deaths and moves",
+    "quality": "quality of the records",
+    "by-time": "effects by time from the start of support",
+    "naive": "before and after",
+    "checks": "done differently",
+    "pretend": "starts that never happened",
+    "overlap": "chances of being supported",
+    "unmatched": "the unmatched comparison",
+    "matched": "people matched",
+}
+
+
+def _file_name(text: str, href: str, pages: Sequence[Entry]) -> str:
+    """Name the file of a table by its page and what it holds; any other file keeps its name."""
+    found = re.fullmatch(r"tables/([a-z0-9]+)-(.+)\.csv", href)
+    page = next((p.title for p in pages if found and p.href == f"{found[1]}.html"), "")
+    if not found or not page:
+        return text
+    return f"{page}: {_FILES.get(found[2], found[2].replace('-', ' '))} (CSV)"
 
 
 def harvest(notebook: Any) -> list[dict[str, Any]]:
@@ -206,6 +229,11 @@ def _marked(nb: Any) -> Iterator[tuple[Any, Mapping[str, Any], Mapping[str, Any]
 
 def _role(nb: Any, role: str) -> str:
     return next((str(m.get("text", "")) for _, _, m in _marked(nb) if m.get("role") == role), "")
+
+
+def _is_not_run(nb: Any) -> bool:
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    return bool(code) and not any(cell.get("outputs") or cell.get("execution_count") for cell in code)
 
 
 def _has_stopped(nb: Any) -> bool:
@@ -245,15 +273,15 @@ def _shown_blocks(cell: Any) -> Iterator[_Block]:
             yield _Block("shown", f'<p class="stopped">{STOPPED}</p>')
         data = output.get("data", {})
         role = output.get("metadata", {}).get(MIME, {}).get("role")
-        if MIME in data and role != "masthead":
-            yield _Block("shown", _clean(str(data.get("text/html", ""))))
+        if MIME in data and data.get("text/html") and role != "masthead":
+            yield _Block("shown", clean(str(data.get("text/html", ""))))
 
 
 def _text_blocks(source: str) -> Iterator[_Block]:
     """Split markdown at its headings, so that a section can be left out with everything under it."""
     to_html = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
     for part in _split_at_headings(source):
-        text = _clean(str(to_html(part)))
+        text = clean(str(to_html(part)))
         found = re.match(r"\s*<h([1-6])>(.*?)</h\1>", text, re.DOTALL)
         if not found:
             if text.strip():
@@ -322,25 +350,6 @@ def _unique(name: str, taken: set[str], suffix: str = "-{}") -> str:
         found = name + suffix.format(n)
     taken.add(found)
     return found
-
-
-def _clean(text: str) -> str:
-    """Keep the few tags and attributes a page needs; a script, a style, a remote image or a path goes."""
-
-    def attributes(tag: str, name: str, value: str) -> bool:
-        if tag == "a" and name == "href":
-            return not value.lower().startswith(("data:", "file:", "/", "javascript:"))
-        if tag == "img" and name == "src":
-            return value.startswith("data:image/png;base64,")
-        return name in _ATTRIBUTES["*"] or name in _ATTRIBUTES.get(tag, ())
-
-    text = bleach.clean(
-        text, tags=_TAGS, attributes=attributes, protocols={"http", "https", "mailto", "data"}
-    )
-    text = re.sub(r"<img(?![^>]*\ssrc=)[^>]*>", "", text)
-    text = re.sub(r'(href="[^":#?]+)\.ipynb(?=["#])', r"\1.html", text)
-    text = re.sub(r"<th(?=>| class)(?![^>]*scope)", '<th scope="col"', text)
-    return _PATH.sub("[path removed]", text)
 
 
 @cache

@@ -15,6 +15,8 @@ from impact.pages.formats import (
     SCALES,
     adjusted,
     by_arm,
+    characteristics,
+    estimate_text,
     interval_text,
     label,
     notes,
@@ -28,6 +30,7 @@ from impact.pages.formats import (
     rate_unit,
     readers_units,
     require_released,
+    who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
 
@@ -65,11 +68,11 @@ def effects(released: Released) -> Table:
     if "term" in shown and shown.groupby(keys or "outcome", dropna=False)["term"].nunique().max() > 1:
         keys.append("term")
     keys = keys or ["outcome"]
-    index = shown[keys].drop_duplicates().reset_index(drop=True)
+    index = shown.drop_duplicates(keys).reset_index(drop=True)
     step = str(released.method.get("period") or "month").capitalize()
     titles = {**_KEYS, "event_time": f"{step}s from start"}
-    columns = [Column(titles.get(k, label(k)), [_key(k, v) for v in index[k]], words=True) for k in keys]
-    main = None
+    columns = [Column(titles.get(k, label(k)), _keys(k, index, step), words=True) for k in keys]
+    index, main = index[keys], None
     for scale in [s for s in SCALES if (shown["scale"] == s).any()]:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
         columns.append(_effect_column(released, rows, scale))
@@ -82,13 +85,19 @@ def effects(released: Released) -> Table:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
         columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
         if several:
+            how.append("The files hold the p-values before this adjustment.")
             under.append(
                 f"{label(index['outcome'][0])} is the primary outcome; the p-values of the others are "
                 "adjusted for being several (Holm)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
-        columns.append(Column("People (events) with support", [f"{n} ({events})" for n, events in behind]))
+        columns.append(
+            Column(
+                f"{who(released).capitalize()} (events) with support",
+                [f"{n} ({events})" for n, events in behind],
+            )
+        )
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
     return table_of(
         released,
@@ -118,8 +127,26 @@ def _effects_caption(keys: Sequence[str]) -> str:
 _KEYS = {"outcome": "Service", "group": "Support began", "term": "Effect"}
 
 
-def _key(name: str, value: Any) -> str:
-    return period(value) if name in ("group", "period", "event_time") and pd.notna(value) else label(value)
+_MONTHS = {"Month": 1, "Quarter": 3, "Half-year": 6, "Year": 12}
+
+
+def _keys(name: str, index: pd.DataFrame, step: str) -> list[str]:
+    """Name what tells the rows apart; periods that were pooled from the first to the last of them."""
+    if name not in ("group", "period", "event_time"):
+        return index[name].map(label).tolist()
+    last = index[f"{name}_to"] if f"{name}_to" in index else index[name]
+    return [
+        label(a) if pd.isna(a) else period(a, _steps(a, a if pd.isna(b) else b, step))
+        for a, b in zip(index[name], last, strict=True)
+    ]
+
+
+def _steps(first: Any, last: Any, step: str) -> int:
+    """Length from one period to the end of another: in periods, or in months where they are dates."""
+    if not isinstance(first, pd.Timestamp):
+        return 1 if isinstance(first, str) else int(last - first) + 1
+    apart = 12 * (last.year - first.year) + last.month - first.month
+    return apart + _MONTHS.get(step, 1) if apart else 1
 
 
 def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column:
@@ -134,7 +161,7 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
         # An effect of 0 without a range is the base from which the others are measured.
         base = values[0] == 0 and pd.isna(values[1])
         reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign)
-        cells.append(f"{number(values[0], digits, sign=sign)} ({reach})")
+        cells.append(f"{estimate_text(values[0], digits, sign=sign)} ({reach})")
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
     return Column(header, cells)
 
@@ -158,7 +185,7 @@ def rates(released: Released) -> Table:
         rate = cells_of(released, "rate_per_1000_person_months", rows, lambda v: number(factor * v, digits))
         columns += [
             Column(f"{label(arm)}: rate", rate),
-            Column(f"{label(arm)}: people", cells_of(released, "persons", rows)),
+            Column(f"{label(arm)}: {who(released)}", cells_of(released, "persons", rows)),
         ]
     what = "" if index["outcome"].nunique() > 1 else f": {label(index['outcome'].iloc[0])}"
     return table_of(released, f"Rates {unit}{what}", columns, notes(released))
@@ -180,7 +207,7 @@ def balance(released: Released) -> Table:
     require_released(released)
     shown = released.table
     index = shown[["covariate", "level"]].drop_duplicates().reset_index(drop=True)
-    columns = [Column("Characteristic", _characteristics(index), True)]
+    columns = [Column("Characteristic", characteristics(index), True)]
     both = {"before", "after"} <= set(shown["sample"])
     wanted = (
         _BALANCE if both else [(str(shown["sample"].iloc[0]), n, h.split(",")[0]) for _, n, h in _BALANCE]
@@ -199,23 +226,10 @@ def balance(released: Released) -> Table:
     )
 
 
-_SEX = {"f": "Female", "m": "Male", "x": "Other"}
-
-
-def _characteristics(rows: pd.DataFrame) -> list[str]:
-    whole = {"", "nan", "None", "mean (SD)", "all"}
-    return [
-        label(c)
-        if str(v) in whole
-        else f"{label(c)}: {_SEX.get(str(v), label(v)) if c == 'sex' else label(v)}"
-        for c, v in zip(rows["covariate"], rows["level"], strict=True)
-    ]
-
-
 def _baseline(released: Released) -> Table:
     """Number and share, or mean and standard deviation, of each characteristic in each arm."""
     shown, marked = released.table, released.marked()
-    columns = [Column("Characteristic", _characteristics(shown), True)]
+    columns = [Column("Characteristic", characteristics(shown), True)]
     for arm in ("supported", "control"):
         cells = []
         for i in range(len(shown)):
@@ -243,26 +257,23 @@ def _naive(released: Released) -> Table:
     shown = released.table
     unit, factor = rate_unit(released.method)
     columns = [Column("Service", shown["outcome"].map(label).tolist(), True)]
-    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in ("before", "after")]
+    whens = ("before", "after") if released.method.get("has_before", True) else ("after",)
+    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in whens]
     digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
     for arm in ("supported", "control"):
-        before, after = (
+        *before, after = (
             cells_of(released, f"{arm}_{when}", shown.index, lambda v: number(factor * v, digits))
-            for when in ("before", "after")
+            for when in whens
         )
         percent = cells_of(
             released, f"{arm}_change_percent", shown.index, lambda v: f"{number(v, sign=True)}%"
         )
-        moved = zip(before, after, percent, strict=True)
+        moved = zip(before[0] if before else after, after, percent, strict=True)
         # Without a change there is one figure to show, or none.
-        cells = [f"{b} → {a} ({c})" if c[-1] == "%" else a for b, a, c in moved]
+        cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
         columns.append(Column(label(arm), cells))
-    return table_of(
-        released,
-        f"Before → after (change), {unit}, with the comparison beside",
-        columns,
-        notes(released),
-    )
+    what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
+    return table_of(released, f"{what}, {unit}, with the comparison beside", columns, notes(released))
 
 
 def _overlap(released: Released) -> Table:
@@ -275,7 +286,8 @@ def _overlap(released: Released) -> Table:
     for arm, part in by_arm(released.table):
         rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
         columns.append(Column(label(arm), cells_of(released, "persons", rows)))
-    return table_of(released, "People by estimated chance of being supported", columns, notes(released))
+    what = f"{who(released).capitalize()} by estimated chance of being supported"
+    return table_of(released, what, columns, notes(released))
 
 
 def _placebo(released: Released) -> Table:
@@ -311,7 +323,8 @@ def _summary(released: Released) -> Table:
         cells = cells_of(released, name, shown.index, show)
         # A table begins each of its rows with a capital, wherever its words come from.
         first = cells if columns else [cell[:1].upper() + cell[1:] for cell in cells]
-        columns.append(Column(label(name), first, words))
+        title = who(released).capitalize() if name == "persons" else label(name)
+        columns.append(Column(title, first, words))
     title = released.method.get("shows") or released.name
     return table_of(released, label(title), columns, notes(released))
 

@@ -1,52 +1,30 @@
 """Sentences that follow from released numbers: the headline, what may be claimed, the words for a figure.
 
-How sure the words are is tied to numbers and to nothing else:
-
-- *very clear*: the 95% range leaves out no change, and p is under 0.001
-- *clear*: the 95% range leaves out no change (of a secondary outcome: also after Holm's adjustment)
-- *little or no change*: the whole 95% range of the ratio lies within 10% of no change
-- *cannot tell*: everything else
-- *too rare*: too few people or events for an estimate to be shown
+How sure the words are is tied to numbers and to nothing else: see ``answers``.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from impact.disclosure import Released
-from impact.errors import DisclosureError
+from impact.errors import DisclosureError, ParameterError
+from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
 from impact.pages.formats import (
-    MISSING,
-    adjusted,
-    inside,
     label,
     listed,
     number,
     numeric,
     p_value,
-    places,
     rate_unit,
-    readers_units,
     require_released,
+    who,
 )
-
-Strength = Literal["very clear", "clear", "little or no change", "cannot tell", "too rare"]
-MEANING: dict[Strength, str] = {
-    "very clear": "The 95% range leaves out no change by a wide margin.",
-    "clear": "The 95% range leaves out no change.",
-    "little or no change": "The whole 95% range lies within 10% of no change.",
-    "cannot tell": "The 95% range holds both a fall and a rise.",
-    "too rare": "There are too few events to estimate an effect.",
-}
-WITHIN = 0.10
-# A range whose far end is this many times its near end says more of the direction than of the size.
-WIDE = 5
 
 
 @dataclass(frozen=True)
@@ -101,27 +79,6 @@ def _paragraph(what: str, sentences: Sequence[str]) -> str:
     return f'<p class="{what}">{" ".join(said)}</p>'
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What is known of one outcome, in readers' units."""
-
-    outcome: str
-    strength: Strength
-    p: float
-    nominal: bool
-    unit: str
-    difference: tuple[float, float, float] | None
-    percent: tuple[float, float, float] | None
-
-    @property
-    def name(self) -> str:
-        return inside(label(self.outcome))
-
-    @property
-    def fewer(self) -> bool:
-        return (self.difference or self.percent or (0.0,))[0] < 0
-
-
 def headline(released: Released) -> Statement:
     """Say in plain words what a study found, how large it is and how sure one can be.
 
@@ -134,7 +91,7 @@ def headline(released: Released) -> Statement:
     -------
     Statement
     """
-    first, *others = _answers(released)
+    first, *others = answers(released)
     parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_answer(first),))]
     if others:
         parts.append(("others", tuple(_others(first, others))))
@@ -142,131 +99,64 @@ def headline(released: Released) -> Statement:
     return Statement("headline", tuple(parts), (released,))
 
 
-def strengths(released: Released) -> dict[str, Strength]:
-    """How sure one can be of the effect on each outcome, in the fixed words of this module."""
-    return {answer.outcome: answer.strength for answer in _answers(released)}
-
-
-def _answers(released: Released) -> list[_Answer]:
-    if require_released(released).kind != "effects":
-        raise DisclosureError(f"{released.name!r} is a released {released.kind}; these words need effects.")
-    shown = readers_units(released.table)
-    outcomes = list(shown["outcome"].unique())
-    if shown.duplicated(["outcome", "scale"]).any() or not outcomes:
-        raise DisclosureError(f"{released.name!r}: these words need one effect an outcome.")
-    by = {scale: shown[shown["scale"] == scale].set_index("outcome") for scale in ("difference", "log ratio")}
-    main = by["difference"] if len(by["difference"]) else by["log ratio"]
-    p = adjusted(numeric(main["p_value"].reindex(outcomes)).tolist())
-    found = []
-    for outcome, p_adjusted in zip(outcomes, p, strict=True):
-        difference, ratio = (_triple(by[s], outcome) for s in ("difference", "log ratio"))
-        percent = None
-        if ratio is not None:
-            percent = (100 * (ratio[0] - 1), 100 * (ratio[1] - 1), 100 * (ratio[2] - 1))
-        leaves_out = [t[1] > 0 or t[2] < 0 for t in (difference, percent) if t is not None]
-        unit = by["difference"]["unit"].get(outcome, "") if difference else ""
-        strength = _strength(bool(leaves_out) and all(leaves_out), p_adjusted, percent, bool(leaves_out))
-        found.append(
-            _Answer(str(outcome), strength, p_adjusted, all(leaves_out), str(unit), difference, percent)
-        )
-    return found
-
-
-def _triple(table: pd.DataFrame, outcome: Any) -> tuple[float, float, float] | None:
-    if outcome not in table.index:
-        return None
-    values = numeric(table.loc[outcome, ["estimate", "conf_low", "conf_high"]])
-    return (float(values[0]), float(values[1]), float(values[2])) if np.isfinite(values).all() else None
-
-
-def _strength(leaves_out: bool, p: float, percent: Any, known: bool) -> Strength:
-    if not known:
-        return "too rare"
-    if leaves_out and p < 0.05:
-        return "very clear" if p < 0.001 else "clear"
-    if percent is not None and max(abs(percent[1]), abs(percent[2])) <= 100 * WITHIN:
-        return "little or no change"
-    return "cannot tell"
-
-
-def _answer(a: _Answer) -> str:
+def _answer(a: Answer) -> str:
     if a.strength == "too rare":
         return f"There were too few {a.name} to say anything about the effect of support on them."
     if a.strength == "cannot tell":
         return (
-            f"The study cannot tell whether support changed {a.name}: the best estimate is {_size(a)}, and "
-            f"the data fit anything from {_range(a)}."
+            f"The study cannot tell whether support changed {a.name}: the best estimate is {size(a)}, and "
+            f"the data fit anything from {range_of(a)}."
         )
     if a.strength == "little or no change":
-        return f"Support made little or no difference to {a.name} (95% range {_range(a)})."
-    return f"With support there were {_size(a, a.name)} than without it (95% range {_range(a)}{_share(a)})."
+        return f"Support made little or no difference to {a.name} (95% range {range_of(a)})."
+    return f"With support there were {size(a, a.name)} than without it (95% range {range_of(a)}{share(a)})."
 
 
-def _size(a: _Answer, things: str = "") -> str:
-    """'about 58 fewer emergency admissions for every 1,000 people a year'."""
-    triple, mark = (a.difference, "") if a.difference else (a.percent or (0.0, 0.0, 0.0), "%")
-    said = _about(triple[0], triple)
-    if not said.strip("0."):
-        return f"no more and no fewer {things}".strip()
-    per = a.unit.replace("per 1,000 people", "for every 1,000 people") if a.difference else ""
-    more = "fewer" if triple[0] < 0 else "more"
-    return " ".join(filter(None, ["about", said + mark, more, things, per]))
-
-
-def _range(a: _Answer) -> str:
-    """'14 to 102 fewer', '60 fewer to 36 more'; in per cent where that is what leaves the answer open."""
-    triple, mark = (a.difference, "") if a.difference else (a.percent, "%")
-    opens = a.percent is not None and a.percent[1] <= 0 <= a.percent[2]
-    if a.strength == "little or no change" or (
-        a.difference and opens and not a.difference[1] <= 0 <= a.difference[2]
-    ):
-        triple, mark = a.percent, "%"
-    if triple is None:
-        return MISSING
-    low, high = (_about(v, triple) + mark for v in triple[1:])
-    if triple[2] < 0:
-        return f"{high} to {low} fewer"
-    return f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
-
-
-def _share(a: _Answer) -> str:
-    if a.percent is None or a.difference is None:
-        return ""
-    return f"; {abs(a.percent[0]):.0f}% {'fewer' if a.percent[0] < 0 else 'more'}"
-
-
-def _about(value: float, among: Sequence[float] = ()) -> str:
-    """Three figures at most, with the decimal places of the largest among them: tables have exact values."""
-    rounded = float(f"{abs(value):.3g}")
-    return number(rounded, places([rounded, *among]))
-
-
-def _others(first: _Answer, others: Sequence[_Answer]) -> list[str]:
+def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
     said = [_answer(a) for a in others if a.strength in ("very clear", "clear")]
     if first.strength in ("very clear", "clear"):
         said = [s.replace("With support there were", "There were also", 1) for s in said]
         said = [s.replace(" than without it", "", 1) for s in said]
-    several = [a for a in others if a.strength == "cannot tell" and a.nominal]
-    groups = (
-        ("For {} the study cannot tell a fall from a rise.", "cannot tell", False),
+    groups: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
+        (
+            "For {} the study cannot tell a fall from a rise.",
+            lambda a: a.strength == "cannot tell" and not a.nominal and not a.split,
+        ),
+        *(
+            (
+                f"For {{}}, {_SPLIT[scale]}.",
+                lambda a, scale=scale: a.strength == "cannot tell" and a.split == scale,
+            )
+            for scale in _SPLIT
+        ),
         (
             "For {} the range leaves out no change, but no longer once several services are allowed for.",
-            "cannot tell",
-            True,
+            lambda a: a.strength == "cannot tell" and a.nominal,
         ),
-        ("It shows little or no change in {}.", "little or no change", None),
-        ("There were too few {} to say anything.", "too rare", None),
+        ("It shows little or no change in {}.", lambda a: a.strength == "little or no change"),
+        ("There were too few {} to say anything.", lambda a: a.strength == "too rare"),
     )
-    for sentence, strength, nominal in groups:
-        names = [a.name for a in others if a.strength == strength and nominal in (None, a in several)]
+    for sentence, belongs in groups:
+        names = [a.name for a in others if belongs(a)]
         if names:
             said.append(sentence.format(listed(names)))
     return said
 
 
-def _how_sure(first: _Answer, released: Released, others: int) -> list[str]:
+# On which scale the range leaves out no change, where it does so on one only.
+_SPLIT = {
+    one: f"as a {one} the range leaves out no change, as a {other} it does not; so the study "
+    "does not count it as clear"
+    for one, other in (("ratio", "difference"), ("difference", "ratio"))
+}
+
+
+def _how_sure(first: Answer, released: Released, others: int) -> list[str]:
     chance = "" if first.strength == "too rare" or np.isnan(first.p) else f" (p {_p(first.p)})"
-    said = [f"How sure: {first.strength}.", MEANING[first.strength][:-1] + chance + "."]
+    meaning = MEANING[first.strength]
+    if first.strength == "cannot tell" and first.split:
+        meaning = f"{_SPLIT[first.split][:1].upper()}{_SPLIT[first.split][1:]}."
+    said = [f"How sure: {first.strength}.", meaning[:-1] + chance + "."]
     if others:
         said.append(
             f"{label(first.outcome)} were named first, as the main result; the "
@@ -289,34 +179,49 @@ def _p(value: float) -> str:
 
 
 def claims(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
-    """List what may be said on the strength of the released effects, and what may not."""
-    answers = _answers(released)
+    """List what may be said on the strength of the released effects, and what may not.
+
+    Parameters
+    ----------
+    released : Released
+        Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
+    assignment : 'observed' or 'randomised'
+        Whether support was given by lot.
+    """
+    found = answers(released)
+    than = _THAN.get(_method(released), "there would have been without it")
     may, may_not = [], []
-    for a in answers:
+    for a in found:
         if a.strength in ("very clear", "clear"):
-            may.append(
-                f"“With support there were {_size(a, a.name)} than among similar people without it "
-                f"(95% range {_range(a)}).”"
-            )
+            said = f"With support there were {size(a, a.name)} than {than} (95% range {range_of(a)})."
+            may.append(f"“{said}”")
         elif a.strength == "little or no change":
-            may.append(f"“Support made little or no difference to {a.name} (95% range {_range(a)}).”")
-    open_ = [a for a in answers if a.strength == "cannot tell" and not a.nominal]
+            may.append(f"“Support made little or no difference to {a.name} (95% range {range_of(a)}).”")
+    open_ = [a for a in found if a.strength == "cannot tell" and not a.nominal]
     if len(open_) == 1:
         a = open_[0]
-        may.append(f"“We cannot tell whether support changed {a.name}: from {_range(a)}{_per(a)}.”")
+        may.append(f"“We cannot tell whether support changed {a.name}: from {range_of(a)}{_per(a)}.”")
     elif open_:
         may.append(f"“We found no clear change in {listed([a.name for a in open_])}.”")
-    unclear = [a.name for a in answers if a.strength in ("cannot tell", "too rare")]
+    unclear = [a.name for a in found if a.strength in ("cannot tell", "too rare")]
     if unclear:
         may_not.append(
             f"“Support had no effect on {listed(unclear)}”, or that it had one: the study cannot tell."
         )
-    first = answers[0]
+    first, those = found[0], who(released)
+    if assignment != "randomised" and those == "people" and first.fewer:
+        may_not.append(
+            f"“{label(first.outcome)} fell by so much since support began”, from people with support alone: "
+            "people are offered support when they are unwell, and most get better without it."
+        )
+    elif assignment != "randomised" or _method(released) == _DID:
+        may_not.append(
+            f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
+            "alone: it would have changed anyway."
+        )
     may_not += [
-        f"“{label(first.outcome)} fell by so much since support began”, from people with support alone: "
-        "people are offered support when they are unwell, and most get better without it.",
         "“It saved the NHS this much money”: contacts that did not happen free time and beds, not cash.",
-        "“It works for everyone, everywhere”: this holds for the people, place and months studied.",
+        f"“It works for everyone, everywhere”: this holds for the {those}, place and months studied.",
     ]
     if assignment != "randomised":
         may_not.append(
@@ -329,11 +234,90 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
     )
 
 
-def _per(a: _Answer) -> str:
+def beside(released: Mapping[str, Released], main: str, other: str) -> Statement:
+    """Set a second method's answer beside the main one's, and say where the two disagree.
+
+    They disagree on a service if one is clear and the other is not, or if their ranges do not overlap.
+
+    Parameters
+    ----------
+    released : mapping of name to Released
+        Each of ``Effects`` with one effect an outcome; the first outcome is the primary one.
+    main, other : str
+        Names in it; without the other one, the statement says that no second method was asked for.
+
+    Raises
+    ------
+    ParameterError
+        Where there is no ``main``.
+    """
+    if main not in released:
+        raise ParameterError(
+            f"main: got {main!r}; released has {', '.join(map(repr, released)) or 'nothing'}."
+        )
+    if other not in released:
+        return Statement("sentence", (("list", ("No second method was asked for.",)),), (released[main],))
+    found = {a.outcome: a for a in answers(released[other])}
+    pairs = [(a, found[a.outcome]) for a in answers(released[main]) if a.outcome in found]
+    names = _method(released[main]), _method(released[other])
+    said = [_second(names[1], pairs[0][1])] if pairs else ["The second method has no service in common."]
+    doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
+    if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
+        said += doubts or ["Within their ranges the two methods agree."]
+    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]))
+
+
+def _second(method: str, a: Answer) -> str:
+    subject = "Matching people to similar ones" if method == _MATCHING else method[:1].upper() + method[1:]
+    if a.strength == "too rare":
+        return f"{subject} has too few {a.name} to say anything."
+    return f"{subject} gives {size(a, a.name)} ({range_of(a)})."
+
+
+def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
+    """Say that two methods disagree on a service; nothing where they do not."""
+    clear = [x.strength in ("clear", "very clear") for x in (a, b)]
+    scales = [(a.percent, b.percent)] if a.unit != b.unit else [(a.difference, b.difference)]
+    apart = any(x and y and (x[1] > y[2] or y[1] > x[2]) for x, y in scales)
+    one, two = names if clear[0] else names[::-1]
+    if all(clear) and a.fewer != b.fewer:
+        why = "one finds clearly fewer and the other clearly more"
+    elif clear[0] != clear[1]:
+        why = f"{one} finds a clear change and {two} does not"
+    elif apart:
+        why = "their ranges do not overlap"
+    else:
+        return ""
+    return f"On {a.name} the two methods disagree: {why}. Read this result with care."
+
+
+_DID, _MATCHING = "difference-in-differences", "matching"
+_METHODS = {
+    **dict.fromkeys(("callaway_santanna", "two_by_two", "twfe"), _DID),
+    **dict.fromkeys(("matched Poisson regression", "nearest"), _MATCHING),
+    "crude rates": "the crude comparison",
+}
+_THAN = {_MATCHING: "among similar people without it", "the crude comparison": "among people without it"}
+
+
+def _method(released: Released) -> str:
+    """Name the method behind some effects as readers know it."""
+    estimator = str(released.method.get("estimator", ""))
+    return _METHODS.get(estimator, _MATCHING if estimator.startswith("matched") else "the method")
+
+
+def _per(a: Answer) -> str:
     return f" {a.unit}" if a.difference and a.unit else ""
 
 
-def naive(released: Released) -> Statement:
+_UNWELL = (
+    "The change among people with support alone is not the effect of support: people are offered it when "
+    "they are unwell, and most people who are unwell get better."
+)
+_ANYWAY = "it would have changed anyway, as it did in the comparison."
+
+
+def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
     """Set the change among people with support beside the comparison's, and say why it is not the effect.
 
     Parameters
@@ -341,6 +325,8 @@ def naive(released: Released) -> Statement:
     released : Released
         Of ``interpret.naive``: rates before and after in both arms. Where one arm's change is withheld, so is
         the other's.
+    assignment : 'observed' or 'randomised'
+        Whether support was given by lot: then nobody was offered it for being unwell.
     """
     if require_released(released).kind != "summary" or "supported_change_percent" not in released.table:
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
@@ -348,7 +334,9 @@ def naive(released: Released) -> Statement:
         said = "These data have no time before support began, so there is no before and after to compare."
         return Statement("sentence", (("list", (said,)),), (released,))
     unit, factor = rate_unit(released.method)
-    lines = []
+    those = who(released)
+    lines: list[str] = []
+    why: tuple[str, ...] = ()
     for row in released.table.to_dict("records")[:1]:
         before, after, c_before, c_after = (
             factor * float(numeric([row[f"{arm}_{when}"]])[0])
@@ -361,14 +349,15 @@ def naive(released: Released) -> Statement:
             continue
         same = np.sign(after - before) == np.sign(c_after - c_before)
         lines.append(
-            f"{name} among people with support {_moved(before, after)} {unit}. Among the "
+            f"{name} among {those} with support {_moved(before, after)} {unit}. Among the "
             f"comparison, who had no support, they {'also ' if same else ''}{_moved(c_before, c_after)}."
         )
-    why = (
-        "The change among people with support alone is not the effect of support: people are offered it when "
-        "they are unwell, and most people who are unwell get better."
-    )
-    return Statement("sentence", (("list", tuple(lines)), ("why", (why,))), (released,))
+        unwell = after < before and those == "people" and assignment != "randomised"
+        why = (
+            _UNWELL if unwell else f"The change among those with support alone is not the effect: {_ANYWAY}",
+        )
+    parts = (("list", tuple(lines)), *((("why", why),) if why else ()))
+    return Statement("sentence", parts, (released,))
 
 
 def _moved(before: float, after: float) -> str:
@@ -377,4 +366,4 @@ def _moved(before: float, after: float) -> str:
     verb = (
         "stayed alike" if abs(change) < 0.5 else f"{'fell' if change < 0 else 'rose'} by {abs(change):.0f}%"
     )
-    return f"{verb}, from {_about(before, [after])} to {_about(after, [before])}"
+    return f"{verb}, from {about(before, [after])} to {about(after, [before])}"

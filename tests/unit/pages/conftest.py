@@ -36,18 +36,23 @@ def effects() -> Callable[..., Released]:
     """Release one effect an outcome: difference a year, its error, log ratio, its error."""
 
     def make(
-        outcomes: Mapping[str, tuple[float, float, float, float]], *, policy: str = "hes", **counts: int
+        outcomes: Mapping[str, tuple[float, float, float, float]],
+        *,
+        policy: str = "hes",
+        unit: str = PER,
+        method: Mapping[str, Any] | None = None,
+        **counts: int,
     ) -> Released:
         rows: Rows = []
         for outcome, (difference, error, ratio, ratio_error) in outcomes.items():
             row = {"outcome": outcome, "term": "att"}
             rows.append(
-                row | {"scale": "difference", "unit": PER, "estimate": difference / 12, "error": error / 12}
+                row | {"scale": "difference", "unit": unit, "estimate": difference / 12, "error": error / 12}
             )
             rows.append(
                 row | {"scale": "log ratio", "unit": "log ratio", "estimate": ratio, "error": ratio_error}
             )
-        return release({"effects": effects_of(rows, **counts)}, policy)["effects"]
+        return release({"effects": effects_of(rows, method=method, **counts)}, policy)["effects"]
 
     return make
 
@@ -69,7 +74,9 @@ def event_study() -> Released:
 def naive() -> Callable[..., Released]:
     """Release rates a year before and after in both arms, stored a month as ``interpret.naive`` does."""
 
-    def make(supported: tuple[float, float], control: tuple[float, float], *, events: int = 70) -> Released:
+    def make(
+        supported: tuple[float, float], control: tuple[float, float], *, events: int = 70, **method: Any
+    ) -> Released:
         row: dict[str, Any] = {"outcome": "emergency_admission"}
         for arm, (before, after) in (("supported", supported), ("control", control)):
             row |= {f"{arm}_persons": 346, f"{arm}_before": before / 12, f"{arm}_after": after / 12}
@@ -79,7 +86,7 @@ def naive() -> Callable[..., Released]:
         counted = [f"{a}_{w}" for a in arms for w in ("persons", "before_events", "after_events")]
         summary = Summary(
             pd.DataFrame([row]),
-            {"shows": "before and after", "per": PER},
+            {"shows": "before and after", "per": PER} | method,
             people=[c for c in counted if c.endswith("persons")],
             events=[c for c in counted if c.endswith("events")],
             derived={f"{a}_{w}": counted for a in arms for w in ("before", "after", "change_percent")},

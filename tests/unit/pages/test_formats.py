@@ -64,7 +64,7 @@ def test_only_what_was_released_gets_past() -> None:
 
 
 def test_the_policy_is_said_in_words() -> None:
-    assert formats.policy_sentence("hes").startswith("Counts of 1 to 7 people or events are not shown;")
+    assert formats.policy_sentence("hes").startswith("Counts of 1 to 7 people or events are not shown, nor")
     assert formats.policy_sentence("threshold_10").startswith("Counts of 0 to 9 people")
 
 

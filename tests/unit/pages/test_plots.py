@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from impact.disclosure import Released, release
+from impact.disclosure.released import SEAL
 from impact.errors import DisclosureError
 from impact.pages import plots
 from impact.pages.captions import alt, caption
@@ -91,7 +93,13 @@ def test_overlap_is_mirrored_and_withheld_bars_are_not_drawn() -> None:
 
 def test_love_says_how_many_differ() -> None:
     rows = [
-        {"covariate": name, "level": "", "sample": sample, "mean_treated": 1.0, "mean_control": 1.0}
+        {
+            "covariate": name,
+            "level": "f" if name == "sex" else "",
+            "sample": sample,
+            "mean_treated": 1.0,
+            "mean_control": 1.0,
+        }
         | {"smd": smd, "variance_ratio": 1.0, "ks": 0.1}
         for name, before, after in (("age", 0.31, 0.02), ("prior_ae", -0.45, -0.12), ("sex", 0.05, 0.01))
         for sample, smd in (("before", before), ("after", after))
@@ -100,6 +108,7 @@ def test_love_says_how_many_differ() -> None:
     released = release({"balance": Balance(pd.DataFrame(rows), {}, counts)}, "hes")["balance"]
     ax = plots.love(released)
     assert {-0.1, 0.1} <= {line.get_xdata()[0] for line in ax.lines}
+    assert "Sex: female" in words_of(ax)
     said = alt("love", released)
     assert "Before matching, 2 of 3 characteristics differ by more than 0.1; the largest by −0.45" in said
     assert "After matching, 1 of 3" in said
@@ -113,6 +122,37 @@ def test_placebo_marks_this_study() -> None:
     released = release({"placebo": summary}, "hes")["placebo"]
     assert "This study: −60" in words_of(plots.placebo(released))
     assert "−60; 3.1% of draws lie at least as far from no effect." in alt("placebo", released)
+
+
+def test_the_placebo_says_how_far_out_the_study_lies_and_how_often_it_errs() -> None:
+    edges = np.linspace(-10, 10, 11)
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "draws": 50, "here": np.arange(10) == 4})
+    method = {"shows": "placebo", "draws": 499, "estimate": -0.5, "p_value": 0.82, "outcome": "ae"}
+    method |= {"unit": "per 1,000 person-months", "rejected": 0.054, "rejected_error": 0.01}
+    released = release({"placebo": Summary(table, method)}, "hes")["placebo"]
+    said = caption("placebo", released)
+    assert "82.0% of 500 (the draws and this study itself) lie at least as far from no effect" in said
+    assert "the smallest possible share is 0.20%." in said
+    assert (
+        "In 5.4% of the draws the 95% range left out no effect, where 5% is right, give or take 1.0%" in said
+    )
+    ax = plots.placebo(released)
+    words = next(text for text in ax.texts if text.get_text().startswith("This study"))
+    upright = [segment[1][1] for lines in ax.collections for segment in lines.get_segments()]
+    assert max(upright) < words.get_position()[1]
+
+
+def test_the_base_is_named_only_where_there_is_one(event_study: Released) -> None:
+    assert "Diamond: the base" in caption("event_study", event_study)
+    no_base = replace(event_study, table=event_study.table.query("event_time != -3"), seal=SEAL)
+    assert "Diamond" not in caption("event_study", no_base)
+
+
+def test_a_single_estimate_is_said_in_the_singular(event_study: Released) -> None:
+    few = replace(event_study, table=event_study.table.query("event_time in (-4, 0)"), seal=SEAL)
+    said = alt("event_study", few)
+    assert "Before support the one estimate is +6; its 95% range takes in no difference." in said
+    assert "With support the one estimate is −72; its 95% range leaves out no difference." in said
 
 
 def test_letters_are_large_enough_for_a_phone(rates: Released, event_study: Released) -> None:

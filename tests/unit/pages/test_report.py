@@ -3,13 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from nbconvert.exporters import get_exporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from traitlets.config import Config
 
 from impact import pages
-from impact.disclosure import NOTICE, Released
+from impact.disclosure import NOTICE, Released, release
 from impact.pages import report, words
+from impact.results import Summary
 
 
 def shown(thing: Any) -> Any:
@@ -211,3 +214,54 @@ def test_nbconvert_gives_the_same_page(notebook: Any, tmp_path: Path) -> None:
     assert text == report.render(path)
     assert resources["output_extension"] == ".html"
     assert exporter.export_from_notebook == "Impact report (HTML)"
+
+
+def test_a_notebook_that_was_not_run_says_so(notebook: Any) -> None:
+    fresh = new_notebook(cells=[new_markdown_cell("# T"), new_code_cell("x = 1")])
+    assert "This notebook has not been run yet, so there is nothing to show." in report.render(fresh)
+    fresh.cells[1].execution_count = 1
+    assert "not been run" not in report.render(fresh)
+    assert "not been run" not in report.render(notebook)
+
+
+def test_nbconvert_executes_a_notebook(tmp_path: Path) -> None:
+    show = "import impact\nimpact.show(impact.pages.remarks(['Six times seven is ' + str(6 * 7) + '.']))"
+    fresh = new_notebook(cells=[new_markdown_cell("# T"), new_code_cell(show)])
+    fresh.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path / "fresh.ipynb"
+    nbformat.write(fresh, path)
+    config = Config({"ExecutePreprocessor": {"enabled": True}})  # what --execute sets
+    text, _ = report.ImpactHTMLExporter(config=config).from_filename(str(path))
+    assert "<p>Six times seven is 42.</p></aside>" in text
+
+
+def test_remarks_stand_on_the_page_and_once_in_the_index(effects: Callable[..., Released]) -> None:
+    headline = words.headline(effects({"ae": (-58.0, 22.0, -0.18, 0.07)}))
+    box = pages.remarks(["Families are not known.", "Starts are pretend."])
+    nb = new_notebook(cells=[new_markdown_cell("# T"), cells(shown(pages.show(headline, box)))])
+    assert report.render(nb).count("<p>Families are not known.</p>") == 1
+    found = report.entry(nb, href="did.html")
+    assert found.remarks == ["Families are not known.", "Starts are pretend."]
+    page = report.index(title="N", pages=[found, report.entry(nb, href="findings.html")])
+    assert page.count("<p>Families are not known.</p>") == 1
+
+
+def test_no_remarks_leave_an_empty_section_out() -> None:
+    nb = new_notebook(cells=[new_markdown_cell("# T\n## Remarks"), cells(shown(pages.remarks([])))])
+    assert "Remarks" not in report.render(nb)
+
+
+def test_the_index_says_who_is_in_the_study_and_names_the_files() -> None:
+    steps = [("in the file", "", 1300), ("in the study", "treated", 280), ("in the study", "control", 1015)]
+    table = pd.DataFrame(steps, columns=["stage", "rule", "persons"])
+    flow = Summary(table, {"shows": "who is in the study"}, people=["persons"])
+    nb = new_notebook(
+        cells=[new_markdown_cell("# Who is in"), cells(shown(release({"flow": flow}, "hes")["flow"]))]
+    )
+    found = report.entry(nb, href="cohort.html")
+    assert found.headline == "280 with support and 1,015 without it are in the study."
+    files = [("Table cohort, flow (CSV)", "tables/cohort-flow.csv"), ("All effects (CSV)", "results.csv")]
+    page = report.index(title="N", pages=[found], files=files)
+    assert '<a href="tables/cohort-flow.csv">Who is in: who is in, and who was left out (CSV)</a>' in page
+    assert '<a href="results.csv">All effects (CSV)</a>' in page
+    assert "<details><summary>All 2 files</summary>" in page

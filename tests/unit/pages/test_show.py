@@ -3,6 +3,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from impact import pages
 from impact.disclosure import Released
+from impact.disclosure.released import SEAL
 from impact.errors import DisclosureError
 from impact.pages import plots, words
 from impact.results import Summary
@@ -73,3 +75,31 @@ def test_a_masthead_is_a_line_of_text() -> None:
 def test_nothing_else_is_shown(thing: object) -> None:
     with pytest.raises(DisclosureError, match="not released"):
         pages.show(thing)
+
+
+def test_remarks_are_a_box_of_text_beside_a_headline(effects: Callable[..., Released]) -> None:
+    released = effects({"ae": (-58.0, 22.0, -0.18, 0.07)})
+    shown = pages.show(words.headline(released), pages.remarks(["Families are <not> known.", "Second."]))
+    assert "<p>Families are &lt;not&gt; known.</p><p>Second.</p></aside>" in shown.html
+    assert shown.role["role"] == "headline"
+    assert shown.role["remarks"] == "Families are <not> known.\nSecond."
+    alone = pages.show(pages.remarks(["Second."]))
+    assert alone.role["role"] == "remarks"
+    assert alone.sources == ()
+
+
+def test_no_remarks_show_nothing(effects: Callable[..., Released]) -> None:
+    statement = words.headline(effects({"ae": (-58.0, 22.0, -0.18, 0.07)}))
+    assert pages.show(statement, pages.remarks([])) == pages.show(statement)
+    assert pages.show(pages.remarks([])).html == ""
+
+
+def test_remarks_hold_no_identifier() -> None:
+    with pytest.raises(DisclosureError, match="sentence 2 holds an NHS number"):
+        pages.remarks(["Fine.", "Ask 943 476 5919."])
+
+
+def test_what_a_caption_says_is_not_said_again_under_its_table(event_study: Released) -> None:
+    said = "Shown by quarter, because some months had 1 to 7 events."
+    shown = pages.show(plots.event_study(replace(event_study, notes=(said,), seal=SEAL)))
+    assert shown.html.count(said) == 1

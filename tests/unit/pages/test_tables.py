@@ -1,12 +1,14 @@
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
 from impact.pages import tables
-from impact.results import Balance, Rates, Summary
+from impact.pages.formats import policy_sentence
+from impact.results import Balance, Effects, Rates, Summary
 
 FIRST = {"emergency_admission": (-58.0, 22.0, -0.18, 0.07), "ae": (-41.0, 26.0, -0.06, 0.04)}
 
@@ -98,3 +100,68 @@ def test_words_of_a_table_are_kept() -> None:
 def test_a_result_that_was_not_released_has_no_table() -> None:
     with pytest.raises(DisclosureError):
         tables.table(Summary(pd.DataFrame({"persons": [3]}), {}, people=["persons"]))  # type: ignore[arg-type]
+
+
+def test_without_a_before_there_are_rates_after_only(naive: Callable[..., Released]) -> None:
+    table = tables.table(naive((np.nan, 214), (np.nan, 232), has_before=False))
+    assert table.caption == "Rates after support began, per 1,000 people a year, with the comparison beside"
+    assert table.rows == [("Emergency admissions", "214", "232")]
+
+
+def test_pooled_months_are_named_from_first_to_last() -> None:
+    time = list(range(-4, 4))
+    labels = pd.DataFrame(
+        {"outcome": "ae", "term": "att", "scale": "difference", "unit": "per 1,000 person-months"}, index=time
+    )
+    labels = labels.rename_axis("event_time").reset_index()
+    counts = pd.DataFrame({"persons": 400, "treated": 60, "clusters": 60, "events": 6}, index=range(8))
+    made = Effects(labels, np.full(8, 1.5), np.eye(8), np.arange(8), 59, {"period": "month"}, counts)
+    released = release({"by_time": made}, "hes")["by_time"]
+    assert [row[0] for row in tables.effects(released).rows] == ["−4 to −1", "0 to 3"]
+
+
+def test_pooled_dates_are_named_from_first_to_last() -> None:
+    index = pd.DataFrame(
+        {
+            "period": pd.to_datetime(["2024-01-01", "2024-07-01"]),
+            "period_to": pd.to_datetime(["2024-04-01", "2024-07-01"]),
+        }
+    )
+    assert tables._keys("period", index, "Quarter") == ["Jan to Jun 2024", "Jul 2024"]
+
+
+def test_large_effects_have_three_figures(effects: Callable[..., Released]) -> None:
+    table = tables.effects(effects({"gp": (234_282.0, 206_350.0, 0.1, 0.1)}))
+    assert table.rows[0][1] == "+234,000 (−174,000 to +643,000)"
+
+
+def test_p_values_in_files_are_not_those_of_the_table(effects: Callable[..., Released]) -> None:
+    assert any("p-values before this adjustment" in how for how in tables.effects(effects(FIRST)).how)
+    alone = tables.effects(effects({"ae": FIRST["ae"]}))
+    assert not any("p-values" in how for how in alone.how)
+
+
+def test_the_policy_is_said_at_the_foot_and_not_under_each_table(
+    people: Released, naive: Callable[..., Released]
+) -> None:
+    assert tables.table(people).notes == ("* 1 to 7, not shown, or a figure that rests on so few.",)
+    assert tables.table(naive((341, 214), (330, 232))).notes == ()
+    assert "or would give them away; others are rounded to the nearest 5" in policy_sentence("hes")
+
+
+def test_units_that_are_no_people_are_called_units(effects: Callable[..., Released]) -> None:
+    per_trust = tables.effects(effects({"attendances": FIRST["ae"]}, unit="per trust and month"))
+    assert per_trust.columns[-1].header == "Units (events) with support"
+    assert tables.effects(effects(FIRST)).columns[-1].header == "People (events) with support"
+    flow = Summary(
+        pd.DataFrame({"stage": ["in the file"], "persons": [140]}),
+        {"per": "per trust and month"},
+        people=["persons"],
+    )
+    assert tables.table(release({"flow": flow}, "hes")["flow"]).columns[1].header == "Units"
+
+
+def test_outpatient_in_a_sentence_is_outpatient_appointments() -> None:
+    table = pd.DataFrame({"element": ["outcomes"], "in this study": ["ae (primary), outpatient and gp."]})
+    said = tables.table(release({"trial": Summary(table, {})}, "hes")["trial"]).rows[0][1]
+    assert said == "A&E attendances (primary), outpatient appointments and GP contacts."

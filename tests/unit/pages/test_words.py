@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from impact.disclosure import Released
-from impact.errors import DisclosureError
+from impact.errors import DisclosureError, ParameterError
 from impact.pages import words
 
 FALL = (-58.0, 22.0, -0.18, 0.07)
@@ -135,3 +135,115 @@ def test_also_is_said_only_after_a_clear_main_result(effects: Make) -> None:
     text = words.headline(effects({"emergency_admission": OPEN, "ae": FALL})).text
     assert "also" not in text
     assert "With support there were about 58 fewer A&E attendances" in text
+
+
+def test_a_range_clear_on_one_scale_only_is_said(effects: Make) -> None:
+    released = effects({"ae": (-160.0, 90.0, -0.49, 0.23), "gp": (-160.0, 90.0, -0.49, 0.23)})
+    assert sure(released).startswith(
+        "How sure: cannot tell. As a ratio the range leaves out no change, as a difference it does not; so "
+        "the study does not count it as clear (p ="
+    )
+    assert "For GP contacts, as a ratio the range leaves out" in words.headline(released).text
+    other = effects({"ae": (-58.0, 22.0, -0.10, 0.07)})
+    assert "As a difference the range leaves out no change, as a ratio it does not" in sure(other)
+    assert "holds both a fall and a rise" in sure(effects({"ae": OPEN}))
+
+
+def test_only_matching_speaks_of_similar_people(effects: Make) -> None:
+    def said(estimator: str) -> str:
+        return words.claims(effects({"ae": FALL}, method={"estimator": estimator})).text
+
+    assert "than there would have been without it (95%" in said("callaway_santanna")
+    assert "than among similar people without it (95%" in said("matched Poisson regression")
+
+
+@pytest.mark.parametrize(
+    ("effect", "options", "assignment", "unwell"),
+    [
+        (FALL, {}, "observed", True),
+        (RISE, {}, "observed", False),
+        (FALL, {}, "randomised", False),
+        (FALL, {"unit": "per trust and month"}, "observed", False),
+    ],
+)
+def test_getting_better_is_said_only_of_people_whose_use_fell(
+    effects: Make, effect: object, options: dict[str, str], assignment: str, unwell: bool
+) -> None:
+    text = words.claims(effects({"ae": effect}, **options), assignment=assignment).text
+    assert ("unwell" in text) is unwell
+    assert ("fell by so much" in text) is unwell
+    assert ("changed by so much since support began" in text) is not unwell
+
+
+def test_a_randomised_matched_study_has_no_change_since_support_began(effects: Make) -> None:
+    matched = effects({"ae": FALL}, method={"estimator": "matched Poisson regression"})
+    assert "since support began" not in words.claims(matched, assignment="randomised").text
+
+
+@pytest.mark.parametrize(
+    ("after", "method", "assignment", "unwell"),
+    [
+        (214, {}, "observed", True),
+        (400, {}, "observed", False),
+        (214, {}, "randomised", False),
+        (214, {"per": "per trust and month"}, "observed", False),
+    ],
+)
+def test_the_reason_for_a_fall_is_given_only_where_it_holds(
+    naive: Make, after: float, method: dict[str, str], assignment: str, unwell: bool
+) -> None:
+    text = words.naive(naive((341, after), (330, 232), **method), assignment=assignment).text
+    assert ("unwell" in text) is unwell
+    assert ("it would have changed anyway, as it did in the comparison." in text) is not unwell
+
+
+MATCHED = {"estimator": "matched Poisson regression"}
+
+
+def test_the_second_method_stands_beside_the_main_one(effects: Make) -> None:
+    released = {
+        "effects": effects({"emergency_admission": FALL}),
+        "second": effects({"emergency_admission": (-89.0, 40.0, -0.25, 0.1)}, method=MATCHED),
+    }
+    statement = words.beside(released, "effects", "second")
+    assert statement.text == (
+        "Matching people to similar ones gives about 89 fewer emergency admissions for every 1,000 people a "
+        "year (10 to 168 fewer). Within their ranges the two methods agree."
+    )
+    assert statement.sources == (released["effects"], released["second"])
+    assert words.beside(released, "second", "effects").text.startswith("Difference-in-differences gives")
+
+
+@pytest.mark.parametrize(
+    ("main", "second", "why"),
+    [
+        (FALL, OPEN, "difference-in-differences finds a clear change and matching does not"),
+        (OPEN, FALL, "matching finds a clear change and difference-in-differences does not"),
+        (FALL, RISE, "one finds clearly fewer and the other clearly more"),
+        (FALL, (-400.0, 50.0, -0.9, 0.1), "their ranges do not overlap"),
+    ],
+)
+def test_two_methods_that_disagree_are_read_with_care(
+    effects: Make, main: object, second: object, why: str
+) -> None:
+    released = {
+        "a": effects({"gp": OPEN, "ae": main}),
+        "b": effects({"gp": OPEN, "ae": second}, method=MATCHED),
+    }
+    said = words.beside(released, "a", "b").text
+    assert f"On A&E attendances the two methods disagree: {why}. Read this result with care." in said
+    assert "On GP contacts" not in said
+
+
+def test_without_a_second_method_nothing_is_compared(effects: Make) -> None:
+    released = {"effects": effects({"ae": FALL})}
+    assert words.beside(released, "effects", "second").text == "No second method was asked for."
+    with pytest.raises(ParameterError, match="main: got 'other'; released has 'effects'"):
+        words.beside(released, "other", "effects")
+
+
+def test_a_second_method_with_too_few_says_so(effects: Make) -> None:
+    released = {"a": effects({"ae": OPEN}), "b": effects({"ae": OPEN}, method=MATCHED, events=5)}
+    assert words.beside(released, "a", "b").text == (
+        "Matching people to similar ones has too few A&E attendances to say anything."
+    )

@@ -1,0 +1,166 @@
+"""What is known of each outcome, how sure one can be of it, and its size and range in words.
+
+How sure the words are is tied to numbers and to nothing else:
+
+- *very clear*: the 95% range leaves out no change, and p is under 0.001
+- *clear*: the 95% range leaves out no change (of a secondary outcome: also after Holm's adjustment)
+- *little or no change*: the whole 95% range of the ratio lies within 10% of no change
+- *cannot tell*: everything else
+- *too rare*: too few people or events for an estimate to be shown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.errors import DisclosureError
+from impact.pages.formats import (
+    MISSING,
+    adjusted,
+    inside,
+    label,
+    number,
+    numeric,
+    places,
+    readers_units,
+    require_released,
+)
+
+Strength = Literal["very clear", "clear", "little or no change", "cannot tell", "too rare"]
+MEANING: dict[Strength, str] = {
+    "very clear": "The 95% range leaves out no change by a wide margin.",
+    "clear": "The 95% range leaves out no change.",
+    "little or no change": "The whole 95% range lies within 10% of no change.",
+    "cannot tell": "The 95% range holds both a fall and a rise.",
+    "too rare": "There are too few events to estimate an effect.",
+}
+WITHIN = 0.10
+# A range whose far end is this many times its near end says more of the direction than of the size.
+WIDE = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of one outcome, in readers' units."""
+
+    outcome: str
+    strength: Strength
+    p: float
+    nominal: bool
+    unit: str
+    difference: tuple[float, float, float] | None
+    percent: tuple[float, float, float] | None
+
+    @property
+    def name(self) -> str:
+        """What readers call the outcome inside a sentence."""
+        return inside(label(self.outcome))
+
+    @property
+    def fewer(self) -> bool:
+        """Whether the best estimate is a fall."""
+        return (self.difference or self.percent or (0.0,))[0] < 0
+
+    @property
+    def split(self) -> str:
+        """The one scale on which the range leaves out no change, where the other scale's does not."""
+        out = {
+            scale: triple[1] > 0 or triple[2] < 0
+            for scale, triple in (("difference", self.difference), ("ratio", self.percent))
+            if triple is not None
+        }
+        return next((scale for scale, leaves in out.items() if leaves), "") if not all(out.values()) else ""
+
+
+def strengths(released: Released) -> dict[str, Strength]:
+    """How sure one can be of the effect on each outcome, in the fixed words of this module."""
+    return {answer.outcome: answer.strength for answer in answers(released)}
+
+
+def answers(released: Released) -> list[Answer]:
+    """Read the answer on each outcome from released effects, one effect an outcome; the first is primary."""
+    if require_released(released).kind != "effects":
+        raise DisclosureError(f"{released.name!r} is a released {released.kind}; these words need effects.")
+    shown = readers_units(released.table)
+    outcomes = list(shown["outcome"].unique())
+    if shown.duplicated(["outcome", "scale"]).any() or not outcomes:
+        raise DisclosureError(f"{released.name!r}: these words need one effect an outcome.")
+    by = {scale: shown[shown["scale"] == scale].set_index("outcome") for scale in ("difference", "log ratio")}
+    main = by["difference"] if len(by["difference"]) else by["log ratio"]
+    p = adjusted(numeric(main["p_value"].reindex(outcomes)).tolist())
+    found = []
+    for outcome, p_adjusted in zip(outcomes, p, strict=True):
+        difference, ratio = (_triple(by[s], outcome) for s in ("difference", "log ratio"))
+        percent = None
+        if ratio is not None:
+            percent = (100 * (ratio[0] - 1), 100 * (ratio[1] - 1), 100 * (ratio[2] - 1))
+        leaves_out = [t[1] > 0 or t[2] < 0 for t in (difference, percent) if t is not None]
+        unit = by["difference"]["unit"].get(outcome, "") if difference else ""
+        strength = _strength(bool(leaves_out) and all(leaves_out), p_adjusted, percent, bool(leaves_out))
+        found.append(
+            Answer(str(outcome), strength, p_adjusted, all(leaves_out), str(unit), difference, percent)
+        )
+    return found
+
+
+def _triple(table: pd.DataFrame, outcome: Any) -> tuple[float, float, float] | None:
+    if outcome not in table.index:
+        return None
+    values = numeric(table.loc[outcome, ["estimate", "conf_low", "conf_high"]])
+    return (float(values[0]), float(values[1]), float(values[2])) if np.isfinite(values).all() else None
+
+
+def _strength(leaves_out: bool, p: float, percent: Any, known: bool) -> Strength:
+    if not known:
+        return "too rare"
+    if leaves_out and p < 0.05:
+        return "very clear" if p < 0.001 else "clear"
+    if percent is not None and max(abs(percent[1]), abs(percent[2])) <= 100 * WITHIN:
+        return "little or no change"
+    return "cannot tell"
+
+
+def size(a: Answer, things: str = "") -> str:
+    """'about 58 fewer emergency admissions for every 1,000 people a year'."""
+    triple, mark = (a.difference, "") if a.difference else (a.percent or (0.0, 0.0, 0.0), "%")
+    said = about(triple[0], triple)
+    if not said.strip("0."):
+        return f"no more and no fewer {things}".strip()
+    per = a.unit.replace("per 1,000 people", "for every 1,000 people") if a.difference else ""
+    more = "fewer" if triple[0] < 0 else "more"
+    return " ".join(filter(None, ["about", said + mark, more, things, per]))
+
+
+def range_of(a: Answer) -> str:
+    """'14 to 102 fewer', '60 fewer to 36 more'; in per cent where that is what leaves the answer open."""
+    triple, mark = (a.difference, "") if a.difference else (a.percent, "%")
+    opens = a.percent is not None and a.percent[1] <= 0 <= a.percent[2]
+    if a.strength == "little or no change" or (
+        a.difference and opens and not a.difference[1] <= 0 <= a.difference[2]
+    ):
+        triple, mark = a.percent, "%"
+    if triple is None:
+        return MISSING
+    low, high = (about(v, triple) + mark for v in triple[1:])
+    if triple[2] < 0:
+        return f"{high} to {low} fewer"
+    return f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
+
+
+def share(a: Answer) -> str:
+    """'; 16% fewer', to stand behind a difference."""
+    if a.percent is None or a.difference is None:
+        return ""
+    return f"; {abs(a.percent[0]):.0f}% {'fewer' if a.percent[0] < 0 else 'more'}"
+
+
+def about(value: float, among: Sequence[float] = ()) -> str:
+    """Three figures at most, with the decimal places of the largest among them: tables have exact values."""
+    rounded = float(f"{abs(value):.3g}")
+    return number(rounded, places([rounded, *among]))
