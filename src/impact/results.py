@@ -118,6 +118,7 @@ class Effects:
         error = np.where(error > 0, error, np.nan)
         null = out["scale"].map(NULL_VALUE).to_numpy(float)
         half = stdtrit(self.df, 0.5 + self.conf_level / 2) * error if self.df >= 1 else np.nan * error
+        out["null_value"] = null
         out["estimate"] = estimate
         out["std_error"] = error
         out["statistic"] = (estimate - null) / error

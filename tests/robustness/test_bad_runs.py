@@ -386,7 +386,7 @@ def test_a_blank_is_unknown_and_counted(command: Any, column: str) -> None:
     del given["panel"]
     cohort = read_cohort(**given, treated=["help"], control=["usual"])
     assert set(cohort.people[column]) == {"unknown"}
-    quality = cohort.quality.table
+    quality = cohort.quality
     assert "sex" in cohort.people
     # A column that is not in the file is not made up, and nothing is counted.
     assert len(quality[quality["rule"] == "blank"]) == (1 if column == "sex" else 2)

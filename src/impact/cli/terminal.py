@@ -39,7 +39,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
 
 def show_quality(name: str, source: Any) -> None:
     """Print what the checks found in a study's data and who is in the study."""
-    quality, flow = source.quality.table, source.flow.table
+    quality, flow = source.quality, source.flow.table
     found = quality[quality["count"] > 0]
     console = Console()
     typer.echo(

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data import persontime
+from impact.data.flow import QUALITY, flow_of, quality_of
 from impact.data.ingest import Store
 from impact.data.panel import Array, Clock, Panel
 from impact.data.persontime import Days, Grid, Risk
@@ -25,7 +26,6 @@ from impact.results import Summary
 
 IndexRule = Literal["drawn", "offer_date", "partner"]
 
-QUALITY = ["table", "column", "rule", "severity", "count", "action"]
 
 _DRAWS = 50
 
@@ -40,7 +40,7 @@ class Cohort:
         Columns of the contract that the file holds, further columns of the user, and ``treated``,
         ``index_date``, ``age``, ``imd_fifth``, ``prior_<service>``, ``observed_from``, ``observed_to``.
     treated : array (n,) of bool
-    quality : Summary
+    checks : Summary
         A row for each rule: ``table, column, rule, severity, count, action``.
     flow : Summary
         From everyone in the file to the study: ``stage, rule, persons``.
@@ -50,7 +50,7 @@ class Cohort:
 
     people: pd.DataFrame
     treated: NDArray[np.bool_]
-    quality: Summary
+    checks: Summary
     flow: Summary
     outcomes: Mapping[str, Array] = field(default_factory=dict)
     exposure: Mapping[str, Array] = field(default_factory=dict)
@@ -61,6 +61,11 @@ class Cohort:
     def person_id(self) -> NDArray[Any]:
         """Identifiers, (n,)."""
         return np.asarray(self.people["person_id"])
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """What each check of the data found: ``table, column, rule, severity, count, action``."""
+        return self.checks.table
 
     @property
     def table(self) -> pd.DataFrame:
@@ -134,7 +139,7 @@ class Cohort:
             .infer_objects()
             .assign(person_id=np.asarray(ids), treated=is_treated),
             treated=is_treated,
-            quality=quality_of(pd.DataFrame(columns=QUALITY)),
+            checks=quality_of(pd.DataFrame(columns=QUALITY)),
             flow=flow_of([("in the file", "", len(frame))], is_treated),
             outcomes={name: number[name] for name in outcomes},
             exposure=dict.fromkeys(outcomes, time),
@@ -384,19 +389,3 @@ class Cohort:
         index = self.people["index_date"].to_numpy("datetime64[ns]").astype("M8[D]")
         more = persontime.derived(self._store.con, self.people, self._pid, index)
         return replace(self, people=self.people.assign(**more))
-
-
-def quality_of(table: pd.DataFrame) -> Summary:
-    """Return the result of every rule as a table that can be released."""
-    return Summary(table.reset_index(drop=True), {"shows": "data quality"}, events=("count",))
-
-
-def flow_of(steps: Sequence[tuple[Any, ...]], treated: NDArray[np.bool_]) -> Summary:
-    """Everyone in the file, those left out by rule, and those in the study by arm."""
-    rows = [
-        *steps,
-        ("in the study", "treated", int(treated.sum())),
-        ("in the study", "control", int((~treated).sum())),
-    ]
-    table = pd.DataFrame(rows, columns=["stage", "rule", "persons"])
-    return Summary(table, {"shows": "who is in the study"}, people=("persons",))

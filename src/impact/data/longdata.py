@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from impact.data.cohort import Cohort, flow_of
+from impact.data.cohort import Cohort
+from impact.data.flow import flow_of
 from impact.data.panel import Array, Clock, Panel
 from impact.data.windows import Month, Period, Window
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
@@ -29,15 +30,20 @@ class LongData:
     covariates : tuple of str
     per : str
         Unit of a rate where there is no exposure, such as ``per trust and month``.
-    quality, flow : Summary
+    checks, flow : Summary
     """
 
     frame: pd.DataFrame
     outcomes: tuple[str, ...]
     covariates: tuple[str, ...]
     per: str
-    quality: Summary
+    checks: Summary
     flow: Summary
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """What each check of the data found: ``table, column, rule, severity, count, action``."""
+        return self.checks.table
 
     def panel(
         self,
@@ -135,7 +141,7 @@ class LongData:
         return Cohort(
             people=people,
             treated=is_treated,
-            quality=self.quality,
+            checks=self.checks,
             flow=self.flow,
             outcomes={n: total[n].to_numpy(float) for n in names},
             exposure={n: total[f"exposure_{n}"].to_numpy(float) for n in names},
@@ -170,7 +176,7 @@ class LongData:
         return Cohort(
             people=people,
             treated=panel.treated,
-            quality=self.quality,
+            checks=self.checks,
             flow=self.flow,
             outcomes={k: v.sum(axis=1) for k, v in panel.outcomes.items()},
             exposure={k: v.sum(axis=1) for k, v in panel.exposure.items()},

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from impact.data.cohort import QUALITY, quality_of
 from impact.data.contract import DAYS_PER_MONTH, Column
+from impact.data.flow import QUALITY, quality_of
 from impact.data.longdata import LongData, units_flow
 from impact.data.reading import Found, Source, ask, connect, guessed, literal, quote, scan, typed
 from impact.data.rules import RULES

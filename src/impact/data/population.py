@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data.cohort import Cohort, flow_of, quality_of
+from impact.data.cohort import Cohort
 from impact.data.contract import TABLES
+from impact.data.flow import flow_of, quality_of
 from impact.data.ingest import Rename, Store, load
 from impact.data.reading import Source, quote
 from impact.data.rules import RULES
@@ -97,7 +98,7 @@ def read_cohort(
     cohort = Cohort(
         people=frame,
         treated=is_treated,
-        quality=quality_of(store.quality),
+        checks=quality_of(store.quality),
         flow=flow_of(steps, is_treated),
         _store=store,
         _pid=pid,

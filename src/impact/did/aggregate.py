@@ -205,15 +205,19 @@ def _cells(effects: Effects, outcome: str) -> pd.DataFrame:
 
 
 def _pooled(effects: Effects, cells: pd.DataFrame) -> dict[str, int]:
-    """People behind several cells: groups are different people, but they share their controls."""
+    """People behind several cells: groups are different people, but they share their controls.
+
+    Who is a control for one group may be treated in another, so no more than everyone is counted.
+    """
     counts = effects.counts.loc[cells.index]
+    everyone = effects.counts.loc[_rows(effects, cells["outcome"].iloc[0], "share").index[0]]
     treated = counts["treated"].groupby(cells["group"]).max().sum()
     events = (
         counts["events"][cells["event_time"] >= 0] if (cells["event_time"] >= 0).any() else counts["events"]
     )
     return {
-        "persons": int(treated + (counts["persons"] - counts["treated"]).max()),
+        "persons": int(min(treated + (counts["persons"] - counts["treated"]).max(), everyone["persons"])),
         "treated": int(treated),
-        "clusters": int(counts["clusters"].max()),
+        "clusters": int(everyone["clusters"] if cells["group"].nunique() > 1 else counts["clusters"].max()),
         "events": int(events.sum()),
     }

@@ -327,11 +327,15 @@ class _Outcome:
         plan, w = self.plan, self.plan.panel.weights * (self.time > 0).any(0)
         spread = cluster_sums(w, plan.codes, plan.clusters) / w.sum()
 
+        at_risk = w > 0
+        everyone = {"persons": int(at_risk.sum()), "treated": 0, "events": 0}
+        everyone["clusters"] = plan.distinct(plan.codes[at_risk])
+
         def add(label: dict[str, Any], where: slice, values: Array) -> float:
             # A total's root is centred by spreading it over all people in proportion to their weights.
             total = float(values.sum())
             root = cluster_sums(values, plan.codes[where], plan.clusters) - total * spread
-            parts.add(label, total, root, dict.fromkeys(("persons", "treated", "clusters", "events"), 0))
+            parts.add(label, total, root, everyone)
             return total
 
         events, time = np.zeros(len(w)), 0.0

@@ -226,7 +226,7 @@ def test_flow_and_quality_account_for_everyone(random_study, random_cohort):
     people = random_study[0]
     assert left_out["arm not listed"] == sum(p["arm"] == "other" for p in people)
     assert left_out["no consent"] == sum(p["arm"] != "other" and p["consent"] is False for p in people)
-    quality = random_cohort.quality.table.set_index(["table", "rule"])["count"].to_dict()
+    quality = random_cohort.quality.set_index(["table", "rule"])["count"].to_dict()
     contacts = random_study[1]
     ids = [c["record_id"] for c in contacts if c["record_id"]]
     assert quality["contacts", "duplicate record"] == len(ids) - len(set(ids))
@@ -312,7 +312,7 @@ def test_a_supported_control_leaves_the_day_before():
     given = study()
     given["people"].loc[2, "start_date"] = "2024-03-11"
     cohort = read_cohort(**given)
-    quality = cohort.quality.table.set_index("rule")["count"]
+    quality = cohort.quality.set_index("rule")["count"]
     assert quality["supported control"] == 1
     days = cohort.panel(outcomes=["gp"]).exposure["gp"][0] * DAYS_PER_MONTH
     assert np.rint(days).tolist() == [31, 29, 10, 0, 0, 0]
@@ -453,7 +453,7 @@ def test_without_coverage_the_span_of_the_contacts_is_assumed():
         {"person_id": ["t1", "c1"], "service": "gp", "start": ["2024-01-10", "2024-04-05"]}
     )
     cohort = read_cohort(**given)
-    assert cohort.quality.table.set_index("rule")["count"]["no coverage"] == 1
+    assert cohort.quality.set_index("rule")["count"]["no coverage"] == 1
     panel = cohort.panel(outcomes=["gp"])
     assert np.rint(panel.exposure["gp"][0] * DAYS_PER_MONTH).tolist() == [22, 29, 31, 5]
     assert "No coverage was given for gp" in " ".join(panel.notes)

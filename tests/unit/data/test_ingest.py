@@ -133,7 +133,7 @@ def test_words_are_read_by_the_contract():
 def test_quality_has_a_row_for_every_rule_even_at_zero():
     from impact.data.rules import RULES
 
-    quality = read_cohort(**tables(), **ARMS).quality.table
+    quality = read_cohort(**tables(), **ARMS).quality
     assert list(quality.columns) == ["table", "column", "rule", "severity", "count", "action"]
     asked = {(r.table, r.column, r.name) for r in RULES if r.table != "survey" and not r.by_arm}
     assert asked <= set(quality[["table", "column", "rule"]].itertuples(index=False, name=None))
@@ -174,7 +174,7 @@ def test_every_warning_is_counted():
     )
     given |= {"people": people, "contacts": pd.concat([given["contacts"], more], ignore_index=True)}
     cohort = read_cohort(**given, **ARMS)
-    count = cohort.quality.table.set_index(["table", "rule"])["count"].to_dict()
+    count = cohort.quality.set_index(["table", "rule"])["count"].to_dict()
     found = {
         ("people", "arm not listed"): 1,
         ("people", "no start date"): 1,
@@ -202,7 +202,7 @@ def test_a_survey_is_checked():
     survey = pd.DataFrame(
         {"person_id": ["t2", "t2", "zz"], "wave": ["1", "2", "1"], "interview_date": "2024-05-05"}
     )
-    quality = read_cohort(**tables(), survey=survey, **ARMS).quality.table
+    quality = read_cohort(**tables(), survey=survey, **ARMS).quality
     assert quality[quality["table"] == "survey"].set_index("rule")["count"]["unknown person"] == 1
 
 
@@ -212,6 +212,6 @@ def test_contacts_after_death_are_left_out_up_to_one_in_a_hundred():
     days = pd.date_range("2024-01-01", periods=99).strftime("%Y-%m-%d")
     given["contacts"] = pd.DataFrame({"person_id": "t2", "service": "gp", "start": [*days, "2024-06-01"]})
     cohort = read_cohort(**given, **ARMS)
-    assert cohort.quality.table.set_index("rule").loc["after death", "count"] == 1
+    assert cohort.quality.set_index("rule").loc["after death", "count"] == 1
     assert cohort.panel(outcomes=["gp"]).outcomes["gp"].sum() == 99
     assert np.array_equal(cohort.panel(outcomes=["gp"]).exposure["gp"][3] > 0, [True] * 5 + [False])

@@ -96,7 +96,7 @@ def test_person_years_become_person_months_by_arm(data):
     total = kept.assign(v=kept["mdvis"] + kept["notmdvis"]).groupby("zper")["v"].sum()
     assert cohort.outcomes["visits"].tolist() == total.loc[order].tolist()
     assert cohort.flow.table["persons"].tolist() == [3100, 10, 1980, 1110]
-    assert cohort.quality.table.set_index("rule").loc["arm not listed", "count"] == (raw["plan"] == 5).sum()
+    assert cohort.quality.set_index("rule").loc["arm not listed", "count"] == (raw["plan"] == 5).sum()
 
 
 def test_a_gap_is_not_at_risk():
