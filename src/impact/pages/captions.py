@@ -219,10 +219,10 @@ def _placebo_shares(released: Released) -> list[str]:
         )
     if method.get("rejected") is not None:
         error = method.get("rejected_error")
-        within = f", give or take {_percent(error)} by the luck of the draws" if error is not None else ""
+        within = f" (Monte Carlo error {_percent(error)})" if error is not None else ""
         said.append(
-            f"In {_percent(method['rejected'])} of the draws the 95% range left out no effect, where 5% is "
-            f"right{within}."
+            f"In {_percent(method['rejected'])} of the draws{within} the 95% range left out no effect, where 5% "
+            "is right."
         )
     return said
 

@@ -133,9 +133,7 @@ def test_the_placebo_says_how_far_out_the_study_lies_and_how_often_it_errs() -> 
     said = caption("placebo", released)
     assert "82.0% of 500 (the draws and this study itself) lie at least as far from no effect" in said
     assert "the smallest possible share is 0.20%." in said
-    assert (
-        "In 5.4% of the draws the 95% range left out no effect, where 5% is right, give or take 1.0%" in said
-    )
+    assert "In 5.4% of the draws (Monte Carlo error 1.0%) the 95% range left out no effect" in said
     ax = plots.placebo(released)
     words = next(text for text in ax.texts if text.get_text().startswith("This study"))
     upright = [segment[1][1] for lines in ax.collections for segment in lines.get_segments()]
