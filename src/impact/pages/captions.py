@@ -221,8 +221,8 @@ def _placebo_shares(released: Released) -> list[str]:
         error = method.get("rejected_error")
         within = f" (Monte Carlo error {_percent(error)})" if error is not None else ""
         said.append(
-            f"In {_percent(method['rejected'])} of the draws{within} the 95% range left out no effect, where 5% "
-            "is right."
+            f"In {_percent(method['rejected'])} of the draws{within} the 95% range left out no effect, "
+            "where 5% is right."
         )
     return said
 
