@@ -29,7 +29,7 @@ class LongData:
     outcomes : tuple of str
     covariates : tuple of str
     per : str
-        Unit of a rate where there is no exposure, such as ``per trust and month``.
+        Unit of a rate: per 1,000 person-months, or without exposure such as ``per trust and month``.
     checks, flow : Summary
     """
 
@@ -98,7 +98,7 @@ class LongData:
         )
         if never := [name for name in names if not panel.outcomes[name].any()]:
             raise DesignError(f"outcomes: {', '.join(map(repr, never))} never happens; leave it out.")
-        panel = panel if "exposure" in frame else replace(panel, per=self.per)
+        panel = replace(panel, per=self.per)
         return panel if follow_up is None else panel.followed_for(follow_up)
 
     def cohort(
@@ -188,7 +188,8 @@ class LongData:
         had = self.frame.groupby("unit")["first_treated"].first().notna()
         table = pd.DataFrame({"arm": np.where(had, "supported", "control"), "persons": 1, "left_early": last})
         table = table.groupby("arm", sort=False)[["persons", "left_early"]].sum().astype(int).reset_index()
-        return Summary(table, {"shows": "units that stop being observed"}, people=("persons", "left_early"))
+        method = {"shows": "units that stop being observed", "per": self.per}
+        return Summary(table, method, people=("persons", "left_early"))
 
     def around_start(
         self,
@@ -264,7 +265,7 @@ class LongData:
         first = pd.Series(possible[rng.integers(len(possible), size=n)], index=units[chosen])
         frame = self.frame.assign(first_treated=self.frame["unit"].map(first))
         steps = list(self.flow.table.iloc[:-2].itertuples(index=False, name=None))
-        return replace(self, frame=frame, flow=units_flow(frame, steps))
+        return replace(self, frame=frame, flow=units_flow(frame, steps, self.per))
 
     def _known(self, names: list[str]) -> list[str]:
         if problems := [
@@ -303,8 +304,10 @@ class LongData:
         return self.frame[keep]
 
 
-def units_flow(frame: pd.DataFrame, steps: Sequence[tuple[Any, ...]]) -> Summary:
+def units_flow(frame: pd.DataFrame, steps: Sequence[tuple[Any, ...]], per: str) -> Summary:
     """Return the units in the file, those left out, and those in the study by arm."""
-    if "first_treated" not in frame:
-        return flow_of(steps, np.zeros(frame["unit"].nunique(), bool))
-    return flow_of(steps, frame.drop_duplicates("unit")["first_treated"].notna().to_numpy())
+    treated = np.zeros(frame["unit"].nunique(), bool)
+    if "first_treated" in frame:
+        treated = frame.drop_duplicates("unit")["first_treated"].notna().to_numpy()
+    flow = flow_of(steps, treated)
+    return replace(flow, method={**flow.method, "per": per})

@@ -121,7 +121,8 @@ def read_panel(
         if sev == "E" and n
     ]:
         raise DataError(together(stops))
-    return _selected(frame, checks, arms, tuple(summed), tuple(covariates), f"per {unit} and {period}")
+    per = "per 1,000 person-months" if exposure else f"per {unit} and {period}"
+    return _selected(frame, checks, arms, tuple(summed), tuple(covariates), per)
 
 
 Check = tuple[str, str, str, int, str, str]  # column, rule, severity, count, action, what the rows are
@@ -243,4 +244,5 @@ def _selected(
             frame["first_treated"] = first.where(supported)
     quality = pd.DataFrame([("panel", *check[:5]) for check in checks])
     quality.columns = pd.Index(["table", "column", "rule", "severity", "count", "action"])
-    return LongData(frame, outcomes, covariates, per, quality_of(quality[QUALITY]), units_flow(frame, steps))
+    found = quality_of(quality[QUALITY])
+    return LongData(frame, outcomes, covariates, per, found, units_flow(frame, steps, per))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from impact.data.panel import Panel
 from impact.did.aggregate import aggregate
@@ -53,7 +57,7 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
     Returns
     -------
     Effects
-        One row an event time, with ``overall``.
+        One row an event time, the one that all others are measured from among them, with ``overall``.
 
     Examples
     --------
@@ -67,4 +71,22 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
     """
     if estimator not in _EVENT_STUDIES:
         raise ParameterError(f"estimator={estimator!r} is not known.{nearest(estimator, _EVENT_STUDIES)}")
-    return _EVENT_STUDIES[estimator](panel, outcome, arguments)
+    return _with_base(_EVENT_STUDIES[estimator](panel, outcome, arguments))
+
+
+def _with_base(effects: Effects) -> Effects:
+    """Add the time that all others are measured from: 0 by definition, without an error."""
+    base = effects.method["reference"]
+    first = effects.labels.drop_duplicates("outcome")
+    rows = first.assign(event_time=base, term=f"event time {base}")
+    labels = pd.concat([effects.labels, rows], ignore_index=True)
+    counts = pd.concat([effects.counts, 0 * effects.counts.loc[first.index]], ignore_index=True)
+    rank = labels["outcome"].map(effects.method["outcome"].index)
+    order = np.lexsort([labels["event_time"], rank])
+    return replace(
+        effects,
+        labels=labels.loc[order].reset_index(drop=True),
+        estimate=np.append(effects.estimate, np.zeros(len(rows)))[order],
+        root=np.column_stack([effects.root, np.zeros((len(effects.root), len(rows)))])[:, order],
+        counts=counts.loc[order].reset_index(drop=True),
+    )
