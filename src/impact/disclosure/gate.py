@@ -232,7 +232,9 @@ def _summary(result: Summary, policy: Policy) -> _Draft:
     for column, sources in result.derived.items():
         behind = [s for s in sources if s in counted]
         if behind and pd.api.types.is_float_dtype(table[column]):
-            draft.table[column] = _coarse(table[column], table[behind].min(axis=1), policy)
+            # A count of 0, such as of the events of a time that was not observed, is no denominator.
+            n = table[behind].where(table[behind] > 0).min(axis=1)
+            draft.table[column] = _coarse(table[column], n, policy)
         _hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))

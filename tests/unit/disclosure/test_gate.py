@@ -218,3 +218,17 @@ def test_propensity_bins_are_suppressed():
     released = one(Summary(table, {}, people=["persons"], adds_up=["arm"]))
     assert released.marked()["persons"].tolist() == ["*", 90, "*", 0]
     assert released.table["bin_low"].tolist() == [0.0, 0.1, 0.2, 0.3]
+
+
+def test_a_time_that_was_not_observed_does_not_coarsen_the_rates_of_one_that_was() -> None:
+    table = pd.DataFrame(
+        {"outcome": ["ae"], "persons": [1980], "before": [0], "after": [873], "rate": [10.673]}
+    )
+    summary = Summary(
+        table,
+        {},
+        people=["persons"],
+        events=["before", "after"],
+        derived={"rate": ["persons", "before", "after"]},
+    )
+    assert one(summary).table["rate"].iloc[0] == pytest.approx(10.673, abs=0.001)
