@@ -23,9 +23,9 @@ PINS = [ROOT / "requirements.txt", ROOT / "requirements-test.txt"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Put together here, so that this file does not contain what it looks for.
 PRIVATE = ["/" + name + "/" for name in ("root", "work", "opt")] + [
-    "pythonhosted" + ".org",
+    "python" + "hosted.org",
     "pypi" + ".org",
-    "npmjs" + ".",
+    "npm" + "js.",
     "BEGIN " + "PRIVATE",
 ]
 # Tests plant people's folders to see that they are scrubbed; nothing else may name one.

@@ -202,7 +202,6 @@ class Panel:
         times = pd.Index(np.sort(when.dropna().unique()))
         codes, ids = pd.factorize(frame[unit], sort=True)
         at = times.get_indexer(when)
-        shape = (len(ids), len(times))
         problems = _problems(frame, unit, period, codes, at, fixed)
         problems += _start_problems(frame, first_treated, times) if first_treated else []
         if cluster and (alone := int(frame[cluster].isna().sum())):
@@ -218,12 +217,8 @@ class Panel:
         rows = np.lexsort((at, codes))
         rows = rows[np.diff(codes[rows], prepend=-1) > 0]
         first = frame.iloc[rows].reset_index(drop=True)
-        out, at_risk = {}, {}
-        for name, value in values.items():
-            seen = np.isfinite(value) & np.isfinite(time) & (time > 0)
-            out[name], at_risk[name] = np.zeros(shape), np.zeros(shape)
-            out[name][codes[seen], at[seen]] = value[seen]
-            at_risk[name][codes[seen], at[seen]] = time[seen]
+        out = {k: _placed(value, value, time, codes, at) for k, value in values.items()}
+        at_risk = {k: _placed(time, value, time, codes, at) for k, value in values.items()}
         begins = _starts(first[first_treated] if first_treated else None, times, len(ids))
         start = np.minimum(begins, len(times))
         return cls(
@@ -282,6 +277,14 @@ def _step(times: pd.Index) -> str:
         return "period"
     days = float(np.median(np.diff(times.to_numpy()) / np.timedelta64(1, "D")))
     return next((step for step, (low, high) in _DAYS.items() if low <= days <= high), "period")
+
+
+def _placed(what: Array, value: Array, time: Array, codes: NDArray[np.intp], at: NDArray[np.intp]) -> Array:
+    """Put rows into the matrix of units by periods; 0 where a value or the time at risk is missing."""
+    out = np.zeros((codes.max(initial=-1) + 1, at.max(initial=-1) + 1))
+    seen = np.isfinite(value) & np.isfinite(time) & (time > 0)
+    out[codes[seen], at[seen]] = what[seen]
+    return out
 
 
 def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
