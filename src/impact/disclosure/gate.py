@@ -22,7 +22,7 @@ from impact.errors import DisclosureError, ParameterError
 from impact.results import NULL_VALUE, Balance, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
-NOTICE = "Secondary suppression was not applied across tables: have the output checked before it is sent."
+NOTICE = "Secondary suppression not applied: have the output checked before it is sent."
 
 COUNTS = ("persons", "treated", "clusters", "events")
 _EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")

@@ -32,7 +32,7 @@ def test_only_results_pass():
     with pytest.raises(ParameterError, match=r"previous: .*leave it out"):
         release({}, "hes", previous={})
     assert dict(release({}, "hes")) == {}
-    assert NOTICE.startswith("Secondary suppression was not applied across tables")
+    assert NOTICE.startswith("Secondary suppression not applied: have the output checked")
 
 
 @pytest.mark.parametrize(
