@@ -81,7 +81,7 @@ _CAPTIONS = {
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",
     "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
-    "lines they are alike.",
+    "lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
     "services are allowed for). Diamond: not clear.",
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
