@@ -8,13 +8,15 @@ are derived from the root and never stored; averages, ratios and events avoided 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from impact.errors import DesignError
 
 Array = NDArray[np.float64]
 
@@ -32,6 +34,51 @@ def as_json(table: pd.DataFrame, method: Mapping[str, Any], **more: Any) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Blocks:
+    """A root whose rows are made when they are asked for, so that people by effects is never stored.
+
+    Parameters
+    ----------
+    shape : (m, k)
+    make : callable
+        ``make(rows, by)`` gives the rows of the slice ``rows`` times ``by`` (k, j), an array (rows, j).
+    size : int
+        How many rows are made at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> root = Blocks((3, 2), lambda rows, by: np.eye(3, 2)[rows] @ by, size=2)
+    >>> (root @ np.array([[1.0], [5.0]])).ravel().tolist()
+    [1.0, 5.0, 0.0]
+    """
+
+    shape: tuple[int, int]
+    make: Callable[[slice, Array], Array]
+    size: int = 4096
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __matmul__(self, by: Array) -> Array:
+        out = np.empty((len(self), by.shape[1]))
+        at = 0
+        for block in self.blocks(by):
+            out[at : at + len(block)] = block
+            at += len(block)
+        return out
+
+    def blocks(self, by: Array) -> Iterator[Array]:
+        """Yield the rows of the root times ``by``, in order."""
+        for at in range(0, len(self), self.size):
+            yield self.make(slice(at, min(at + self.size, len(self))), by)
+
+    def times(self, by: Array) -> Blocks:
+        """Return the root times ``by`` as a root whose rows are again made when asked for."""
+        return Blocks((len(self), by.shape[1]), lambda rows, more: self.make(rows, by @ more), self.size)
+
+
+@dataclass(frozen=True, eq=False)
 class Effects:
     """Estimates that share one joint covariance.
 
@@ -42,12 +89,12 @@ class Effects:
         ``period``, ``event_time``.
     estimate : array (k,)
         In the stored units: rates per 1,000 person-months, logarithms of ratios, numbers of events.
-    root : array (m, k)
+    root : array (m, k) or Blocks
         Cluster sums of influence functions, so that the covariance is ``root.T @ diag(sign) @ root``.
     clusters : array (m,)
         Which cluster each row of the root belongs to.
-    df : float
-        Degrees of freedom of every interval: clusters minus 1.
+    df : float or array (k,)
+        Degrees of freedom of the intervals: clusters minus 1, or one for each effect (CR2).
     method : mapping
         ``estimator, estimand, outcome, control, inference, seed`` and what else describes the analysis.
     counts : DataFrame, k rows
@@ -58,6 +105,10 @@ class Effects:
         Of the intervals in ``table``.
     overall : Effects, optional
         One estimate that sums up these (the average over event times, groups or periods).
+    critical : array (k,), optional
+        Standard errors on each side of a simultaneous band, from the multiplier bootstrap.
+    satterthwaite : callable, optional
+        Degrees of freedom of the weighted sum of the effects with weights (k,), where each has its own.
 
     Examples
     --------
@@ -72,14 +123,16 @@ class Effects:
 
     labels: pd.DataFrame
     estimate: Array
-    root: Array
+    root: Array | Blocks
     clusters: NDArray[Any]
-    df: float
+    df: float | Array
     method: Mapping[str, Any]
     counts: pd.DataFrame
     sign: Array | None = None
     conf_level: float = 0.95
     overall: Effects | None = None
+    critical: Array | None = None
+    satterthwaite: Callable[[Array], float] | None = None
 
     def __post_init__(self) -> None:
         k = len(self.labels)
@@ -91,9 +144,13 @@ class Effects:
     @property
     def vcov(self) -> Array:
         """Covariance of the estimates, (k, k)."""
+        v, at = np.zeros((len(self), len(self))), 0
+        for block in self.blocks():
+            signed = block if self.sign is None else self.sign[at : at + len(block), None] * block
+            v += block.T @ signed
+            at += len(block)
         if self.sign is None:
-            return self.root.T @ self.root
-        v = self.root.T @ (self.sign[:, None] * self.root)
+            return v
         values, vectors = np.linalg.eigh((v + v.T) / 2)
         # A two-way covariance can fail to be positive semi-definite in small samples; negative directions
         # carry no information about the error and are set to zero (Cameron, Gelbach and Miller 2011).
@@ -103,8 +160,16 @@ class Effects:
     def std_error(self) -> Array:
         """Standard errors, (k,); of the logarithm for ratios."""
         if self.sign is None:
-            return np.asarray(np.sqrt(np.einsum("ij,ij->j", self.root, self.root)))
+            squares = [np.einsum("ij,ij->j", block, block) for block in self.blocks()]
+            return np.asarray(np.sqrt(np.sum(squares, axis=0)))
         return np.sqrt(np.diag(self.vcov))
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield the root's rows in order, in one array or, where it is made piece by piece, in several."""
+        if isinstance(self.root, Blocks):
+            yield from self.root.blocks(np.eye(len(self)))
+        else:
+            yield self.root
 
     @property
     def table(self) -> pd.DataFrame:
@@ -117,13 +182,17 @@ class Effects:
         # A zero or undefined standard error has no interval: a missing one is shown as missing.
         error = np.where(error > 0, error, np.nan)
         null = out["scale"].map(NULL_VALUE).to_numpy(float)
-        half = stdtrit(self.df, 0.5 + self.conf_level / 2) * error if self.df >= 1 else np.nan * error
+        df = np.broadcast_to(np.asarray(self.df, float), (len(self),))[shown]
+        half = np.where(df >= 1, stdtrit(np.maximum(df, 1), 0.5 + self.conf_level / 2), np.nan) * error
         out["null_value"] = null
         out["estimate"] = estimate
         out["std_error"] = error
         out["statistic"] = (estimate - null) / error
-        out["p_value"] = 2 * stdtr(self.df, -np.abs(out["statistic"].to_numpy(float)))
+        out["p_value"] = 2 * stdtr(df, -np.abs(out["statistic"].to_numpy(float)))
         out["conf_low"], out["conf_high"] = estimate - half, estimate + half
+        if self.critical is not None:
+            wide = self.critical[shown] * error
+            out["band_low"], out["band_high"] = estimate - wide, estimate + wide
         out["conf_level"] = self.conf_level
         return out
 
@@ -138,6 +207,11 @@ class Effects:
         analysis does not have is a row of zeros in it.
         """
         parts = list(effects.values())
+        if any(e.satterthwaite is not None for e in parts):
+            raise DesignError(
+                "effects with CR2 errors cannot be stacked: their degrees of freedom belong to one analysis; "
+                "use CR1 or CR3."
+            )
         keys = [
             pd.MultiIndex.from_arrays([e.clusters, np.ones(len(e.root)) if e.sign is None else e.sign])
             for e in parts
@@ -150,7 +224,7 @@ class Effects:
         root = np.zeros((len(every), sum(len(e) for e in parts)))
         at = 0
         for key, e in zip(keys, parts, strict=True):
-            root[every.get_indexer(key), at : at + len(e)] = e.root
+            root[every.get_indexer(key), at : at + len(e)] = e.root @ np.eye(len(e))
             at += len(e)
         signs = every.get_level_values(1).to_numpy(float)
         return cls(
@@ -158,7 +232,7 @@ class Effects:
             estimate=np.concatenate([e.estimate for e in parts]),
             root=root,
             clusters=every.get_level_values(0).to_numpy(),
-            df=min(e.df for e in parts),
+            df=float(min(np.min(e.df) for e in parts)),
             method={**parts[0].method, "analyses": list(effects)},
             counts=pd.concat([e.counts for e in parts], ignore_index=True),
             sign=None if (signs == 1).all() else signs,
@@ -168,12 +242,15 @@ class Effects:
     def select(self, rows: Sequence[bool] | NDArray[np.bool_] | pd.Series) -> Effects:
         """Keep the effects for which ``rows`` is true."""
         keep = np.flatnonzero(np.asarray(rows, bool))
+        by = np.eye(len(self))[:, keep]
         return replace(
             self,
             labels=self.labels.iloc[keep].reset_index(drop=True),
             estimate=self.estimate[keep],
-            root=self.root[:, keep],
+            root=self.root.times(by) if isinstance(self.root, Blocks) else self.root[:, keep],
             counts=self.counts.iloc[keep].reset_index(drop=True),
+            critical=None if self.critical is None else self.critical[keep],
+            **self._freedom(by),
         )
 
     def combine(self, weights: Any, *, labels: pd.DataFrame, counts: pd.DataFrame | None = None) -> Effects:
@@ -224,7 +301,19 @@ class Effects:
             root=self.root @ by,
             counts=counts.reset_index(drop=True),
             overall=None,
+            critical=None,
+            **self._freedom(by),
         )
+
+    def _freedom(self, by: Array) -> dict[str, Any]:
+        """Degrees of freedom of ``by`` (k, j) new effects: where each has its own, those of each sum."""
+        if self.satterthwaite is None:
+            return {}
+        of = self.satterthwaite
+        return {
+            "df": np.array([of(column) for column in by.T]),
+            "satterthwaite": lambda weights: of(by @ weights),
+        }
 
     def _pooled_counts(self, w: Array) -> pd.DataFrame:
         used = w != 0

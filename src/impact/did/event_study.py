@@ -87,6 +87,6 @@ def _with_base(effects: Effects) -> Effects:
         effects,
         labels=labels.loc[order].reset_index(drop=True),
         estimate=np.append(effects.estimate, np.zeros(len(rows)))[order],
-        root=np.column_stack([effects.root, np.zeros((len(effects.root), len(rows)))])[:, order],
+        root=effects.root @ np.eye(len(effects), len(labels))[:, order],
         counts=counts.loc[order].reset_index(drop=True),
     )

@@ -41,10 +41,10 @@ def pretrend_test(effects: Effects) -> Test:
     tested = effects.select(early)
     statistic, df = wald(tested.estimate, tested.vcov)
     notes = []
-    if df > effects.df / 10:
+    if df > np.min(effects.df) / 10:
         notes.append(
-            f"{df} effects are tested with {effects.df + 1:.0f} clusters: the test rejects too often. "
-            "Average by event time, or use longer periods."
+            f"{df} effects are tested with {effects.method['clusters']} clusters: the test rejects too "
+            "often. Average by event time, or use longer periods."
         )
     method = {**effects.method, "shows": "pre-trend test", "tested": int(df), "notes": notes}
     p_value = float(gammaincc(df / 2, statistic / 2))
