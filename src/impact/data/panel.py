@@ -53,6 +53,9 @@ class Panel:
     begins : array (n,) of int, optional
         Position at which support begins even if that is after the last period (``NEVER`` if it does not):
         who begins soon after the panel may already be in the build-up to it.
+    censoring_weights : array (n, T), optional
+        One over the probability of still being observed, for moving, opting out and lost linkage (not for
+        death): see ``impact.did.censoring_weights``.
     """
 
     unit: NDArray[Any]
@@ -71,6 +74,7 @@ class Panel:
     step: str = "month"
     notes: tuple[str, ...] = field(default=())
     begins: NDArray[np.int64] | None = None
+    censoring_weights: Array | None = None
 
     @property
     def n(self) -> int:
@@ -128,6 +132,7 @@ class Panel:
             weights=self.weights[rows],
             arm=self.arm[rows],
             begins=None if self.begins is None else self.begins[rows],
+            censoring_weights=None if self.censoring_weights is None else self.censoring_weights[rows],
         )
 
     def followed_for(self, periods: int) -> Panel:
