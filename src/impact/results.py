@@ -178,7 +178,7 @@ class Effects:
 
         shown = self.labels["scale"].isin(list(NULL_VALUE)).to_numpy()
         out = self.labels[shown].reset_index(drop=True)
-        estimate, error = self.estimate[shown], self.std_error[shown]
+        estimate, error = self.estimate[shown], (self if shown.all() else self.select(shown)).std_error
         # A zero or undefined standard error has no interval: a missing one is shown as missing.
         error = np.where(error > 0, error, np.nan)
         null = out["scale"].map(NULL_VALUE).to_numpy(float)

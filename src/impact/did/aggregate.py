@@ -69,12 +69,13 @@ def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
         for value, rows in (cells if by == "event_time" else after).groupby(by, sort=True):
             term = f"{by.replace('_', ' ')} {period_name(value)}"
             means.add(outcome, rows, np.ones(len(rows)), {"term": term, by: value})
-        if by == "group":
+        if by == "group" or means.poisson:
             totals.add(outcome, after, 1 / size, {"term": _AVERAGE[by]})
     out = means.effects(_AVERAGE[by])
     if by == "simple":
         return out
-    overall = totals.effects(_AVERAGE[by]) if by == "group" else _equal_average(out, by)
+    of_totals = by == "group" or means.poisson
+    overall = totals.effects(_AVERAGE[by]) if of_totals else _equal_average(out, by)
     return replace(out, overall=overall)
 
 
@@ -101,21 +102,32 @@ def summarise(effects: Effects) -> Effects:
     if "share" not in set(effects.labels["scale"]):
         return effects
     means, scale = _Means(effects), effects.method["rate_scale"]
+    family = effects.method.get("family", "linear")
     for outcome in _outcomes(effects):
         cells = _cells(effects, outcome)
         after = cells[cells["event_time"] >= 0]
-        time = _rows(effects, outcome, "person-months")
-        events = int(_rows(effects, outcome, "events").index[0])
-        person_time = float(effects.estimate[time.index].sum())
-        difference, d_difference = means.weighted(after, time.index.to_numpy(), np.ones(len(after)))
-        rate = scale * effects.estimate[events] / person_time
+        time = _of_cells(effects, after, "person-months")
+        events = _of_cells(effects, after, "events")
+        person_time, observed = float(effects.estimate[time].sum()), float(effects.estimate[events].sum())
+        rate = scale * observed / person_time
         d_rate = np.zeros(len(effects))
         d_rate[events] = scale / person_time
-        d_rate[time.index] = -rate / person_time
-        rows, by = three_scales(difference, rate, person_time / scale, family="linear")
-        slopes = (np.column_stack([d_difference, d_rate]) @ by).T
+        d_rate[time] = -rate / person_time
+        if family == "poisson" and observed > 0:
+            effect, d_effect = means.log_ratio(after)
+            rows, by = three_scales(effect, rate, person_time / scale, family="poisson")
+        elif family == "poisson":
+            # Without any events there is no ratio, but those expected are still the events avoided.
+            expected = after.index.to_numpy()
+            effect, d_effect = -scale * effects.estimate[expected].sum() / person_time, np.zeros(len(effects))
+            d_effect[expected] = -scale / person_time
+            rows, by = three_scales(effect, rate, person_time / scale, family="linear")
+        else:
+            effect, d_effect = means.weighted(after, time, np.ones(len(after)))
+            rows, by = three_scales(effect, rate, person_time / scale, family="linear")
+        slopes = (np.column_stack([d_effect, d_rate]) @ by).T
         for (name, value), slope in zip(rows.items(), slopes, strict=True):
-            unit = unit_of(name, str(cells["unit"].iloc[0]))
+            unit = unit_of(name, effects.method["per"])
             label = {"outcome": outcome, "term": "effect", "scale": name, "unit": unit}
             means.append(value, slope, label, _pooled(effects, after))
     return means.effects("over their observed supported person-time")
@@ -131,6 +143,7 @@ class _Means:
 
     def __init__(self, effects: Effects) -> None:
         self.source = effects
+        self.poisson = effects.method.get("family", "linear") == "poisson"
         self.estimate: list[float] = []
         self.jacobian: list[Array] = []
         self.labels: list[dict[str, Any]] = []
@@ -147,8 +160,27 @@ class _Means:
         np.add.at(slope, shares, known * (theta[at] - mean) / total)
         return mean, slope
 
+    def log_ratio(self, cells: pd.DataFrame) -> tuple[float, Array]:
+        """Logarithm of the cells' observed events over those expected without support."""
+        theta, slope = self.source.estimate, np.zeros(len(self.source))
+        events, expected = _of_cells(self.source, cells, "events"), cells.index.to_numpy()
+        observed, without = theta[events].sum(), theta[expected].sum()
+        if observed <= 0 or without <= 0:
+            return np.nan, slope
+        slope[events], slope[expected] = 1 / observed, -1 / without
+        return float(np.log(observed / without)), slope
+
     def add(self, outcome: str, cells: pd.DataFrame, known: Array, label: dict[str, Any]) -> None:
-        """Add the mean of these cells, weighted by the shares of their groups."""
+        """Add the mean of these cells, weighted by the shares of their groups; or the ratio of their events.
+
+        A ratio of nothing is left out.
+        """
+        if self.poisson:
+            ratio, slope = self.log_ratio(cells)
+            label = {"outcome": outcome, "scale": "log ratio", "unit": "log ratio", **label}
+            if np.isfinite(ratio):
+                self.append(ratio, slope, label, _pooled(self.source, cells))
+            return
         shares = _rows(self.source, outcome, "share")
         at = pd.Series(shares.index, index=shares["group"])[cells["group"]].to_numpy()
         mean, slope = self.weighted(cells, at, known)
@@ -190,6 +222,13 @@ def _outcomes(effects: Effects) -> list[str]:
     return list(dict.fromkeys(effects.labels["outcome"]))
 
 
+def _of_cells(effects: Effects, cells: pd.DataFrame, scale: str) -> NDArray[np.int64]:
+    """Rows of the joint vector that hold the events, or the person-time, of these cells, in their order."""
+    rows = _rows(effects, str(cells["outcome"].iloc[0]), scale)
+    at = pd.Series(rows.index, index=pd.MultiIndex.from_frame(rows[["group", "period"]]))
+    return at[pd.MultiIndex.from_frame(cells[["group", "period"]])].to_numpy()
+
+
 def _rows(effects: Effects, outcome: str, scale: str) -> pd.DataFrame:
     labels = effects.labels
     return labels[(labels["outcome"] == outcome) & (labels["scale"] == scale)]
@@ -199,9 +238,11 @@ def _cells(effects: Effects, outcome: str) -> pd.DataFrame:
     labels = effects.labels
     if "share" not in set(labels["scale"]):
         raise DesignError(
-            "aggregate needs the effects by start and period of callaway_santanna, with all their rows."
+            "aggregate needs effects by start and period (callaway_santanna, sun_abraham, imputation, etwfe, "
+            "stacked), with all their rows."
         )
-    return _rows(effects, outcome, "difference")
+    poisson = effects.method.get("family", "linear") == "poisson"
+    return _rows(effects, outcome, "expected" if poisson else "difference")
 
 
 def _pooled(effects: Effects, cells: pd.DataFrame) -> dict[str, int]:

@@ -104,7 +104,7 @@ def callaway_santanna(
     x, T = covariate_matrix(panel, covariates), len(panel.periods)
     codes, clusters = cluster_codes(panel.cluster)
     plan = _Plan(panel, x, codes, len(clusters), control, base_period, anticipation)
-    parts = Parts(clusters, len(names) * (1 + sum(2 if t >= g else 1 for g, t, _ in plan.cells()) + T))
+    parts = Parts(clusters, len(names) * (1 + sum(3 if t >= g else 1 for g, t, _ in plan.cells()) + T))
     for name in names:
         notes += _one_outcome(parts, plan, name, method)
     used = [clusters_at_risk(panel, name) for name in names]
@@ -123,6 +123,7 @@ def callaway_santanna(
         "base_period": base_period,
         "reference": -1 - anticipation,
         "rate_scale": panel.rate_scale,
+        "per": panel.per,
         "notes": notes,
     }
     return parts.effects(said, used)
@@ -338,17 +339,16 @@ class _Outcome:
             parts.add(label, total, root, everyone)
             return total
 
-        events, time = np.zeros(len(w)), 0.0
+        time = 0.0
         for g in sorted({g for g, _ in cells}):
             where = plan.people(g)
             add(self.label("share", "share", g), where, w[where] / w.sum())
         for g, t in cells:
             if t >= g:
                 where = plan.people(g)
-                events[where] += w[where] * self.events[t, where]
+                add(self.label("events", "events", g, t), where, w[where] * self.events[t, where])
                 label = self.label("person-months", "person-months", g, t)
                 time += add(label, where, w[where] * self.time[t, where])
-        add(self.label("events", "events"), slice(None), events)
         return time
 
     def partial(self) -> list[str]:

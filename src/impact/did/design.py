@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,62 @@ def leave_out_early(panel: Panel, start: NDArray[np.int64]) -> tuple[Panel, NDAr
         f"Left out: {people(int(early.sum()))} whose support began before the window or in its first period."
     )
     return panel.subset(~early), start[~early], [*panel.notes, note]
+
+
+def staggered(
+    panel: Panel, names: Sequence[str], *, estimator: str, anticipation: int
+) -> tuple[Panel, list[str]]:
+    """Return the people an estimator for several starts can use, sorted by start, and notes on who it cannot.
+
+    Raises
+    ------
+    DesignError
+        On the event clock, or if there are no two arms to compare.
+    """
+    if panel.clock != "calendar":
+        raise DesignError(
+            f"{estimator} needs clock='calendar': on the event clock everyone starts at 0, and calendar "
+            "changes cannot be told from effects. Use two_by_two, or build the panel on the calendar clock."
+        )
+    if isinstance(anticipation, bool) or not isinstance(anticipation, int) or anticipation < 0:
+        raise ParameterError(f"anticipation={anticipation!r}: give a number of periods, 0 or more.")
+    panel = weighed(_before_build_up(panel, anticipation), names)
+    check_arms(panel, panel.start, total_time(panel, names), 1 + anticipation)
+    notes = list(panel.notes)
+    early = panel.start <= anticipation
+    if early.any():
+        notes.append(
+            f"Left out: {people(int(early.sum()))} whose support began before there was a base period."
+        )
+    order = np.argsort(panel.start, kind="stable")
+    return panel.subset(order[int(early.sum()) :]), notes
+
+
+def _before_build_up(panel: Panel, anticipation: int) -> Panel:
+    """Leave out the time of controls from when they may react to support that begins after the panel.
+
+    They would bring their own build-up into the comparison, as if it were what happens without support.
+    """
+    T = len(panel.periods)
+    if panel.begins is None or not anticipation:
+        return panel
+    late = (panel.start >= T)[:, None] & (np.arange(T) >= panel.begins[:, None] - anticipation)
+    if not late.any():
+        return panel
+    return replace(
+        panel,
+        outcomes={name: np.where(late, 0.0, values) for name, values in panel.outcomes.items()},
+        exposure={name: np.where(late, 0.0, values) for name, values in panel.exposure.items()},
+    )
+
+
+def check_never(panel: Panel, control: str) -> None:
+    """Refuse controls that are never supported where there are none."""
+    if control == "never_treated" and not (panel.start >= len(panel.periods)).any():
+        last = period_name(panel.periods[panel.start.max()])
+        raise DesignError(
+            f"control='never_treated', but everyone is treated by {last}; use 'not_yet_treated'"
+        )
 
 
 def check_arms(panel: Panel, start: NDArray[np.int64], time: Array, first: int = 1) -> None:
