@@ -25,7 +25,7 @@ from impact.results import NULL_VALUE, Balance, Effects, Matched, Rates, Result,
 NOTICE = "Secondary suppression not applied: have the output checked before it is sent."
 
 COUNTS = ("persons", "treated", "clusters", "events")
-_EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")
+_EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high")
 # Numbers that say what a row is, in a table that counts people.
 _LABELS = frozenset(
     {"bin_low", "bin_high", "low", "high", "year", "quarter", "month", "period", "event_time", "step"}

@@ -61,6 +61,8 @@ def caption(kind: str, released: Released) -> str:
         ).any()
     ):
         said.append("Diamond: the base of all others.")
+    if kind == "event_study" and "band_low" in released.table:
+        said.append("Thin lines: the range that allows for looking at all points at once.")
     if kind == "placebo":
         said += _placebo_shares(released)
     if kind == "event_study" and released.method.get("anticipation"):

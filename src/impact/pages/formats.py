@@ -138,7 +138,7 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
     """Convert stored effects to what readers are shown: the only place where this is done.
 
     Rates per 1,000 person-months become rates per 1,000 people a year (x 12), logarithms of ratios become
-    ratios. ``estimate``, ``conf_low`` and ``conf_high`` are converted together; ``unit`` says to what.
+    ratios. ``estimate``, the interval and the band are converted together; ``unit`` says to what.
 
     Examples
     --------
@@ -152,7 +152,8 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
     ratio = (out["scale"] == "log ratio").to_numpy()
     unit = out["unit"].astype(str)
     factor = unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[1]).to_numpy(float)
-    for column in ("estimate", "conf_low", "conf_high"):
+    columns = ["estimate", "conf_low", "conf_high", "band_low", "band_high"]
+    for column in out.columns.intersection(columns, sort=False):
         value = numeric(out[column])
         out[column] = np.where(ratio, np.exp(np.where(ratio, value, 0)), factor * value)
     out["unit"] = np.where(ratio, "ratio", unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[0]))

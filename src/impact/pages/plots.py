@@ -106,7 +106,10 @@ def _draw_event_times(ax: Axes, part: pd.DataFrame, *, null: float) -> None:
         (~base & (time >= 0).to_numpy(), {"marker": "o", "color": TEAL, "markerfacecolor": TEAL}),
     ]
     for rows, style in marks:
-        ax.vlines(x[rows], low[rows], high[rows], color=style["color"], linewidth=1.6)
+        ax.vlines(x[rows], low[rows], high[rows], color=style["color"], linewidth=2.4)
+        if "band_low" in part:
+            wide = (numeric(part[c])[rows] for c in ("band_low", "band_high"))
+            ax.vlines(x[rows], *wide, color=style["color"], linewidth=0.9)
         ax.plot(x[rows], y[rows], linestyle="none", markersize=5.5, **style)
     ax.plot(x[base], y[base], linestyle="none", marker="D", color=INK, markerfacecolor="white", markersize=6)
     for i in np.flatnonzero(base):
