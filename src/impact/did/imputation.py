@@ -1,0 +1,257 @@
+"""Effects as what happened less what untreated time foretells (Borusyak, Jaravel and Spiess 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.did.cells import Cell, Joint
+from impact.did.design import as_list, check_events, covariate_matrix, people, period_name, staggered
+from impact.errors import DesignError
+from impact.numbers.regress import pseudo_inverse
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_INFERENCE = (
+    "influence functions summed within clusters, without a small-sample factor (CR0); conservative, as "
+    "effects are centred at the mean of their start and period; t with clusters - 1"
+)
+
+
+def imputation(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    covariates: Sequence[str] = (),
+    anticipation: int = 0,
+) -> Effects:
+    """Estimate ATT(g, t) by foretelling each supported person's rate from time without support.
+
+    Rates are regressed on person and period effects over all person-time before support (and before its
+    anticipation), also that of people supported later. What supported people did less what this regression
+    foretells for them is averaged within start and period. Each person has one weight: mean time at risk
+    in a period times the panel's weight, and in each period the panel's censoring weight.
+
+    Parameters
+    ----------
+    panel : Panel
+        On the calendar clock; people may enter and leave.
+    outcome : str or sequence of str
+        Several outcomes give one joint result.
+    covariates : sequence of str
+        Measured before support: numbers, or categories. Each enters with an effect for each period.
+    anticipation : int
+        Periods before support in which the outcome may already react; they are estimated as effects.
+
+    Returns
+    -------
+    Effects
+        Rows of scale 'difference' with ``group, period, event_time``, in the panel's unit, and the hidden
+        rows that ``aggregate`` and ``summarise`` need, with one joint root. Its errors are the conservative
+        ones of the paper (equation 8): the effects' own spread within a start and period counts as error.
+
+    Raises
+    ------
+    DesignError
+        On the event clock, or if no effect can be told from person and period effects.
+    DataError
+        For an unknown outcome or covariate, or a covariate with missing values.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from impact.data.panel import Panel
+    >>> frame = pd.DataFrame({"site": [1, 1, 2, 2, 3, 3, 4, 4], "year": [1, 2] * 4,
+    ...                       "falls": [3, 1, 4, 3, 2, 2, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
+    >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> effects = imputation(panel, outcome="falls")
+    >>> effects.table[["group", "period", "estimate", "std_error"]].round(4)
+       group  period  estimate  std_error
+    0      2       2      -2.0        0.5
+    """
+    names = panel.check_outcomes(outcome)
+    panel, notes = staggered(panel, names, estimator="imputation", anticipation=anticipation)
+    z, joint = covariate_matrix(panel, covariates), Joint(panel)
+    after = np.arange(len(panel.periods)) >= panel.start[:, None]
+    for name in names:
+        notes += check_events(panel, name, after)
+        model = _Untreated(joint, name, z, anticipation)
+        cells = model.cells()
+        joint.add(name, cells, model.influence)
+        notes += model.notes(cells)
+    return joint.effects(
+        {
+            "estimator": "imputation",
+            "estimand": "average effect on those supported, by start and period",
+            "outcome": names,
+            "control": "time before support, and people without support",
+            "family": "linear",
+            "period": panel.step,
+            "inference": _INFERENCE,
+            "covariates": as_list(covariates),
+            "anticipation": anticipation,
+            "reference": None,
+            "notes": notes,
+        }
+    )
+
+
+class _Untreated:
+    """The regression of one outcome on untreated time; people are sorted by start, ``z`` is (1 + p, n).
+
+    With the person effects concentrated out, the periods' effects (each times the covariates) solve normal
+    equations of size T (1 + p). The influence of person i on a cell is ``score_i @ lever``: the score holds
+    weighted residuals, in supported periods from the mean effect of their cell. The person effects need no
+    part of their own, because each person's untreated residuals sum to zero.
+    """
+
+    def __init__(self, joint: Joint, name: str, z: Array, anticipation: int) -> None:
+        panel = joint.panel
+        self.joint, self.panel, self.name, self.z = joint, panel, name, z
+        self.weights, self.before = _weights(panel, name), _untreated(panel, anticipation)
+        v = self.weights * self.before
+        total = v.sum(1)
+        self.known = total > 0
+        self.weights[~self.known] = 0
+        # Each person's weights over untreated time, which sum to one.
+        self.pattern = v / np.where(self.known, total, 1.0)[:, None]
+        q, T = len(z), len(panel.periods)
+        gram = np.empty((q, T, q, T))
+        for m in range(q):
+            for j in range(m + 1):
+                zz = z[m] * z[j]
+                part = np.diag(zz @ v) - v.T @ (self.pattern * zz[:, None])
+                gram[m, :, j], gram[j, :, m] = part, part.T
+        self.gram = gram.reshape(q * T, q * T)
+        self.bread, _ = pseudo_inverse(self.gram)
+        rate = np.nan_to_num(panel.rate(name))
+        rate -= np.einsum("it,it->i", self.pattern, rate)[:, None]
+        coef = (self.bread @ (z @ (v * rate)).ravel()).reshape(q, T)
+        rate -= z.T @ coef
+        rate -= np.einsum("it,it->i", self.pattern, rate)[:, None]
+        self.score = self.weights * rate
+        self.levers: dict[int, Array] = {}
+        self.lost: dict[str, list[str]] = {}
+
+    def cells(self) -> list[Cell]:
+        """Return the effects that the data identify, and keep what their influences need."""
+        T, q, joint = len(self.panel.periods), len(self.z), self.joint
+        counts = {"persons": int(self.known.sum()), "clusters": len(np.unique(joint.codes[self.known]))}
+        events = self.panel.outcomes[self.name]
+        found: list[Cell] = []
+        gammas: list[Array] = []
+        sizes: list[float] = []
+        for g, members in joint.members.items():
+            if g >= T:
+                continue
+            seen = self.weights[members] > 0
+            for t, gamma in zip(*self._gammas(g, members), strict=True):
+                treated = int(seen[:, t].sum())
+                if not treated or not self._kept(g, t, gamma, joint.codes[members][seen[:, t]]):
+                    continue
+                size = self.weights[members, t].sum()
+                estimate = self.score[members, t].sum() / size
+                self.score[members, t] -= estimate * self.weights[members, t]
+                counts |= {"treated": treated, "events": round(float(events[members, t].sum()))}
+                found.append(Cell(g, t, float(estimate), dict(counts)))
+                gammas.append(gamma)
+                sizes.append(size)
+        if not found:
+            why = "; ".join(f"{', '.join(which)} {why}" for why, which in self.lost.items())
+            raise DesignError(
+                f"outcome={self.name!r}: no effect can be told from person and period effects "
+                f"({why or 'nobody supported was at risk before support'}). Widen the window or the controls."
+            )
+        for g, members in joint.members.items():
+            lever = -np.array(gammas).T.reshape(q, T, len(found))
+            lever[:, ~self.before[members.start]] = 0
+            for j, c in enumerate(found):
+                if c.group == g:
+                    lever[0, c.period, j] = 1 / sizes[j]
+            self.levers[g] = lever
+        return found
+
+    def influence(self, rows: slice, by: Array) -> Array:
+        """Return the influence of the people in ``rows`` on the cells times ``by``."""
+        out = np.zeros((rows.stop - rows.start, by.shape[1]))
+        for g, members in self.joint.members.items():
+            low, high = max(rows.start, members.start), min(rows.stop, members.stop)
+            if low < high:
+                part = out[low - rows.start : high - rows.start]
+                for z, lever in zip(self.z[:, low:high], self.levers[g], strict=True):
+                    part += (self.score[low:high] * z[:, None]) @ (lever @ by)
+        return out
+
+    def notes(self, cells: Sequence[Cell]) -> list[str]:
+        """Say who and which periods the effects leave out."""
+        panel, name = self.panel, self.name
+        seen = (panel.exposure[name] > 0) & (panel.weights > 0)[:, None]
+        without = int((seen.any(1) & ~self.known).sum())
+        notes = []
+        if without:
+            notes.append(
+                f"{name}: left out, as they have no time at risk without support: {people(without)}."
+            )
+        for why, which in self.lost.items():
+            notes.append(f"{name}: left out, {why}: {', '.join(which)}.")
+        time = panel.weights[:, None] * panel.exposure[name]
+        after = np.arange(len(panel.periods)) >= panel.start[:, None]
+        covered = sum(time[panel.start == c.group, c.period].sum() for c in cells if c.period >= c.group)
+        share = float(covered / time[after].sum())
+        if share < 0.9995:
+            notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
+        return notes
+
+    def _gammas(self, g: int, members: slice) -> tuple[NDArray[np.int64], Array]:
+        """Return a group's supported periods, and how the period effects enter its mean forecast in each."""
+        q, T = len(self.z), len(self.panel.periods)
+        periods = np.flatnonzero(~self.before[members.start])
+        w = self.weights[members][:, periods]
+        w = w / np.where(w.sum(0) > 0, w.sum(0), 1.0)
+        needs = np.empty((len(periods), q, T))
+        for m, z in enumerate(self.z[:, members]):
+            needs[:, m] = -(w.T @ (self.pattern[members] * z[:, None]))
+            needs[np.arange(len(periods)), m, periods] += z @ w
+        flat = needs.reshape(len(periods), q * T)
+        gammas = flat @ self.bread
+        # What the normal equations cannot give back is not a function of the data: that effect is unknown.
+        unknown = np.abs(gammas @ self.gram - flat).max(1, initial=0.0) > 1e-6
+        gammas[unknown] = np.nan
+        return periods, gammas
+
+    def _kept(self, g: int, t: int, gamma: Array, clusters: NDArray[np.int64]) -> bool:
+        """Whether a cell has an effect and an error; if not, keep why."""
+        why = None
+        if np.isnan(gamma).any():
+            why = "as no untreated people show what these periods were like without support"
+        elif (clusters == clusters[0]).all():
+            why = "as their people belong to a single cluster, which has no error"
+        if why is not None:
+            periods = self.panel.periods
+            cell = f"{period_name(periods[t])} (start {period_name(periods[g])})"
+            self.lost.setdefault(why, []).append(cell)
+        return why is None
+
+
+def _weights(panel: Panel, name: str) -> Array:
+    """Return the weight of each person and period at risk: one a person, times the censoring weights."""
+    time = panel.exposure[name]
+    seen = time > 0
+    mean = time.sum(1) / np.maximum(seen.sum(1), 1)
+    weights = (panel.weights * mean)[:, None] * seen
+    if panel.censoring_weights is not None:
+        weights = weights * panel.censoring_weights
+    return np.asarray(weights)
+
+
+def _untreated(panel: Panel, anticipation: int) -> Mask:
+    """Return where people are without support and not about to have it, (n, T)."""
+    T = len(panel.periods)
+    never = panel.start >= T
+    return np.asarray(never[:, None] | (np.arange(T) < panel.start[:, None] - anticipation))
