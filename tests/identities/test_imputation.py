@@ -55,7 +55,7 @@ def test_with_one_start_and_two_periods_it_is_callaway_santanna(seed):
 @few
 @given(seeds)
 def test_on_a_balanced_panel_it_is_a_regression_with_an_effect_for_each_cell(seed):
-    """Linear extended two-way fixed effects (Wooldridge 2021), by dummies; constant weights, no covariates."""
+    """Linear extended two-way fixed effects (Wooldridge 2021); constant weights, no covariates."""
     panel = draw(seed)
     n, T = panel.outcomes["gp"].shape
     i, t = np.indices((n, T)).reshape(2, -1)

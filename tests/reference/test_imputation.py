@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from impact import did
 from impact.data.panel import Panel
-from impact.did.imputation import imputation
+from impact.did.imputation import by_event_time, imputation
 
 
 def counties(data, **options) -> Panel:
@@ -67,6 +69,16 @@ def test_simulated_heterogeneous_effects(simulated, event_time, estimate, error)
     assert np.abs(ours.estimate - estimate).min() < 1e-6
 
 
+def test_simulated_leads(simulated):
+    """R's pretrends = -5:-1, point estimates only: its errors differ between its own documents and builds."""
+    out = by_event_time(simulated, outcome="dep_var", leads=5)
+    pre = out.labels["event_time"] < 0
+    assert out.labels.loc[pre, "event_time"].tolist() == [-5, -4, -3, -2, -1]
+    expected = [-0.06412085, -0.01201577, -0.01387197, 0.05103140, 0.02022464]
+    np.testing.assert_allclose(out.estimate[pre], expected, atol=1e-6)
+    assert out.method["pre_effects"] == "separate regression"
+
+
 def test_mpdta_as_r_has_it(data):
     """R drops counties with one untreated year (all that start in 2004) as singletons; we keep them."""
     out = average(imputation(counties(data, without_2004=True), outcome="lemp"))
@@ -77,7 +89,7 @@ def test_mpdta_as_r_has_it(data):
 
 
 def test_mpdta_with_a_covariate_is_wooldridge(data):
-    """R etwfe's lemp ~ lpop, point estimates (the panel is balanced): the same predictions, made otherwise."""
+    """R etwfe's lemp ~ lpop, point estimates (the panel is balanced): the same predictions."""
     effects = imputation(counties(data), outcome="lemp", covariates=["lpop"])
     assert average(effects).estimate[0] == pytest.approx(-0.0506270331228907, abs=1e-8)
     found = did.aggregate(effects, by="event_time").estimate
@@ -108,8 +120,8 @@ def uneven(seed: int, n: int = 40, periods: int = 5) -> Panel:
     )
 
 
-def dense(panel: Panel, covariates: bool, anticipation: int) -> dict[tuple[int, int], tuple[float, float]]:
-    """Weights v of equation (6) of the paper for each cell, one dummy a person and a period; slow and plain."""
+def dense(panel: Panel, covariates: bool, anticipation: int, leads: int = 0) -> dict:
+    """Weights v of equation (6) of the paper for each cell, with a dummy for each person and period."""
     n, T = panel.outcomes["gp"].shape
     time = panel.exposure["gp"]
     i, t = np.nonzero(time > 0)
@@ -123,6 +135,14 @@ def dense(panel: Panel, covariates: bool, anticipation: int) -> dict[tuple[int, 
         here.append(np.eye(T)[t] * panel.covariates["age"].to_numpy()[i, None])
     x = np.hstack(here)
     root = np.sqrt(w[before])[:, None]
+    if leads:
+        times = np.arange(-leads, 0) - anticipation
+        x = np.hstack([(start < T)[:, None] & ((t - start)[:, None] == times), x])[before]
+        back = np.linalg.pinv(root * x, rcond=1e-10)
+        coef = back @ (root[:, 0] * y[before])
+        influence = back[:leads] * root[:, 0] * (y[before] - x @ coef)
+        sums = [np.bincount(panel.cluster[i[before]], weights=row, minlength=12) for row in influence]
+        return {e: (coef[j], float(np.sqrt(sums[j] @ sums[j]))) for j, e in enumerate(times)}
     back = np.linalg.pinv(root * x[before], rcond=1e-9)
     fitted = x @ (back @ (root[:, 0] * y[before]))
     known = np.isin(i, i[before])
@@ -155,3 +175,20 @@ def test_equals_its_plain_twin_with_holes_weights_and_clusters(covariates, antic
         np.testing.assert_allclose(table["estimate"], [expected[c][0] for c in cells], rtol=1e-7)
         np.testing.assert_allclose(table["std_error"], [expected[c][1] for c in cells], rtol=1e-7)
         assert any("no time at risk without support" in note for note in effects.method["notes"])
+
+
+@pytest.mark.parametrize("covariates", [False, True])
+@pytest.mark.parametrize("anticipation", [0, 1])
+def test_leads_equal_their_plain_twin(covariates, anticipation):
+    for seed in range(3):
+        panel = uneven(seed)
+        panel = replace(panel, start=np.where(panel.start == 3, 4, panel.start))
+        covariate = ["age"] if covariates else ()
+        out = by_event_time(
+            panel, outcome="gp", covariates=covariate, anticipation=anticipation, leads=3 - anticipation
+        )
+        expected = dense(panel, covariates, anticipation, leads=3 - anticipation)
+        for e, (estimate, error) in expected.items():
+            (row,) = np.flatnonzero(out.labels["event_time"] == e)
+            assert out.estimate[row] == pytest.approx(estimate, rel=1e-7)
+            assert out.std_error[row] == pytest.approx(error, rel=1e-7)

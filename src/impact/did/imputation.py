@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
+from impact.did.aggregate import aggregate
 from impact.did.cells import Cell, Joint
 from impact.did.design import as_list, check_events, covariate_matrix, people, period_name, staggered
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError
+from impact.numbers.inference import cluster_sums
 from impact.numbers.regress import pseudo_inverse
 from impact.results import Effects
 
@@ -76,30 +81,96 @@ def imputation(
     0      2       2      -2.0        0.5
     """
     names = panel.check_outcomes(outcome)
+    joint, _, said = _fitted(panel, names, covariates, anticipation)
+    return joint.effects(said)
+
+
+def by_event_time(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    covariates: Sequence[str] = (),
+    anticipation: int = 0,
+    leads: int | None = None,
+) -> Effects:
+    """Average the effects of ``imputation`` by event time, and test the periods before support.
+
+    The effects before support come from a regression of their own (the paper's section 4.4): on untreated
+    time only, with an effect for each of the last ``leads`` event times, which are read against all earlier
+    ones. They test the assumption; they are not on one footing with the effects after support, which are read
+    against all time before it, and so they can bound nothing.
+
+    Parameters
+    ----------
+    panel, outcome, covariates, anticipation
+        As for ``imputation``.
+    leads : int, optional
+        Without it, so many that the first to start keep one earlier period, but at least one.
+
+    Returns
+    -------
+    Effects
+        One row an event time; the row at ``reference`` stands for that event time and all before it.
+
+    Raises
+    ------
+    ParameterError
+        If there are not so many event times before support.
+    """
+    names = panel.check_outcomes(outcome)
+    joint, models, said = _fitted(panel, names, covariates, anticipation)
+    after = aggregate(joint.effects(said), by="event_time")
+    starts = [g - anticipation for g in joint.members if g < len(panel.periods)]
+    many = max(starts) - 1
+    count = min(max(min(starts) - 1, 1), many) if leads is None else leads
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= many:
+        raise ParameterError(f"leads={leads!r}: give a number of periods from 0 to {many}.")
+    if not count:
+        return after
+    times = np.arange(-count, 0) - anticipation
+    found = [model.leads(times) for model in models]
+    labels, counts = after.labels[after.labels["event_time"] >= 0].drop_duplicates("outcome"), after.counts
+    rows = labels.index.repeat(count)
+    labels = labels.loc[rows].assign(event_time=np.tile(times, len(names)))
+    labels["term"] = [f"event time {e}" for e in labels["event_time"]]
+    roots = [cluster_sums(influence, joint.codes, len(joint.clusters)) for _, influence in found]
+    return replace(
+        after,
+        labels=pd.concat([labels, after.labels], ignore_index=True),
+        estimate=np.concatenate([*(estimate for estimate, _ in found), after.estimate]),
+        root=np.hstack([*roots, after.root @ np.eye(len(after))]),
+        counts=pd.concat([counts.loc[rows], counts], ignore_index=True),
+        method={**after.method, "pre_effects": "separate regression", "reference": int(times[0]) - 1},
+    )
+
+
+def _fitted(
+    panel: Panel, names: list[str], covariates: Sequence[str], anticipation: int
+) -> tuple[Joint, list[_Untreated], dict[str, Any]]:
+    """Fit each outcome, and return the joint vector, the regressions and what was done."""
     panel, notes = staggered(panel, names, estimator="imputation", anticipation=anticipation)
     z, joint = covariate_matrix(panel, covariates), Joint(panel)
-    after = np.arange(len(panel.periods)) >= panel.start[:, None]
+    after, models = np.arange(len(panel.periods)) >= panel.start[:, None], []
     for name in names:
         notes += check_events(panel, name, after)
-        model = _Untreated(joint, name, z, anticipation)
-        cells = model.cells()
-        joint.add(name, cells, model.influence)
-        notes += model.notes(cells)
-    return joint.effects(
-        {
-            "estimator": "imputation",
-            "estimand": "average effect on those supported, by start and period",
-            "outcome": names,
-            "control": "time before support, and people without support",
-            "family": "linear",
-            "period": panel.step,
-            "inference": _INFERENCE,
-            "covariates": as_list(covariates),
-            "anticipation": anticipation,
-            "reference": None,
-            "notes": notes,
-        }
-    )
+        models.append(_Untreated(joint, name, z, anticipation))
+        cells = models[-1].cells()
+        joint.add(name, cells, models[-1].influence)
+        notes += models[-1].notes(cells)
+    said = {
+        "estimator": "imputation",
+        "estimand": "average effect on those supported, by start and period",
+        "outcome": names,
+        "control": "time before support, and people without support",
+        "family": "linear",
+        "period": panel.step,
+        "inference": _INFERENCE,
+        "covariates": as_list(covariates),
+        "anticipation": anticipation,
+        "reference": None,
+        "notes": notes,
+    }
+    return joint, models, said
 
 
 class _Untreated:
@@ -176,6 +247,38 @@ class _Untreated:
                     lever[0, c.period, j] = 1 / sizes[j]
             self.levers[g] = lever
         return found
+
+    def leads(self, times: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Regress also on these event times; return their effects and each person's influence, (n, leads)."""
+        T, q, k = len(self.panel.periods), len(self.z), len(times)
+        groups = [(self.before[m.start], self.panel.start[m.start], m) for m in self.joint.members.values()]
+        designs = [
+            (here[:, None] & (np.arange(T)[:, None] - g == times)) * float(g < T) for here, g, _ in groups
+        ]
+        cross, information, score = np.zeros((q, T, k)), np.zeros((k, k)), np.zeros(k)
+        for x, (here, _, m) in zip(designs, groups, strict=True):
+            v, pattern = self.weights[m] * here, self.pattern[m]
+            for j, z in enumerate(self.z[:, m]):
+                cross[j] += (z @ v)[:, None] * x - (v * z[:, None]).T @ (pattern @ x)
+            information += x.T @ (v.sum(0)[:, None] * x - v.T @ (pattern @ x))
+            score += self.score[m].sum(0) @ x
+        # The periods' effects are concentrated out in turn.
+        slope = (self.bread @ cross.reshape(q * T, k)).reshape(q, T, k)
+        bread, rank = pseudo_inverse(information - np.einsum("mtk,mtj->kj", cross, slope))
+        if rank < k:
+            raise DesignError(
+                f"outcome={self.name!r}: {k} effects before support cannot be told from each other or "
+                "from the periods; ask for fewer leads."
+            )
+        estimate = bread @ score
+        influence = np.empty((self.panel.n, k))
+        for x, (here, _, m) in zip(designs, groups, strict=True):
+            moved = x @ estimate - np.einsum("mi,mtk,k->it", self.z[:, m], slope, estimate)
+            moved -= np.einsum("it,it->i", self.pattern[m], moved)[:, None]
+            left = (self.score[m] - self.weights[m] * moved) * here
+            of_periods = sum((left * z[:, None]) @ part for z, part in zip(self.z[:, m], slope, strict=True))
+            influence[m] = (left @ x - of_periods) @ bread
+        return estimate, influence
 
     def influence(self, rows: slice, by: Array) -> Array:
         """Return the influence of the people in ``rows`` on the cells times ``by``."""
