@@ -26,7 +26,7 @@ from impact.did.design import (
 from impact.did.scales import three_scales
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_codes, cluster_sums, cr1
-from impact.numbers.regress import fixed_effects
+from impact.numbers.within import fixed_effects
 from impact.results import Effects
 
 Array = NDArray[np.float64]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.errors import DesignError
-from impact.numbers.regress import fixed_effects, glm, pseudo_inverse
+from impact.numbers.regress import glm, pseudo_inverse
+from impact.numbers.within import fixed_effects
 
 Array = NDArray[np.float64]
 

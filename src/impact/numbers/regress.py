@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,110 +147,3 @@ _FAMILIES: dict[
     "logit": (_logit_moments, _logit_loglik),
     "poisson": (_poisson_moments, _poisson_loglik),
 }
-
-
-@dataclass(frozen=True)
-class Within:
-    """A regression with person effects: ``coef (k,)``, ``bread (k, k)`` and ``score (n, T)``.
-
-    ``score[i] @ design[group of i] @ bread`` is the influence of person ``i`` on the coefficients.
-    """
-
-    coef: Array
-    bread: Array
-    score: Array
-
-
-def fixed_effects(
-    y: Array,
-    exposure: Array,
-    *,
-    family: Literal["linear", "poisson"],
-    weights: Array,
-    design: Array,
-    edges: NDArray[Any],
-) -> Within:
-    """Regress with an effect for each person, where the regressors are the same for a whole group of people.
-
-    The person effects are concentrated out: by subtracting each person's mean (linear), or by spreading
-    each person's own total over the periods (Poisson; Hausman, Hall and Griliches 1984). As regressors
-    depend on group and period only, the information is a sum of one (T, T) matrix a group, and neither
-    dummies nor people by regressors are ever formed.
-
-    Parameters
-    ----------
-    y : array (n, T)
-        Values (linear: rates; poisson: counts), people sorted by group; 0 where not at risk.
-    exposure : array (n, T)
-        Time at risk; 0 means not at risk. Linear models only ask whether it is above zero.
-    weights : array (n,)
-        One weight a person.
-    design : array (groups, T, k)
-    edges : array (groups + 1,)
-        Where each group begins among the people.
-
-    Raises
-    ------
-    DesignError
-        Where the regressors cannot be told apart, or no finite solution exists.
-    """
-    group = np.repeat(np.arange(len(design)), np.diff(edges))
-    if family == "linear":
-        v = weights[:, None] * (exposure > 0)
-        total = _positive(v.sum(1))
-        y = y - ((v * y).sum(1) / total)[:, None]
-        bread = _bread(v, total, design, edges)
-        coef = bread @ _score(v * y, design, edges)
-        fitted = (design @ coef)[group]
-        fitted -= ((v * fitted).sum(1) / total)[:, None]
-        return Within(coef, bread, v * (y - fitted))
-
-    y = np.where(exposure > 0, y, 0.0)
-    events = y.sum(1)
-    total = _positive(weights * events)
-    coef, before = np.zeros(design.shape[2]), -np.inf
-    step = coef
-    for _ in range(_STEPS):
-        eta = (design @ coef)[group]
-        share = exposure * np.exp(eta)
-        spread = _positive(share.sum(1))
-        loglik = float(weights @ ((y * eta).sum(1) - events * np.log(spread)))
-        if loglik < before - 1e-9 * abs(before):
-            step = step / 2
-            coef = coef - step
-            continue
-        before = loglik
-        mean = share * (weights * events / spread)[:, None]
-        score = weights[:, None] * y - mean
-        bread = _bread(mean, total, design, edges)
-        step = bread @ _score(score, design, edges)
-        if np.abs(design @ step).max() < _SMALL**2:
-            return Within(coef, bread, score)
-        coef = coef + step
-    raise DesignError("the Poisson regression has no finite solution: some cell of it has no events.")
-
-
-def _positive(total: Array) -> Array:
-    # People who are never at risk, or without events, have nothing to spread: all their terms are zero.
-    return np.where(total > 0, total, 1.0)
-
-
-def _score(resid: Array, design: Array, edges: NDArray[Any]) -> Array:
-    sums = np.add.reduceat(resid, edges[:-1], axis=0)
-    return np.asarray(np.einsum("gt,gtk->k", sums, design))
-
-
-def _bread(mean: Array, total: Array, design: Array, edges: NDArray[Any]) -> Array:
-    k = design.shape[2]
-    information = np.zeros((k, k))
-    for g, x in enumerate(design):
-        m = mean[edges[g] : edges[g + 1]]
-        between = m.T @ (m / total[edges[g] : edges[g + 1], None])
-        information += x.T @ (np.diag(m.sum(0)) - between) @ x
-    bread, rank = pseudo_inverse(information)
-    if rank < k:
-        raise DesignError(
-            "the effects cannot be told apart from each other or from the periods; there may be no "
-            "untreated people to compare with, or no events in some period."
-        )
-    return bread

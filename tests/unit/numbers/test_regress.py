@@ -5,7 +5,8 @@ import pytest
 import statsmodels.api as sm
 
 from impact.errors import DesignError
-from impact.numbers.regress import fixed_effects, glm, ols, pseudo_inverse
+from impact.numbers.regress import glm, ols, pseudo_inverse
+from impact.numbers.within import fixed_effects
 
 
 @pytest.fixture
