@@ -109,6 +109,8 @@ class Effects:
         Standard errors on each side of a simultaneous band, from the multiplier bootstrap.
     satterthwaite : callable, optional
         Degrees of freedom of the weighted sum of the effects with weights (k,), where each has its own.
+    regression : Regression, optional
+        The regression whose coefficients they are sums of, as its clusters see it (``numbers.few_clusters``).
 
     Examples
     --------
@@ -133,6 +135,7 @@ class Effects:
     overall: Effects | None = None
     critical: Array | None = None
     satterthwaite: Callable[[Array], float] | None = None
+    regression: Any = None
 
     def __post_init__(self) -> None:
         k = len(self.labels)
@@ -306,11 +309,13 @@ class Effects:
         )
 
     def _freedom(self, by: Array) -> dict[str, Any]:
-        """Degrees of freedom of ``by`` (k, j) new effects: where each has its own, those of each sum."""
+        """What belongs to ``by`` (k, j) new effects: their regression and, with CR2, degrees of freedom."""
+        regression = None if self.regression is None else self.regression.times(by)
         if self.satterthwaite is None:
-            return {}
+            return {"regression": regression}
         of = self.satterthwaite
         return {
+            "regression": regression,
             "df": np.array([of(column) for column in by.T]),
             "satterthwaite": lambda weights: of(by @ weights),
         }
@@ -327,7 +332,11 @@ class Effects:
 
 @dataclass(frozen=True, eq=False)
 class Test:
-    """One hypothesis test: its statistic, degrees of freedom, p-value and what was tested."""
+    """One hypothesis test: its statistic, degrees of freedom, p-value and what was tested.
+
+    A test of one effect by its own draws also has the ``estimate``, the interval of all values that it does
+    not reject, and ``smallest_p``, the smallest p-value that these data could have given.
+    """
 
     __test__ = False  # not a pytest class
 
@@ -337,13 +346,20 @@ class Test:
     p_value: float
     method: Mapping[str, Any]
     counts: pd.DataFrame
+    estimate: float | None = None
+    conf_low: float | None = None
+    conf_high: float | None = None
+    conf_level: float | None = None
+    smallest_p: float | None = None
 
     @property
     def table(self) -> pd.DataFrame:
         """One row."""
-        return pd.DataFrame(
-            {"test": [self.name], "statistic": [self.statistic], "df": [self.df], "p_value": [self.p_value]}
-        )
+        row = {"test": self.name, "statistic": self.statistic, "df": self.df, "p_value": self.p_value}
+        for name in ("estimate", "conf_low", "conf_high", "conf_level", "smallest_p"):
+            value = getattr(self, name)
+            row |= {} if value is None else {name: value}
+        return pd.DataFrame([row])
 
     def to_json(self) -> str:
         """Return the test as JSON."""

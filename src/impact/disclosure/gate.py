@@ -208,7 +208,7 @@ def _test(result: Test, policy: Policy) -> _Draft:
     few = not enough_behind(result.counts, policy).all()
     if few:
         draft.notes.append(f"The test is withheld, because {policy.few} people or events lie behind it.")
-    _hide(draft, np.full(len(table), few), ("statistic", "df", "p_value"))
+    _hide(draft, np.full(len(table), few), ("df", "smallest_p", *_EFFECT))
     counts = _Draft("test", result.counts[[]].copy(), _blank(result.counts[[]]))
     _count_columns(counts, result.counts, policy)
     draft.counts = counts.table
