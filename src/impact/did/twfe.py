@@ -16,20 +16,17 @@ from impact.did.design import (
     Parts,
     check_arms,
     check_choice,
-    check_counts,
     check_events,
     clusters_at_risk,
     leave_out_early,
     start_positions,
     weighed,
 )
+from impact.did.regression import ONE, Family, Sample, observation_weights, period_terms, root_of
 from impact.did.scales import three_scales
 from impact.errors import DesignError
-from impact.numbers.inference import cluster_codes, cluster_sums, cr1
-from impact.numbers.within import fixed_effects
+from impact.numbers.inference import cluster_codes, cluster_sums
 from impact.results import Effects
-
-Array = NDArray[np.float64]
 
 _STAGGERED = (
     "support starts in several periods, and two-way fixed effects then use people already supported as "
@@ -42,7 +39,7 @@ def twfe(
     panel: Panel,
     *,
     outcome: str | Sequence[str],
-    family: Literal["linear", "poisson"] = "linear",
+    family: Family = "linear",
     event_study: bool = False,
     staggered: Literal["refuse", "allow"] = "refuse",
 ) -> Effects:
@@ -134,75 +131,51 @@ class _Model:
     """The regression of one outcome; people are sorted by start."""
 
     def __init__(
-        self, panel: Panel, name: str, start: NDArray[np.int64], family: str, event_study: bool
+        self, panel: Panel, name: str, start: NDArray[np.int64], family: Family, event_study: bool
     ) -> None:
-        self.panel, self.name, self.start = panel, name, start
-        self.poisson, self.event_study = family == "poisson", event_study
-        y, time = panel.outcomes[name], panel.exposure[name]
-        if self.poisson:
-            check_counts(panel, name)
+        self.panel, self.name, self.family, self.event_study = panel, name, family, event_study
+        sample = Sample.of(panel, name, family, start)
+        if family == "poisson":
             # A period in which nothing happened at all says nothing about a ratio.
-            time = np.where(y.sum(0) > 0, time, 0.0)
-        self.seen = time > 0
+            happened = np.broadcast_to(sample.value.any(0), sample.event.shape)
+            sample = sample.only(happened)
+        self.sample, self.seen = sample, sample.time > 0
         self.event = np.arange(len(panel.periods)) - start[:, None]
         self.supported = (start < len(panel.periods))[:, None]
-        groups, first = np.unique(start, return_index=True)
-        self.edges = np.append(first, panel.n)
-        self.times, self.design = _design(groups, np.asarray(self.seen.any(0)), event_study)
-        if self.poisson:
-            self._check_cells()
-            value, weights = y, panel.weights
-        else:
-            value = np.nan_to_num(panel.rate(name))
-            weights = panel.weights * time.sum(1) / np.maximum(self.seen.sum(1), 1)
-        self.fit = fixed_effects(
-            value,
-            time,
-            family="poisson" if self.poisson else "linear",
-            weights=weights,
-            design=self.design,
-            edges=self.edges,
-        )
+        event = sample.event
+        self.times = np.array([0])
+        if event_study:
+            self.times = np.setdiff1d(event[np.broadcast_to(sample.supported, event.shape)], [-1])
+        here = [event == e for e in self.times] if event_study else [event >= 0]
+        if family == "poisson":
+            self._check_cells(int(start.min()))
+        terms = [(where & sample.supported, ONE) for where in here]
+        self.fit = sample.fit(terms + period_terms(np.asarray(self.seen.any(0)), len(event)))
 
     def add(self, parts: Parts, codes: NDArray[np.int64]) -> None:
         """Add the effects: by event time on the model's scale, or one on three scales."""
         panel, label = self.panel, {"outcome": self.name}
+        factor = self.sample.factor(self.fit)
+        root = root_of(self.fit, np.eye(len(self.fit.coef), len(self.times)), codes, factor=factor)
         if self.event_study:
-            scale = "log ratio" if self.poisson else "difference"
-            root = self._root(self._influence(), codes)
+            scale = "log ratio" if self.family == "poisson" else "difference"
             for j, time in enumerate(self.times.tolist()):
                 label |= {"term": f"event time {time}", "scale": scale, "unit": unit_of(scale, panel.per)}
                 counts = self._counts(self.event == time)
                 parts.add(label | {"event_time": time}, float(self.fit.coef[j]), root[:, j], counts)
             return
         after = (self.event >= 0) & self.supported
-        w, y, exposure = panel.weights[:, None] * after, panel.outcomes[self.name], panel.exposure[self.name]
+        w, y, exposure = observation_weights(panel), panel.outcomes[self.name], panel.exposure[self.name]
+        w = after * (w[:, None] if w.ndim == 1 else w)
         time = (w * exposure).sum() / panel.rate_scale
         rate = (w * y).sum() / time
-        values, by = three_scales(
-            float(self.fit.coef[0]), rate, time, family="poisson" if self.poisson else "linear"
-        )
+        values, by = three_scales(float(self.fit.coef[0]), rate, time, family=self.family)
         of_rate = (w * (y - rate / panel.rate_scale * exposure)).sum(1) / time
-        root = self._root(np.column_stack([self._influence()[:, 0], of_rate]) @ by, codes)
+        of_rate = np.sqrt(factor) * cluster_sums(of_rate, codes, len(root))
+        root = np.column_stack([root[:, 0], of_rate]) @ by
         for j, (scale, value) in enumerate(values.items()):
             label |= {"term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
             parts.add(dict(label), value, root[:, j], self._counts(after))
-
-    def _influence(self) -> Array:
-        """Return each person's influence on the effects, (n, effects)."""
-        k = len(self.times)
-        psi = np.empty((self.panel.n, k))
-        for g, x in enumerate(self.design):
-            where = slice(self.edges[g], self.edges[g + 1])
-            psi[where] = self.fit.score[where] @ (x @ self.fit.bread[:, :k])
-        return psi
-
-    def _root(self, influence: Array, codes: NDArray[np.int64]) -> Array:
-        """Sum influences within clusters, with the factor of CR1."""
-        # The intercept, which the person effects hold, counts as one regressor.
-        parameters = self.design.shape[2] + 1
-        factor = cr1(clusters_at_risk(self.panel, self.name), int(self.seen.sum()), parameters)
-        return np.asarray(np.sqrt(factor) * cluster_sums(influence, codes, int(codes.max()) + 1))
 
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
         used, cells = self.seen.sum(1) > 1, cells & self.supported
@@ -213,16 +186,16 @@ class _Model:
             "events": round(float(self.panel.outcomes[self.name][cells].sum())),
         }
 
-    def _check_cells(self) -> None:
+    def _check_cells(self, first: int) -> None:
         """Refuse a Poisson model some effect of which would be the logarithm of nothing."""
-        y, event, first = self.panel.outcomes[self.name], self.event, int(self.start.min())
+        y, event = self.panel.outcomes[self.name], self.event
         sides: dict[str, tuple[NDArray[np.bool_], Any]]
         if self.event_study:
             sides = {f"at event time {e}": (event == e, e + first) for e in (*self.times.tolist(), -1)}
         else:
             sides = {"before": (event < 0, slice(first)), "after": (event >= 0, slice(first, None))}
         none = [f"the treated {when}" for when, (at, _) in sides.items() if y[at & self.supported].sum() <= 0]
-        if len(self.design) == 2:
+        if len(self.sample.groups) == 2:
             never = y[~self.supported.ravel()]
             none += [f"the controls {when}" for when, (_, at) in sides.items() if never[:, at].sum() <= 0]
         if none:
@@ -230,24 +203,6 @@ class _Model:
                 f"outcome={self.name!r}: no events among {' and '.join(none)}, so there is no ratio;"
                 " too few events for a Poisson model. Use longer periods, or family='linear'."
             )
-
-
-def _design(
-    groups: NDArray[np.int64], seen: NDArray[np.bool_], event_study: bool
-) -> tuple[NDArray[np.int64], Array]:
-    """Return the event times that have an effect, and the regressors (groups, T, effects + periods)."""
-    T = len(seen)
-    event, supported = np.arange(T) - groups[:, None], (groups < T)[:, None]
-    if event_study:
-        times = np.unique(event[np.broadcast_to(supported, event.shape)])
-        times = times[times != -1]
-        effects = event[..., None] == times
-    else:
-        times = np.array([0])
-        effects = (event >= 0)[..., None]
-    periods = np.arange(T)[:, None] == np.flatnonzero(seen)[1:]
-    every = np.broadcast_to(periods, (len(groups), *periods.shape))
-    return times, np.concatenate([effects & supported[..., None], every], axis=2).astype(float)
 
 
 def _overall(effects: Effects, names: Sequence[str]) -> Effects:
