@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +97,8 @@ def cr2(
     return np.asarray(root), satterthwaite
 
 
-def multipliers(clusters: int, draws: int, rng: np.random.Generator) -> tuple[Array, str, float]:
-    """Return what the clusters' scores are multiplied by, (draws, G), its name, and the smallest p-value.
+def multipliers(clusters: int, draws: int, rng: np.random.Generator) -> tuple[Array, str, bool]:
+    """Return what the clusters' scores are multiplied by, (draws, G), its name, and whether that is all.
 
     Every vector of signs once, where there are no more than ``draws`` of them; otherwise signs at random,
     or, for fewer than ten clusters, Webb's six points. Fewer than six clusters have too few signs for any
@@ -106,18 +106,17 @@ def multipliers(clusters: int, draws: int, rng: np.random.Generator) -> tuple[Ar
 
     Examples
     --------
-    >>> signs, name, smallest = multipliers(8, 999, np.random.default_rng(0))
-    >>> signs.shape, name, smallest
-    ((256, 8), 'all 256 sign vectors', 0.0078125)
+    >>> signs, name, complete = multipliers(8, 999, np.random.default_rng(0))
+    >>> signs.shape, name, complete
+    ((256, 8), 'all 256 sign vectors', True)
     """
     drawn: Array
     if _ENOUGH <= clusters <= np.log2(draws):
         drawn = np.array(list(product((1.0, -1.0), repeat=clusters)))
-        # A vector and its mirror image give the same size of statistic.
-        return drawn, f"all {len(drawn):,} sign vectors", 2 / len(drawn)
+        return drawn, f"all {len(drawn):,} sign vectors", True
     points = np.append(-_WEBB, _WEBB) if clusters < _MANY else np.array([-1.0, 1.0])
     drawn = points[rng.integers(len(points), size=(draws, clusters))]
-    return drawn, "Webb's six points" if clusters < _MANY else "random signs", 1 / (draws + 1)
+    return drawn, "Webb's six points" if clusters < _MANY else "random signs", False
 
 
 def wild_t(grams: Array, scores: Array, bread: Array, contrast: Array, by: Array) -> Array:
@@ -147,7 +146,7 @@ def wild_t(grams: Array, scores: Array, bread: Array, contrast: Array, by: Array
     error = np.sqrt((((by * own) - moved) ** 2).sum(1))
     far = by @ own
     # Where nothing is left of any cluster's residuals the draw is as far out as can be.
-    return np.asarray(np.divide(far, error, out=np.sign(far) * np.inf, where=error > 0))
+    return np.asarray(np.divide(far, error, out=np.copysign(np.inf, far), where=error > 0))
 
 
 def p_value(own: float, drawn: Array, complete: bool) -> float:
@@ -246,40 +245,52 @@ class Regression:
 
 
 def of_people(
-    fit: Within, codes: NDArray[np.int64], clusters: int, contrasts: Array, arguments: Mapping[str, Any]
+    fit: Within,
+    y: Array,
+    exposure: Array,
+    *,
+    family: Literal["linear", "poisson"],
+    weights: Array,
+    codes: NDArray[np.int64],
+    contrasts: Array,
 ) -> Regression:
-    """Return what clusters add to a regression of people over time, from its fit and its arguments.
+    """Return what clusters add to a regression of people over time.
 
     Parameters
     ----------
-    fit : Within
+    fit, y, exposure, family, weights
+        What ``fixed_effects`` gave, and what it was given.
     codes : array (n,)
         Cluster of each person, numbered from 0.
-    clusters : int
     contrasts : array (K, k)
-    arguments : mapping
-        Of ``fixed_effects``, which gave the fit. Hypotheses may be on coefficients of ``design``.
+        The effects as sums of the coefficients; none of regressors that vary by person and period.
     """
-    design, exposure = arguments["design"], arguments["exposure"]
-    regressors, k = fit.regressors, design.shape[-1]
+    r, clusters = fit.regressors, int(codes.max()) + 1
+    design = r.terms[:, : r.m * r.periods, : r.k].reshape(-1, r.m, r.periods, r.k)
 
     def refit(contrast: Array, value: float) -> Sums:
-        base, free = _constrained(contrast[:k], value)
-        offset, fixed = np.zeros(exposure.shape), np.append(base, np.zeros(len(contrast) - k))
-        for g, low, high in regressors.groups():
-            offset[low:high] = regressors.predictor(g, slice(low, high), fixed)
-        less = {"design": design @ free, "exposure": exposure * np.exp(offset)}
-        there = replace(fixed_effects(**{**arguments, **less}), regressors=regressors)
-        grams, scores = there.by_cluster(codes, clusters)
+        base, free = _constrained(contrast[: r.k], value)
+        offset, fixed = np.zeros(exposure.shape), np.append(base, np.zeros(r.q))
+        for g, low, high in r.groups():
+            offset[low:high] = r.predictor(g, slice(low, high), fixed)
+        there = fixed_effects(
+            y,
+            exposure * np.exp(offset),
+            family=family,
+            weights=weights,
+            design=design @ free,
+            edges=r.edges,
+            effects="person" if fit.within else "none",
+            covariates=r.z,
+            varying=r.varying,
+        )
+        grams, scores = replace(there, regressors=r).by_cluster(codes, clusters)
         return grams, scores, pseudo_inverse(grams.sum(0))[0]
 
-    return Regression(
-        fit.coef,
-        fit.bread,
-        contrasts,
-        lambda: fit.by_cluster(codes, clusters),
-        refit if arguments["family"] == "poisson" else None,
-    )
+    def sums() -> tuple[Array, Array]:
+        return fit.by_cluster(codes, clusters)
+
+    return Regression(fit.coef, fit.bread, contrasts, sums, refit if family == "poisson" else None)
 
 
 def of_rows(
@@ -287,13 +298,13 @@ def of_rows(
     x: Array,
     y: Array,
     *,
+    family: Literal["linear", "poisson", "logit"],
     weights: Array,
     codes: NDArray[np.int64],
     contrasts: Array,
-    family: Literal["linear", "poisson", "logit"],
     offset: Array | float = 0.0,
 ) -> Regression:
-    """Return what clusters add to a regression of rows, ``x (K, n)``, from its fit and its arguments."""
+    """Return what clusters add to a regression of rows, ``x (K, n)``, from ``ols`` or ``glm``."""
     G = int(codes.max()) + 1
 
     def sums(mean: Array) -> tuple[Array, Array]:
