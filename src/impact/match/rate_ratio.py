@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from impact.errors import DataError, DesignError, ParameterError, together
 from impact.errors import nearest as nearest_name
 from impact.match.poisson import Followed, Part, conditional, marginal
 from impact.match.propensity import Array, Rows, both_arms, design
-from impact.numbers.inference import cluster_sums, cr1
+from impact.numbers.inference import cr1, root_by
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -133,13 +134,10 @@ class _Sample:
         found = design(self.cohort.table.iloc[self.person], adjust, argument="adjust")
         return found.values[~found.first]
 
-    def clusterings(self) -> list[tuple[Rows, float]]:
-        """Cluster of each row, and the sign of its part of the covariance."""
-        if not self.matching.get("replace"):
-            return [(self.sets, 1.0)]
-        # Two-way (Cameron, Gelbach and Miller 2011): set plus person minus their intersection, which is the
-        # row, since a set holds a control once.
-        return [(self.sets, 1.0), (self.person, 1.0), (np.arange(len(self.sets)), -1.0)]
+    @property
+    def ways(self) -> list[Rows]:
+        """What errors are clustered by: the set and, where controls are used again, the person."""
+        return [self.sets, self.person] if self.matching.get("replace") else [self.sets]
 
 
 def _sample(matched: Matched | Cohort, cohort: Cohort | None) -> _Sample:
@@ -196,18 +194,11 @@ def _effects(
     sample: _Sample, followed: Mapping[str, Followed], parts: Mapping[str, Part], method: dict[str, Any]
 ) -> Effects:
     """Sum influences within clusters, with the factor of CR1, and label what came out."""
-    roots, signs, names, size = [], [], [], []
-    for clustering, sign in sample.clusterings():
-        codes, ids = pd.factorize(clustering)
-        columns = []
-        for name, part in parts.items():
-            at_risk = followed[name].at_risk
-            size.append(len(np.unique(codes[at_risk])))
-            factor = cr1(size[-1], int(at_risk.sum()), part.parameters)
-            columns.append(np.sqrt(factor) * cluster_sums(part.influence, codes, len(ids)))
-        roots.append(np.hstack(columns))
-        signs.append(np.full(len(ids), sign))
-        names.append(ids)
+    roots = []
+    for name, part in parts.items():
+        at_risk = followed[name].at_risk
+        factor = partial(cr1, rows=int(at_risk.sum()), parameters=part.parameters)
+        roots.append(root_by(part.influence, *sample.ways, at_risk=at_risk, factor=factor))
     unit = {
         "log ratio": "log ratio",
         "difference": f"per {PER_MONTHS:,} person-months",
@@ -227,12 +218,12 @@ def _effects(
     return Effects(
         pd.DataFrame(labels),
         np.array([value for part in parts.values() for value in part.estimate.values()]),
-        np.vstack(roots),
-        np.concatenate(names),
-        min(size) - 1,
+        np.hstack([r.root for r in roots]),
+        roots[0].clusters,
+        min(r.at_risk for r in roots) - 1,
         {**method, "parameters": max(part.parameters for part in parts.values())},
         pd.DataFrame(counts),
-        sign=np.concatenate(signs) if len(signs) > 1 else None,
+        sign=roots[0].sign,
     )
 
 

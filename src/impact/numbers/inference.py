@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,67 @@ def cr1(clusters: int, rows: int, parameters: int) -> float:
     1.00654792
     """
     return clusters / (clusters - 1) * (rows - 1) / (rows - parameters)
+
+
+class Root(NamedTuple):
+    """Rows of a root with the cluster and sign of each, and how many clusters are at risk."""
+
+    root: Array
+    clusters: NDArray[Any]
+    sign: Array | None
+    at_risk: int
+
+
+def root_by(
+    influence: Array,
+    *ways: NDArray[Any],
+    at_risk: NDArray[np.bool_] | None = None,
+    factor: Callable[[int], float] = lambda clusters: 1.0,
+) -> Root:
+    """Sum influences within clusters; of two clusterings, both less their intersection.
+
+    The covariance by two clusterings is V1 + V2 - V12, each with the factor of its own number of clusters
+    (Cameron, Gelbach and Miller 2011). Rows say whether they add or subtract.
+
+    Parameters
+    ----------
+    influence : array (n, k)
+    *ways : arrays (n,)
+        One clustering or two.
+    at_risk : array (n,) of bool, optional
+        Rows that count towards the number of clusters.
+    factor : callable
+        From a number of clusters to the factor on the variance, such as that of CR1.
+
+    Returns
+    -------
+    Root
+        ``clusters`` are the identifiers (one way) or pairs (which clustering, identifier); ``at_risk`` is
+        the smaller number of clusters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> two = root_by(np.array([[1.0], [2], [4]]), np.array(["a", "a", "b"]), np.array([1, 2, 2]))
+    >>> two.root.ravel().tolist(), two.sign.tolist()
+    ([3.0, 4.0, 1.0, 6.0, 1.0, 2.0, 4.0], [1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
+    """
+    seen = np.ones(len(influence), bool) if at_risk is None else at_risk
+    coded = [cluster_codes(way) for way in ways]
+    if len(ways) == 2:
+        (first, _), (second, names) = coded
+        coded.append(cluster_codes(first * len(names) + second))
+    roots, ids, size = [], [], []
+    for codes, names in coded:
+        size.append(int(np.count_nonzero(np.bincount(codes[seen], minlength=len(names)))))
+        roots.append(np.sqrt(factor(size[-1])) * cluster_sums(influence, codes, len(names)))
+        ids.append(names)
+    if len(ways) == 1:
+        return Root(roots[0], ids[0], None, size[0])
+    pairs = np.empty(sum(map(len, ids)), object)
+    pairs[:] = [(way, name) for way, names in enumerate(ids) for name in names.tolist()]
+    sign = np.repeat([1.0, 1.0, -1.0], [len(names) for names in ids])
+    return Root(np.vstack(roots), pairs, sign, min(size[:2]))
 
 
 def wald(estimate: Array, vcov: Array) -> tuple[float, int]:
