@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.aggregate import aggregate
 from impact.did.cells import Cell, Joint
+from impact.did.coverage import coverage
 from impact.did.design import as_list, check_events, covariate_matrix, people, period_name, staggered
 from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cluster_sums
@@ -303,13 +304,7 @@ class _Untreated:
             )
         for why, which in self.lost.items():
             notes.append(f"{name}: left out, {why}: {', '.join(which)}.")
-        time = panel.weights[:, None] * panel.exposure[name]
-        after = np.arange(len(panel.periods)) >= panel.start[:, None]
-        covered = sum(time[panel.start == c.group, c.period].sum() for c in cells if c.period >= c.group)
-        share = float(covered / time[after].sum())
-        if share < 0.9995:
-            notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
-        return notes
+        return notes + coverage(panel, name, cells)
 
     def _gammas(self, g: int, members: slice) -> tuple[NDArray[np.int64], Array]:
         """Return a group's supported periods, and how the period effects enter its mean forecast in each."""

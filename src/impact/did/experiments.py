@@ -1,0 +1,122 @@
+"""Sub-experiments: each start with its window, its people, and controls who stay without support in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.did.cells import Joint
+from impact.did.design import as_list
+from impact.errors import DesignError, ParameterError
+
+Array = NDArray[np.float64]
+Family = Literal["linear", "poisson"]
+
+
+_INFERENCE = (
+    "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person, sub-experiment and period at risk and "
+    "K regressors with the periods (person effects, which lie within clusters, not counted); people who are "
+    "controls several times are one cluster; t with clusters - 1"
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Periods before a start, periods from it on, and how many before it may already react.
+
+    Raises
+    ------
+    ParameterError
+        If there is no period before the anticipation, or none from the start on.
+    """
+
+    before: int
+    after: int
+    anticipation: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("before", self.anticipation + 1), ("after", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ParameterError(f"{name}={value!r}: give a number of periods, {least} or more.")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One start, where its people and its controls lie among all, and the periods of its window."""
+
+    group: int
+    treated: slice
+    control: slice
+    periods: NDArray[np.int64]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The people: those supported, then the controls."""
+        return np.asarray(np.r_[self.treated, self.control])
+
+    @property
+    def edges(self) -> NDArray[np.int64]:
+        """Where the two sides begin among them, and their number."""
+        n1, n0 = (side.stop - side.start for side in (self.treated, self.control))
+        return np.array([0, n1, n1 + n0])
+
+    def arrays(self, panel: Panel, name: str, family: Family) -> tuple[Array, Array, Array]:
+        """Return values, time at risk and weights of its people in its periods.
+
+        Linear models explain rates and weigh people by their mean time at risk in a period of the window.
+        """
+        here = np.ix_(self.rows, self.periods)
+        time, weights = panel.exposure[name][here], panel.weights[self.rows, None]
+        if family == "poisson":
+            y = panel.outcomes[name][here]
+        else:
+            y = np.nan_to_num(panel.rate(name)[here])
+            weights = weights * (time.sum(1) / np.maximum((time > 0).sum(1), 1))[:, None]
+        if panel.censoring_weights is not None:
+            weights = weights * panel.censoring_weights[here]
+        return y, time, np.broadcast_to(weights, time.shape)
+
+    def clusters(self, joint: Joint, name: str) -> int:
+        """Return how many clusters are compared; refuse a single one on either side."""
+        time = joint.panel.exposure[name][:, self.periods]
+        sides = [np.unique(joint.codes[side][time[side].any(1)]) for side in (self.treated, self.control)]
+        for side, who in zip(sides, ("people", "controls"), strict=True):
+            if len(side) < 2:
+                raise DesignError(f"there are no {who} in its window in more than one cluster")
+        return len(np.union1d(*sides))
+
+
+def experiments(joint: Joint, window: Window) -> Iterator[Experiment]:
+    """Yield one sub-experiment a start; its controls start after its window and their own anticipation."""
+    panel, T = joint.panel, len(joint.panel.periods)
+    for g, members in joint.members.items():
+        if g < T:
+            periods = np.arange(max(g - window.before, 0), min(g + window.after, T))
+            first = np.searchsorted(panel.start, min(periods[-1] + 1 + window.anticipation, T))
+            yield Experiment(g, members, slice(int(first), panel.n), periods)
+
+
+def described(
+    names: list[str], family: Family, window: Window, covariates: Sequence[str], notes: list[str]
+) -> dict[str, Any]:
+    """Return what a stacked comparison did."""
+    return {
+        "estimator": "stacked",
+        "estimand": "average effect on those supported, by start and period",
+        "outcome": names,
+        "control": "people without support through the whole window of a start",
+        "family": family,
+        "effects": "person and period of each sub-experiment",
+        "inference": _INFERENCE,
+        "covariates": as_list(covariates),
+        "window": [-window.before, window.after - 1],
+        "anticipation": window.anticipation,
+        "reference": None,
+        "notes": notes,
+    }

@@ -1,0 +1,151 @@
+"""One effect for each event time, common to the sub-experiments of all starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.did.aggregate import unit_of
+from impact.did.cells import Joint
+from impact.did.design import (
+    Parts,
+    check_choice,
+    check_counts,
+    clusters_at_risk,
+    covariate_matrix,
+    period_name,
+    staggered,
+)
+from impact.did.experiments import Family, Window, described, experiments
+from impact.errors import DesignError
+from impact.numbers.inference import cluster_sums, cr1
+from impact.numbers.within import fixed_effects
+from impact.results import Effects
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def by_event_time(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    family: Family = "poisson",
+    covariates: Sequence[str] = (),
+    before: int = 12,
+    after: int = 12,
+    anticipation: int = 0,
+) -> Effects:
+    """Estimate one effect for each event time, common to all sub-experiments of ``stacked``.
+
+    The sub-experiments are one regression, each with its own person and period effects; the reference is the
+    last period before support (and anticipation). Periods before and after are measured the same way, and
+    months with few events are pooled over starts. Where effects differ between starts, each counts by how
+    precisely it is known.
+
+    Parameters
+    ----------
+    panel, outcome, family, covariates, before, after, anticipation
+        As for ``stacked``.
+
+    Returns
+    -------
+    Effects
+        One row an event time but for the reference: scale 'difference' (linear) or 'log ratio' (Poisson).
+        Event times without an event among the supported, or among the controls, are left out.
+    """
+    names = panel.check_outcomes(outcome)
+    panel, notes = staggered(panel, names, estimator="stacked", anticipation=anticipation)
+    check_choice("family", family, ("linear", "poisson"))
+    window, joint = Window(before, after, anticipation), Joint(panel)
+    z = covariate_matrix(panel, covariates).T
+    parts = Parts(joint.clusters, (before + after) * len(names))
+    for name in names:
+        pooled = _Pooled(joint, name, family, window, z)
+        pooled.add(parts)
+        notes += pooled.notes
+    said = described(names, family, window, covariates, notes) | {
+        "estimand": "effect on those supported, by event time",
+        "period": panel.step,
+        "reference": -1 - anticipation,
+    }
+    return parts.effects(said, [clusters_at_risk(panel, name) for name in names])
+
+
+class _Pooled:
+    """All sub-experiments of one outcome in one regression, their columns lined up by event time."""
+
+    def __init__(self, joint: Joint, name: str, family: Family, window: Window, z: Array) -> None:
+        self.joint, self.name, self.family = joint, name, family
+        self.notes: list[str] = []
+        if family == "poisson":
+            check_counts(joint.panel, name)
+        self.used = []
+        for e in experiments(joint, window):
+            try:
+                e.clusters(joint, name)
+                self.used.append(e)
+            except DesignError as error:
+                start = period_name(joint.panel.periods[e.group])
+                self.notes.append(f"{name}: left out: the start in {start}: {error}.")
+        if not self.used:
+            raise DesignError(f"no start can be compared. {' '.join(self.notes)}")
+        times, reference = np.arange(-window.before, window.after), -1 - window.anticipation
+        sizes = [e.edges[1:] - e.edges[:-1] for e in self.used]
+        edges = np.append(0, np.cumsum(np.concatenate(sizes)))
+        y, time, weights = np.zeros((3, edges[-1], len(times)))
+        for j, e in enumerate(self.used):
+            here = slice(edges[2 * j], edges[2 * j + 2]), e.periods - e.group + window.before
+            y[here], time[here], weights[here] = e.arrays(joint.panel, name, family)
+        alive = np.add.reduceat(y if family == "poisson" else time, edges[:-1], axis=0) > 0
+        alive = alive.reshape(-1, 2, len(times))
+        shown = np.asarray(alive.all(1).any(0))
+        if not shown[window.before + reference]:
+            raise DesignError(f"outcome={name!r}: nothing can be compared at event time {reference}.")
+        kept = alive[:, 1] | (alive[:, 0] & shown)
+        for j in range(len(self.used)):
+            time[edges[2 * j] : edges[2 * j + 2], ~kept[j]] = 0
+            time[edges[2 * j] : edges[2 * j + 1], ~shown] = 0
+        self.times = times[shown & (times != reference)]
+        design = _design(times, self.times, kept, z.shape[1])
+        rows = np.concatenate([e.rows for e in self.used])
+        self.fit = fixed_effects(
+            y, time, family=family, weights=weights, design=design, edges=edges, covariates=z[rows]
+        )
+        self.edges, self.seen, self.rows = edges, time > 0, rows
+
+    def add(self, parts: Parts) -> None:
+        """Add the effects, with the influences of each person's every part in the sub-experiments."""
+        joint, panel, k = self.joint, self.joint.panel, len(self.times)
+        clusters = clusters_at_risk(panel, self.name)
+        factor = cr1(clusters, int(self.seen.sum()), len(self.fit.coef) + 1)
+        influence = self.fit.influence(slice(0, len(self.rows)), np.eye(len(self.fit.coef))[:, :k])
+        root = np.sqrt(factor) * cluster_sums(influence, joint.codes[self.rows], len(joint.clusters))
+        scale = "log ratio" if self.family == "poisson" else "difference"
+        label = {"outcome": self.name, "scale": scale, "unit": unit_of(scale, panel.per)}
+        persons = len(np.unique(self.rows[self.seen.any(1)]))
+        for j, e in enumerate(self.times.tolist()):
+            treated, events = 0, 0.0
+            for one in self.used:
+                if (t := one.group + e) in one.periods:
+                    treated += int((panel.exposure[self.name][one.treated, t] > 0).sum())
+                    events += panel.outcomes[self.name][one.treated, t].sum()
+            counts = {"persons": persons, "treated": treated, "clusters": clusters, "events": round(events)}
+            term = {"term": f"event time {e}", "event_time": e}
+            parts.add(label | term, float(self.fit.coef[j]), root[:, j], counts)
+
+
+def _design(times: NDArray[np.int64], shown: NDArray[np.int64], kept: Mask, m: int) -> Array:
+    """Regressors (sides, covariates, times, k): effects by event time, then periods by sub-experiment."""
+    eye, k = np.eye(len(times)), len(shown)
+    columns = [np.flatnonzero(one)[1:] for one in kept]
+    design = np.zeros((2 * len(kept), m, len(times), k + m * sum(map(len, columns))))
+    design[::2, 0, :, :k] = times[:, None] == shown
+    for j, here in enumerate(columns):
+        for z in range(m):
+            design[2 * j : 2 * j + 2, z, :, k : k + len(here)] = eye[:, here]
+            k += len(here)
+    return design
