@@ -56,6 +56,10 @@ class Panel:
     censoring_weights : array (n, T), optional
         One over the probability of still being observed, for moving, opting out and lost linkage (not for
         death): see ``impact.did.censoring_weights``.
+    ended : array (n,) of str, optional
+        Why each person's time at risk ended: 'death', 'move', 'tenancy' (its end), 'support' (of a control),
+        'follow-up' (see ``followed_for``), '' with the panel or the data, 'unknown', or your own words such
+        as 'opted out'. Without it all are unknown.
     """
 
     unit: NDArray[Any]
@@ -75,6 +79,7 @@ class Panel:
     notes: tuple[str, ...] = field(default=())
     begins: NDArray[np.int64] | None = None
     censoring_weights: Array | None = None
+    ended: NDArray[Any] | None = None
 
     @property
     def n(self) -> int:
@@ -133,13 +138,17 @@ class Panel:
             arm=self.arm[rows],
             begins=None if self.begins is None else self.begins[rows],
             censoring_weights=None if self.censoring_weights is None else self.censoring_weights[rows],
+            ended=None if self.ended is None else self.ended[rows],
         )
 
     def followed_for(self, periods: int) -> Panel:
         """Leave out the time of treated people after their first ``periods`` periods with support."""
         late = self.treated[:, None] & (np.arange(len(self.periods)) >= self.start[:, None] + periods)
+        cut = late & (np.maximum.reduce(list(self.exposure.values())) > 0)
+        before = np.full(self.n, "unknown", object) if self.ended is None else self.ended
         return replace(
             self,
+            ended=np.where(cut.any(1), "follow-up", before),
             outcomes={k: np.where(late, 0.0, v) for k, v in self.outcomes.items()},
             exposure={k: np.where(late, 0.0, v) for k, v in self.exposure.items()},
         )

@@ -136,7 +136,24 @@ def build_panel(
         step="month" if step == 1 else "quarter",
         notes=tuple(_assumed(cohort, outcomes) + notes + more),
         begins=begins.astype(np.int64),
+        ended=_ended(people, treated, persontime.add_months(anchor, grid.first + step * grid.count)),
     )
+
+
+def _ended(people: pd.DataFrame, treated: NDArray[np.bool_], stop: NDArray[Any]) -> NDArray[Any]:
+    """Why each person's time ended before the day ``stop``; '' where only the panel or the coverage did."""
+    last = people["observed_to"].to_numpy("datetime64[ns]").astype("M8[D]")
+    never = pd.Series(pd.NaT, people.index)
+    # A death on the day of a move is a death; a move ends the tenancy.
+    reasons = {"death": "died", "move": "moved_out", "tenancy": "tenancy_end"}
+    days = {
+        reason: people.get(column, never).to_numpy("datetime64[ns]").astype("M8[D]")
+        for reason, column in reasons.items()
+    }
+    started = people["start_date"].to_numpy("datetime64[ns]").astype("M8[D]")
+    days["support"] = np.where(treated, np.datetime64("NaT", "D"), started - np.timedelta64(1, "D"))
+    inside = last < stop
+    return np.select([inside & (last == day) for day in days.values()], list(days), "").astype(object)
 
 
 def _calendar(window: Window, covered: persontime.Covered, outcomes: list[str]) -> tuple[np.datetime64, int]:

@@ -143,23 +143,42 @@ def two_by_two(
 
 @dataclass(frozen=True)
 class _Pair:
-    """Events and time at risk before and after, (2, n), and what the rows of the model are."""
+    """Events and time at risk before and after, (2, n), and what the rows of the model are.
+
+    ``base`` is each person's time before for the comparison of own changes; ``happened`` the events after.
+    """
 
     events: Array
     time: Array
     weights: Array
     scale: float
     rows: int
+    base: Array
+    happened: Array
 
 
 def _pair(panel: Panel, name: str, first: int) -> _Pair:
-    events, time = panel.outcomes[name], panel.exposure[name]
+    def halves(values: Array) -> Array:
+        return np.stack([values[:, :first].sum(1), values[:, first:].sum(1)])
+
+    events, time = halves(panel.outcomes[name]), halves(panel.exposure[name])
+    weighed_events, weighed_time, base = events, time, time[0]
+    if (stay := panel.censoring_weights) is not None:
+        weighed_events, weighed_time = (
+            halves(panel.outcomes[name] * stay),
+            halves(panel.exposure[name] * stay),
+        )
+        # Who is observed after, too, stands for all who were observed before.
+        mean = weighed_time / np.where(time > 0, time, 1.0)
+        base = base * mean[1] / np.where(mean[0] > 0, mean[0], 1.0)
     return _Pair(
-        np.stack([events[:, :first].sum(1), events[:, first:].sum(1)]),
-        np.stack([time[:, :first].sum(1), time[:, first:].sum(1)]),
+        weighed_events,
+        weighed_time,
         panel.weights,
         panel.rate_scale,
-        int((time > 0).sum()),
+        int((panel.exposure[name] > 0).sum()),
+        base,
+        events[1],
     )
 
 
@@ -203,8 +222,9 @@ def _by_person(
         influence[used] = (fit.bread[1] @ z) * w * (y1 - total * fit.mean)
     else:
         change = pair.scale * (y1 / e1 - y0 / e0)
-        fit = ols(z, change, w * e0)
-        influence[used] = (fit.bread[1] @ z) * w * e0 * (change - fit.mean)
+        w = w * pair.base[used]
+        fit = ols(z, change, w)
+        influence[used] = (fit.bread[1] @ z) * w * (change - fit.mean)
     # The model has two rows a person, and an intercept beside the change over time.
     return float(fit.coef[1]), influence, 2 * int(used.sum()), len(design) + 1
 
@@ -229,7 +249,7 @@ def _counts(
         "persons": int(used.sum()),
         "treated": int((used & treated).sum()),
         "clusters": len(np.unique(codes[used])),
-        "events": round(float(pair.events[1, treated].sum())),
+        "events": round(float(pair.happened[treated].sum())),
     }
 
 
