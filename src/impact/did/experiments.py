@@ -72,11 +72,13 @@ class Experiment:
         Linear models explain rates and weigh people by their mean time at risk in a period of the window.
         """
         here = np.ix_(self.rows, self.periods)
-        time, weights = panel.exposure[name][here], panel.weights[self.rows, None]
-        if family == "poisson":
-            y = panel.outcomes[name][here]
-        else:
-            y = np.nan_to_num(panel.rate(name)[here])
+        y, time, weights = (
+            panel.outcomes[name][here],
+            panel.exposure[name][here],
+            panel.weights[self.rows, None],
+        )
+        if family == "linear":
+            y = panel.rate_scale * y / np.where(time > 0, time, 1.0)
             weights = weights * (time.sum(1) / np.maximum((time > 0).sum(1), 1))[:, None]
         if panel.censoring_weights is not None:
             weights = weights * panel.censoring_weights[here]
@@ -84,8 +86,10 @@ class Experiment:
 
     def clusters(self, joint: Joint, name: str) -> int:
         """Return how many clusters are compared; refuse a single one on either side."""
-        time = joint.panel.exposure[name][:, self.periods]
-        sides = [np.unique(joint.codes[side][time[side].any(1)]) for side in (self.treated, self.control)]
+        sides = []
+        for side in (self.treated, self.control):
+            seen = joint.panel.exposure[name][side, self.periods[0] : self.periods[-1] + 1].any(1)
+            sides.append(np.unique(joint.codes[side][seen]))
         for side, who in zip(sides, ("people", "controls"), strict=True):
             if len(side) < 2:
                 raise DesignError(f"there are no {who} in its window in more than one cluster")
