@@ -482,5 +482,23 @@ class Balance:
         return as_json(self.table, self.method, counts=json.loads(self.counts.to_json(orient="records")))
 
 
-Result = Effects | Test | Summary | Rates | Matched | Balance
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Intervals for an effect where parallel trends are relaxed, one for each limit of how far.
+
+    ``table`` has ``outcome, term, scale, unit, restriction``, the limit (``m_bar`` or ``m``), ``estimate,
+    conf_low, conf_high, conf_level, null_value`` and ``breakdown``, the largest limit at which the interval
+    excludes the null value; ``counts`` has the people and events behind each row.
+    """
+
+    table: pd.DataFrame
+    method: Mapping[str, Any]
+    counts: pd.DataFrame
+
+    def to_json(self) -> str:
+        """Return table, method and counts as JSON."""
+        return as_json(pd.concat([self.table, self.counts], axis=1), self.method)
+
+
+Result = Effects | Test | Summary | Rates | Matched | Balance | Bounds
 Sample = Literal["before", "after"]
