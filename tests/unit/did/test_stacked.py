@@ -1,0 +1,134 @@
+"""Stacked comparisons against one plain regression with dummies a start, and where something is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from impact.did import summarise
+from impact.did.pooled import by_event_time
+from impact.did.stacked import stacked
+from impact.errors import DataError, DesignError, ParameterError
+
+
+def plain(panel, g, family, *, before, after, anticipation=0, age=False):
+    """Expected events (Poisson) or effects (linear) of one start, with dummies for people and periods."""
+    T = len(panel.periods)
+    window = np.arange(max(g - before, 0), min(g + after, T))
+    control = (panel.start >= T) | (panel.start - anticipation > window[-1])
+    people = np.flatnonzero((panel.start == g) | control)
+    time, y = panel.exposure["gp"][np.ix_(people, window)], panel.outcomes["gp"][np.ix_(people, window)]
+    w = panel.weights[people, None] * np.ones_like(time)
+    if family == "linear":
+        mean = np.array([row[row > 0].mean() if row.any() else 0 for row in time])
+        w *= mean[:, None]
+    if panel.censoring_weights is not None:
+        w *= panel.censoring_weights[np.ix_(people, window)]
+    i, t = np.nonzero(time > 0)
+    treated = panel.start[people[i]] == g
+    late = window >= g - anticipation
+    cells = np.column_stack([treated & (t == s) for s in np.flatnonzero(late)]).astype(float)
+    of_periods = np.eye(len(window))[t]
+    if age:
+        x = panel.covariates["age"].to_numpy()
+        of_periods = np.hstack([of_periods, of_periods * ((x - x.mean()) / x.std())[people[i], None]])
+    x = np.hstack([cells, of_periods, np.eye(len(people))[i]])
+    time, y, w = time[i, t], y[i, t], w[i, t]
+    if family == "linear":
+        root = np.sqrt(w)
+        coef = np.linalg.lstsq(root[:, None] * x, root * 1000 * y / time, rcond=1e-10)[0]
+        return dict(zip(window[late], coef[: cells.shape[1]], strict=True))
+    coef, eta = np.zeros(x.shape[1]), np.zeros(len(y))
+    for _ in range(200):
+        mean = time * np.exp(eta)
+        working = eta + (y - mean) / mean
+        root = np.sqrt(w * mean)
+        coef = np.linalg.lstsq(root[:, None] * x, root * working, rcond=1e-12)[0]
+        eta = np.clip(x @ coef, -30, 30)
+    without = w * time * np.exp(eta - cells @ coef[: cells.shape[1]])
+    return {s: without[treated & (t == j)].sum() for j, s in enumerate(window) if late[j]}
+
+
+@pytest.mark.parametrize("age", [False, True])
+@pytest.mark.parametrize("anticipation", [0, 1])
+@pytest.mark.parametrize("family", ["linear", "poisson"])
+def test_equals_dummies_with_holes_weights_and_uneven_time(make_panel, family, anticipation, age):
+    panel = make_panel(90, 6, (2, 4), seed=3, holes=0.1, uneven=True, weighted=True)
+    busy = panel.outcomes["gp"] + (panel.exposure["gp"] > 0)  # so that everyone's factor is finite
+    rng = np.random.default_rng(0)
+    panel = replace(panel, outcomes={"gp": busy}, censoring_weights=rng.uniform(1, 2, busy.shape))
+    options = {"before": 3, "after": 2, "anticipation": anticipation}
+    effects = stacked(panel, outcome="gp", family=family, covariates=["age"] if age else (), **options)
+    kind = effects.labels["scale"] == ("difference" if family == "linear" else "expected")
+    found = effects.labels[kind].assign(estimate=effects.estimate[kind])
+    for g in (2, 4):
+        expected = plain(panel, g, family, age=age, **options)
+        mine = found[found["group"] == panel.periods[g]]
+        assert mine["period"].tolist() == [panel.periods[t] for t in expected]
+        np.testing.assert_allclose(mine["estimate"], list(expected.values()), rtol=1e-6)
+
+
+def test_a_cell_without_events_has_expected_events_and_no_ratio(make_panel):
+    panel = make_panel()
+    panel.outcomes["gp"][panel.start == 3, 4] = 0
+    effects = stacked(panel, outcome="gp")
+    cell = effects.labels[
+        (effects.labels["group"] == panel.periods[3]) & (effects.labels["period"] == panel.periods[4])
+    ]
+    assert "log ratio" not in cell["scale"].tolist()
+    (at,) = cell.index[cell["scale"] == "expected"]
+    assert effects.estimate[at] > 10
+    assert effects.std_error[at] > 0
+    assert np.isfinite(summarise(effects).table["std_error"]).all()
+    pooled = by_event_time(panel, outcome="gp")
+    assert pooled.labels["event_time"].tolist() == [-5, -4, -3, -2, 0, 1, 2, 3]
+
+
+def test_a_period_without_events_among_controls_says_nothing(make_panel):
+    panel = make_panel()
+    panel.outcomes["gp"][panel.start == 6, 5] = 0
+    effects = stacked(panel, outcome="gp")
+    assert panel.periods[5] not in set(effects.table["period"])
+    assert any("of the supported person-time" in note for note in effects.method["notes"])
+    assert panel.periods[5] in set(stacked(panel, outcome="gp", family="linear").table["period"])
+
+
+def test_starts_that_cannot_be_compared_are_named(make_panel):
+    panel = make_panel()
+    quiet = panel.outcomes["gp"].copy()
+    quiet[panel.start == 2, :2] = 0
+    alone = np.where(panel.start == 3, -1, panel.cluster)
+    effects = stacked(replace(panel, outcomes={"gp": quiet}, cluster=alone), outcome="gp")
+    assert set(effects.table["group"]) == {panel.periods[5]}
+    (note,) = [n for n in effects.method["notes"] if "cannot be compared" in n]
+    assert "2023-03 (too little happened" in note
+    assert "2023-04 (there are no people in its window in more than one cluster)" in note
+    pooled = by_event_time(replace(panel, cluster=alone), outcome="gp")
+    assert any("the start in 2023-04" in n for n in pooled.method["notes"])
+    everyone = panel.subset(panel.start < 6)
+    with pytest.raises(DesignError, match="no controls in its window"):
+        stacked(everyone, outcome="gp")
+    with pytest.raises(DesignError, match="no start can be compared"):
+        by_event_time(everyone, outcome="gp")
+    shorter = stacked(everyone, outcome="gp", after=1)
+    assert set(shorter.table["group"]) == {panel.periods[2], panel.periods[3]}
+
+
+@pytest.mark.parametrize("estimate", [stacked, by_event_time])
+def test_wrong_arguments_are_refused(make_panel, estimate):
+    panel = make_panel()
+    for wrong in ({"before": 0}, {"after": 0}, {"before": 1, "anticipation": 1}, {"after": 2.5}):
+        with pytest.raises(ParameterError, match="give a number of periods"):
+            estimate(panel, outcome="gp", **wrong)
+    with pytest.raises(ParameterError, match="family='logit'"):
+        estimate(panel, outcome="gp", family="logit")
+    with pytest.raises(DesignError, match="stacked needs clock='calendar'"):
+        estimate(replace(panel, clock="event"), outcome="gp")
+    below = replace(panel, outcomes={"gp": panel.outcomes["gp"] - 1})
+    with pytest.raises(DataError, match="values are below zero"):
+        estimate(below, outcome="gp")
+    with pytest.raises(DataError, match="'agee' is not on the panel"):
+        estimate(panel, outcome="gp", covariates=["agee"])
+    assert len(estimate(below, outcome="gp", family="linear").table) > 1
