@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.did import bands
 from impact.disclosure.coarsen import coarsen_effects, coarsen_rates, enough_behind, is_reference
+from impact.disclosure.draft import COUNTS, Draft, as_counts, blank, coarse, count_columns, hide
 from impact.disclosure.identifiers import refuse_identifiers
 from impact.disclosure.policies import Policy
 from impact.disclosure.policies import policy as find_policy
-from impact.disclosure.released import SEAL, Kind, Released
+from impact.disclosure.released import SEAL, Released
 from impact.disclosure.suppress import Set, across, protect, sets_of
 from impact.disclosure.wording import COUNT_NAMES, method_shown, sentence
 from impact.errors import DisclosureError, ParameterError
-from impact.results import NULL_VALUE, Balance, Effects, Matched, Rates, Result, Summary, Test
+from impact.results import NULL_VALUE, Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
 NOTICE = "Secondary suppression not applied: have the output checked before it is sent."
 
-COUNTS = ("persons", "treated", "clusters", "events")
 _EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high")
 # Numbers that say what a row is, in a table that counts people.
 _LABELS = frozenset(
@@ -32,17 +32,6 @@ _LABELS = frozenset(
     | {"imd_fifth", "fifth"}
 )
 _EXTREMES = re.compile(r"(^|_)(min|max|minimum|maximum)($|_)", re.IGNORECASE)
-
-
-@dataclass
-class _Draft:
-    """A table on its way: ``hidden`` says which cells are withheld."""
-
-    kind: Kind
-    table: pd.DataFrame
-    hidden: pd.DataFrame
-    counts: pd.DataFrame | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def release(
@@ -126,59 +115,18 @@ def _release_one(name: str, result: Result, policy: Policy) -> Released:
     )
 
 
-def _coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
-    """Round what is made from ``n`` people to steps of 1/n or more, if counts are rounded.
-
-    A mean to the last digit is a fraction, and its denominator is the count that was rounded.
-    """
-    exact = np.asarray(values, float)
-    if policy.round_to == 1:
-        return exact
-    known = np.maximum(policy.rounded(np.nan_to_num(np.asarray(n, float), nan=100)), 1)
-    tens = 10.0 ** np.floor(np.log10(known))
-    steps = tens * np.select([known >= 5 * tens, known >= 2 * tens], [5, 2], 1)
-    return np.asarray(np.rint(exact * steps) / steps)
-
-
-def _as_counts(values: Any, hidden: Any, policy: Policy) -> pd.Series:
-    """Round counts and leave out the hidden ones."""
-    shown = pd.Series(policy.rounded(values))
-    return shown.mask(np.asarray(hidden, bool)).astype("Int64")
-
-
-def _hide(draft: _Draft, rows: NDArray[np.bool_], columns: Sequence[str]) -> None:
-    for column in columns:
-        if column in draft.table:
-            draft.table[column] = draft.table[column].mask(rows)
-            draft.hidden[column] = draft.hidden[column] | rows
-
-
-def _blank(table: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(False, index=table.index, columns=table.columns)
-
-
-def _count_columns(draft: _Draft, counts: pd.DataFrame, policy: Policy) -> None:
-    """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small."""
-    treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
-    for column in [c for c in COUNTS if c in counts]:
-        values = counts[column].to_numpy(float)
-        # Clusters are buildings or sites; where each person or matched set is one, they count people.
-        about_people = column != "clusters" or (values >= treated)
-        small = policy.small(values) & about_people
-        shown = np.where(about_people, policy.rounded(values), values)
-        draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
-        draft.hidden[column] = small
-
-
-def _effects(result: Effects, policy: Policy) -> _Draft:
+def _effects(result: Effects, policy: Policy) -> Draft:
     shown = result.select(result.labels["scale"].isin(list(NULL_VALUE)))
     parameters = result.method.get("parameters") or _parameters(shown.labels)
     everyone = shown.counts["persons"].groupby(shown.labels["outcome"].to_numpy()).transform("max")
     models = dict(zip(shown.labels["outcome"], everyone.to_numpy(float) - parameters, strict=True))
     pooled, notes = coarsen_effects(shown, policy)
+    if shown.critical is not None and pooled.critical is None:
+        # A band covers the points that are shown: fewer points have a narrower one.
+        pooled = bands(pooled, seed=result.method["seed"], conf_level=result.conf_level)
     table = pooled.table
-    draft = _Draft("effects", table, _blank(table), notes=notes)
-    _count_columns(draft, pooled.counts, policy)
+    draft = Draft("effects", table, blank(table), notes=notes)
+    count_columns(draft, pooled.counts, policy)
     reference = is_reference(pooled)
     few = ~enough_behind(pooled.counts, policy) & ~reference
     saturated = table["outcome"].map(models).to_numpy(float) < policy.residual_df
@@ -188,7 +136,7 @@ def _effects(result: Effects, policy: Policy) -> _Draft:
         draft.notes.append(
             f"Estimates are withheld where people minus parameters is under {policy.residual_df}."
         )
-    _hide(draft, few | saturated, (*_EFFECT, *COUNTS))
+    hide(draft, few | saturated, (*_EFFECT, *COUNTS))
     # Nothing lies behind the reference point: it is 0 by definition.
     behind = [c for c in COUNTS if c in draft.table]
     draft.table.loc[reference, behind] = pd.NA
@@ -202,20 +150,31 @@ def _parameters(labels: pd.DataFrame) -> int:
     return int(terms.groupby("outcome").size().max()) if len(terms) else 0
 
 
-def _test(result: Test, policy: Policy) -> _Draft:
+def _test(result: Test, policy: Policy) -> Draft:
     table = result.table
-    draft = _Draft("test", table, _blank(table))
+    draft = Draft("test", table, blank(table))
     few = not enough_behind(result.counts, policy).all()
     if few:
         draft.notes.append(f"The test is withheld, because {policy.few} people or events lie behind it.")
-    _hide(draft, np.full(len(table), few), ("df", "smallest_p", *_EFFECT))
-    counts = _Draft("test", result.counts[[]].copy(), _blank(result.counts[[]]))
-    _count_columns(counts, result.counts, policy)
+    hide(draft, np.full(len(table), few), ("df", "smallest_p", *_EFFECT))
+    counts = Draft("test", result.counts[[]].copy(), blank(result.counts[[]]))
+    count_columns(counts, result.counts, policy)
     draft.counts = counts.table
     return draft
 
 
-def _summary(result: Summary, policy: Policy) -> _Draft:
+def _bounds(result: Bounds, policy: Policy) -> Draft:
+    table = result.table.reset_index(drop=True)
+    draft = Draft("bounds", table, blank(table))
+    count_columns(draft, result.counts.reset_index(drop=True), policy)
+    few = ~enough_behind(result.counts, policy)
+    if few.any():
+        draft.notes.append(f"Bounds with {policy.few} people or events behind them are withheld.")
+    hide(draft, few, ("estimate", "conf_low", "conf_high", "breakdown", *COUNTS))
+    return draft
+
+
+def _summary(result: Summary, policy: Policy) -> Draft:
     table = result.table.reset_index(drop=True)
     shares = [column for pair in result.percent.values() for column in pair]
     counted = list(dict.fromkeys([*result.people, *result.events, *shares]))
@@ -223,9 +182,9 @@ def _summary(result: Summary, policy: Policy) -> _Draft:
     labels = [c for c in table.columns if c not in computed and c not in counted]
     _refuse_undeclared(table, labels, bool(counted))
     hidden = _hidden_counts(table, result, counted, labels, policy)
-    draft = _Draft("summary", table, _blank(table))
+    draft = Draft("summary", table, blank(table))
     for column in counted:
-        draft.table[column] = _as_counts(table[column], hidden[column], policy)
+        draft.table[column] = as_counts(table[column], hidden[column], policy)
         draft.hidden[column] = hidden[column]
     if policy.totals == "sum of rounded":
         _sum_totals(draft, result, labels, policy)
@@ -234,13 +193,13 @@ def _summary(result: Summary, policy: Policy) -> _Draft:
         if behind and pd.api.types.is_float_dtype(table[column]):
             # A count of 0, such as of the events of a time that was not observed, is no denominator.
             n = table[behind].where(table[behind] > 0).min(axis=1)
-            draft.table[column] = _coarse(table[column], n, policy)
-        _hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
+            draft.table[column] = coarse(table[column], n, policy)
+        hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
         fresh = (100 * top / bottom.mask(bottom == 0)).astype(float)
         draft.table[column] = fresh.where(table[column].notna())
-        _hide(draft, hidden[[numerator, denominator]].any(axis=1).to_numpy(), [column])
+        hide(draft, hidden[[numerator, denominator]].any(axis=1).to_numpy(), [column])
     if draft.hidden.to_numpy().any():
         draft.notes.append(
             f"Counts of {policy.few} are withheld, and others that would give them away"
@@ -283,7 +242,7 @@ def _hidden_counts(
             return hidden
 
 
-def _sum_totals(draft: _Draft, result: Summary, labels: Sequence[str], policy: Policy) -> None:
+def _sum_totals(draft: Draft, result: Summary, labels: Sequence[str], policy: Policy) -> None:
     """Make each total of a table the sum of its rounded parts, the hidden ones among them."""
     for column in (*result.people, *result.events):
         for one in sets_of(result.table, column, labels, result.adds_up):
@@ -306,7 +265,7 @@ def _refuse_undeclared(table: pd.DataFrame, labels: Sequence[str], counts_people
             )
 
 
-def _rates(result: Rates, policy: Policy) -> _Draft:
+def _rates(result: Rates, policy: Policy) -> Draft:
     pooled, notes = coarsen_rates(result, policy)
     table = pooled.table.drop(columns="person_months").reset_index(drop=True)
     few = ~enough_behind(table, policy)
@@ -314,17 +273,17 @@ def _rates(result: Rates, policy: Policy) -> _Draft:
         # Without rounding, the change from one period to the next is the number who died or moved.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
         table["persons"] = arms.transform("max")
-    draft = _Draft("rates", table, _blank(table), notes=notes)
-    _count_columns(draft, table[["persons", "events"]].copy(), policy)
+    draft = Draft("rates", table, blank(table), notes=notes)
+    count_columns(draft, table[["persons", "events"]].copy(), policy)
     if few.any():
         draft.notes.append(f"Rates with {policy.few} people or events behind them are withheld.")
-    _hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
+    hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
     return draft
 
 
-def _balance(result: Balance, policy: Policy) -> _Draft:
+def _balance(result: Balance, policy: Policy) -> Draft:
     table = result.table.reset_index(drop=True)
-    draft = _Draft("balance", table, _blank(table))
+    draft = Draft("balance", table, blank(table))
     size = result.counts.set_index(["sample", "arm"])["persons"]
     hidden = np.zeros(len(table), bool)
     for arm in ("treated", "control"):
@@ -334,15 +293,14 @@ def _balance(result: Balance, policy: Policy) -> _Draft:
         # The share of a level is made of rounded counts; other means are only made less exact.
         share = policy.rounded(mean * n) / np.maximum(policy.rounded(n), 1)
         leveled = table.get("level", pd.Series("", table.index)).fillna("").ne("") & ~np.isnan(n)
-        coarse = _coarse(mean, n, policy)
-        draft.table[f"mean_{arm}"] = np.where(leveled & (policy.round_to > 1), share, coarse)
+        draft.table[f"mean_{arm}"] = np.where(leveled & (policy.round_to > 1), share, coarse(mean, n, policy))
     smaller = table["sample"].map(result.counts.groupby("sample")["persons"].min())
     for column in table.columns.intersection(["smd", "variance_ratio", "ks"]):
-        draft.table[column] = _coarse(table[column], smaller, policy)
+        draft.table[column] = coarse(table[column], smaller, policy)
     numbers = [c for c in table.columns if c not in ("covariate", "level", "sample")]
     if hidden.any():
         draft.notes.append(f"Balance is withheld where a group holds {policy.few} people.")
-    _hide(draft, hidden, numbers)
+    hide(draft, hidden, numbers)
     draft.counts = _sample_sizes(result.counts, policy)
     return draft
 
@@ -375,11 +333,11 @@ def _sample_sizes(counts: pd.DataFrame, policy: Policy) -> pd.DataFrame:
     gives_away = (out["sample"] == "before") & out["arm"].isin(out.loc[few, "arm"])
     for column in ("persons", "ess"):
         if column in out:
-            out[column] = _as_counts(out[column], policy.small(out[column]) | gives_away, policy)
+            out[column] = as_counts(out[column], policy.small(out[column]) | gives_away, policy)
     return out
 
 
-def _matched(result: Matched, policy: Policy) -> _Draft:
+def _matched(result: Matched, policy: Policy) -> Draft:
     counts = result.counts.reset_index(drop=True)
     people = [c for c in counts.columns if pd.api.types.is_numeric_dtype(counts[c])]
     draft = _summary(Summary(counts, result.method, people=people), policy)
@@ -387,11 +345,12 @@ def _matched(result: Matched, policy: Policy) -> _Draft:
     return draft
 
 
-_DOORS: dict[type, Callable[[Any, Policy], _Draft]] = {
+_DOORS: dict[type, Callable[[Any, Policy], Draft]] = {
     Effects: _effects,
     Test: _test,
     Summary: _summary,
     Rates: _rates,
     Balance: _balance,
     Matched: _matched,
+    Bounds: _bounds,
 }

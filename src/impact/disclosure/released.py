@@ -12,7 +12,7 @@ import pandas as pd
 from impact.errors import DisclosureError
 from impact.results import as_json
 
-Kind = Literal["effects", "test", "summary", "rates", "balance", "matched"]
+Kind = Literal["effects", "test", "summary", "rates", "balance", "matched", "bounds"]
 
 # Only the gate holds this; it is what makes release() the one maker of Released.
 SEAL = object()
@@ -27,7 +27,7 @@ class Released:
     name : str
         The name it was released under.
     kind : str
-        ``effects, test, summary, rates, balance`` or ``matched``.
+        ``effects, test, summary, rates, balance, matched`` or ``bounds``.
     table : DataFrame
         Safe to show. A withheld figure is missing, and the column ``withheld`` is true in its row.
     hidden : DataFrame of bool

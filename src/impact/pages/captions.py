@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages import bounds
 from impact.pages.formats import (
     by_arm,
     characteristics,
@@ -86,6 +87,8 @@ _CAPTIONS = {
     "lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
     "services are allowed for). Diamond: not clear.",
+    "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
+    "faster than it says. Thick: the range leaves out no effect.",
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 
@@ -249,6 +252,7 @@ def _placebo(released: Released) -> str:
 
 
 _ALTS: dict[str, Callable[[Released], str]] = {
+    "bounds": bounds.alt,
     "rates": _rates,
     "event_study": _event_study,
     "overlap": _overlap,

@@ -15,6 +15,7 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.pages.answers import strengths
+from impact.pages.bounds import bounds as bounds
 from impact.pages.formats import (
     by_arm,
     characteristics,

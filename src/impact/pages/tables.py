@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages.bounds import breakdown_text, limits
 from impact.pages.formats import (
     MISSING,
     SCALES,
@@ -51,7 +52,7 @@ def table(released: Released) -> Table:
     layout = _SUMMARIES.get(str(released.method.get("shows")), _summary)
     if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
         layout = _overlap
-    layouts = {"effects": effects, "rates": rates, "balance": balance}
+    layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds}
     return layouts.get(released.kind, layout)(released)
 
 
@@ -224,6 +225,30 @@ def balance(released: Released) -> Table:
         columns,
         under,
     )
+
+
+def bounds(released: Released) -> Table:
+    """The range of an effect where trends without support need not have been parallel."""
+    shown = readers_units(require_released(released).table)
+    sign = not (shown["scale"] == "log ratio").any()
+    digits = places(shown[["conf_low", "conf_high"]].to_numpy().ravel()) if sign else 2
+    ranges = [
+        released.mark if hidden else interval_text(low, high, digits, sign=sign)
+        for low, high, hidden in zip(
+            shown["conf_low"], shown["conf_high"], released.hidden["conf_low"], strict=True
+        )
+    ]
+    unit = "Ratio" if not sign else f"Difference {shown['unit'].iloc[0]}" if len(shown) else "Difference"
+    under = []
+    if len(shown):
+        under.append(breakdown_text(shown["breakdown"].iloc[0]))
+    columns = [
+        Column("Without support, the groups would have parted", limits(shown), True),
+        Column(f"{unit}: {_level(shown)} range", ranges),
+    ]
+    what = f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
+    caption = f"The effect if the groups would not have moved alike{what}"
+    return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released.method))
 
 
 def _baseline(released: Released) -> Table:

@@ -1,0 +1,73 @@
+"""A table on its way through the gate: which cells are withheld, and how counts are rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.disclosure.policies import Policy
+from impact.disclosure.released import Kind
+
+COUNTS = ("persons", "treated", "clusters", "events")
+
+
+@dataclass
+class Draft:
+    """A table on its way: ``hidden`` says which cells are withheld."""
+
+    kind: Kind
+    table: pd.DataFrame
+    hidden: pd.DataFrame
+    counts: pd.DataFrame | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
+    """Round what is made from ``n`` people to steps of 1/n or more, if counts are rounded.
+
+    A mean to the last digit is a fraction, and its denominator is the count that was rounded.
+    """
+    exact = np.asarray(values, float)
+    if policy.round_to == 1:
+        return exact
+    known = np.maximum(policy.rounded(np.nan_to_num(np.asarray(n, float), nan=100)), 1)
+    tens = 10.0 ** np.floor(np.log10(known))
+    steps = tens * np.select([known >= 5 * tens, known >= 2 * tens], [5, 2], 1)
+    return np.asarray(np.rint(exact * steps) / steps)
+
+
+def as_counts(values: Any, hidden: Any, policy: Policy) -> pd.Series:
+    """Round counts and leave out the hidden ones."""
+    shown = pd.Series(policy.rounded(values))
+    return shown.mask(np.asarray(hidden, bool)).astype("Int64")
+
+
+def hide(draft: Draft, rows: NDArray[np.bool_], columns: Sequence[str]) -> None:
+    """Withhold these rows of the columns."""
+    for column in columns:
+        if column in draft.table:
+            draft.table[column] = draft.table[column].mask(rows)
+            draft.hidden[column] = draft.hidden[column] | rows
+
+
+def blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of the same shape in which nothing is withheld."""
+    return pd.DataFrame(False, index=table.index, columns=table.columns)
+
+
+def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy) -> None:
+    """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small."""
+    treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
+    for column in [c for c in COUNTS if c in counts]:
+        values = counts[column].to_numpy(float)
+        # Clusters are buildings or sites; where each person or matched set is one, they count people.
+        about_people = column != "clusters" or (values >= treated)
+        small = policy.small(values) & about_people
+        shown = np.where(about_people, policy.rounded(values), values)
+        draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
+        draft.hidden[column] = small
