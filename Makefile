@@ -2,7 +2,7 @@
 # `make help` lists the targets. ARGS adds to a command: make test ARGS="-k aggregate"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lab pins clean
+.PHONY: help demo test check lab bench pins clean
 
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 ARGS ?=
@@ -12,6 +12,7 @@ CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11 python3 python py
 # Installing again is only needed when a pin or the project's own declaration changes.
 RUN := .venv/installed
 TESTS := .venv/installed-tests
+PEERS := .venv/installed-peers
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile
@@ -32,6 +33,9 @@ check: $(TESTS)  ## Lint, format, types, import floors, notebooks without output
 lab: $(RUN)  ## Make the demonstration data and open JupyterLab on the notebooks
 	$(BIN)/impact demo --data-only
 	$(BIN)/jupyter lab notebooks
+
+bench: $(PEERS)  ## Measure speed and memory beside other packages
+	$(BIN)/python tests/benchmarks/did.py $(ARGS)
 
 pins: .venv/bare  ## Pin every package again, with hashes and without addresses
 	@command -v uv >/dev/null 2>&1 || $(BIN)/python -m pip install -q uv
@@ -70,4 +74,12 @@ $(RUN): .venv/bare requirements.txt pyproject.toml
 
 $(TESTS): $(RUN) requirements-test.txt
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.txt -r requirements-test.txt
+	@touch $@
+
+# The packages we are compared with are not pinned (the page names the versions that were measured), but must
+# leave the pinned ones as they are; as constraints, pins with hashes would demand a hash of everything.
+$(PEERS): $(RUN)
+	@$(BIN)/python -m pip freeze --exclude-editable > .venv/pinned.txt && \
+	peers=$$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['bench'])") && \
+	$(BIN)/python -m pip install -q -c .venv/pinned.txt $$peers
 	@touch $@
