@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from impact import did
 from impact.data.panel import Panel
 from impact.did.imputation import imputation
-from impact.did.pooled import by_event_time
+from impact.did.pooled import pooled_event_study
 from impact.did.stacked import stacked
 
 seeds = st.integers(0, 10_000)
@@ -49,7 +49,7 @@ def draw(seed: int, n: int = 80, periods: int = 6, starts=(2, 4), even: bool = T
 def test_with_one_start_the_pooled_event_study_is_two_way_fixed_effects(seed):
     panel = draw(seed, starts=(3,), even=False)
     for family in FAMILIES:
-        a = by_event_time(panel, outcome="gp", family=family)
+        a = pooled_event_study(panel, outcome="gp", family=family)
         b = did.twfe(panel, outcome="gp", family=family, event_study=True)
         assert a.labels["event_time"].tolist() == b.labels["event_time"].tolist()
         np.testing.assert_allclose(a.estimate, b.estimate, rtol=1e-8, atol=1e-8)
@@ -121,7 +121,7 @@ def test_poisson_ignores_a_factor_on_a_persons_time(seed, spread):
     panel = draw(seed, even=False)
     factor = np.exp(np.random.default_rng(seed).normal(0, spread / 5, (panel.n, 1)))
     scaled = replace(panel, exposure={"gp": panel.exposure["gp"] * factor})
-    for estimate in (stacked, by_event_time):
+    for estimate in (stacked, pooled_event_study):
         a, b = (estimate(p, outcome="gp", covariates=["age"]).table for p in (panel, scaled))
         np.testing.assert_allclose(a["estimate"], b["estimate"], rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(a["std_error"], b["std_error"], rtol=1e-6)
@@ -169,7 +169,7 @@ def test_order_of_people_scale_of_weights_and_further_outcomes_do_not_matter(see
         outcomes={"ae": other.outcomes["gp"][:, ::-1]} | other.outcomes,
         exposure={"ae": other.exposure["gp"][:, ::-1]} | other.exposure,
     )
-    for estimate in (stacked, by_event_time):
+    for estimate in (stacked, pooled_event_study):
         a, b = estimate(panel, outcome="gp"), estimate(other, outcome=["ae", "gp"])
         a, b = a.table, b.table.query("outcome == 'gp'")
         np.testing.assert_allclose(a["estimate"], b["estimate"], rtol=1e-8, atol=1e-9)

@@ -10,7 +10,7 @@ import pytest
 
 from impact import did
 from impact.data.panel import Panel
-from impact.did.imputation import by_event_time, imputation
+from impact.did.imputation import imputation, imputed_event_study
 
 
 def counties(data, **options) -> Panel:
@@ -71,7 +71,7 @@ def test_simulated_heterogeneous_effects(simulated, event_time, estimate, error)
 
 def test_simulated_leads(simulated):
     """R's pretrends = -5:-1, point estimates only: its errors differ between its own documents and builds."""
-    out = by_event_time(simulated, outcome="dep_var", leads=5)
+    out = imputed_event_study(simulated, outcome="dep_var", leads=5)
     pre = out.labels["event_time"] < 0
     assert out.labels.loc[pre, "event_time"].tolist() == [-5, -4, -3, -2, -1]
     expected = [-0.06412085, -0.01201577, -0.01387197, 0.05103140, 0.02022464]
@@ -184,7 +184,7 @@ def test_leads_equal_their_plain_twin(covariates, anticipation):
         panel = uneven(seed)
         panel = replace(panel, start=np.where(panel.start == 3, 4, panel.start))
         covariate = ["age"] if covariates else ()
-        out = by_event_time(
+        out = imputed_event_study(
             panel, outcome="gp", covariates=covariate, anticipation=anticipation, leads=3 - anticipation
         )
         expected = dense(panel, covariates, anticipation, leads=3 - anticipation)

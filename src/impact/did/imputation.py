@@ -86,7 +86,7 @@ def imputation(
     return joint.effects(said)
 
 
-def by_event_time(
+def imputed_event_study(
     panel: Panel,
     *,
     outcome: str | Sequence[str],

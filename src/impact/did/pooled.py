@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def by_event_time(
+def pooled_event_study(
     panel: Panel,
     *,
     outcome: str | Sequence[str],

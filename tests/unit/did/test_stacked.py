@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from impact.did import summarise
-from impact.did.pooled import by_event_time
+from impact.did.pooled import pooled_event_study
 from impact.did.stacked import stacked
 from impact.errors import DataError, DesignError, ParameterError
 
@@ -82,7 +82,7 @@ def test_a_cell_without_events_has_expected_events_and_no_ratio(make_panel):
     assert effects.estimate[at] > 10
     assert effects.std_error[at] > 0
     assert np.isfinite(summarise(effects).table["std_error"]).all()
-    pooled = by_event_time(panel, outcome="gp")
+    pooled = pooled_event_study(panel, outcome="gp")
     assert pooled.labels["event_time"].tolist() == [-5, -4, -3, -2, 0, 1, 2, 3]
 
 
@@ -105,18 +105,18 @@ def test_starts_that_cannot_be_compared_are_named(make_panel):
     (note,) = [n for n in effects.method["notes"] if "cannot be compared" in n]
     assert "2023-03 (too little happened" in note
     assert "2023-04 (there are no people in its window in more than one cluster)" in note
-    pooled = by_event_time(replace(panel, cluster=alone), outcome="gp")
+    pooled = pooled_event_study(replace(panel, cluster=alone), outcome="gp")
     assert any("the start in 2023-04" in n for n in pooled.method["notes"])
     everyone = panel.subset(panel.start < 6)
     with pytest.raises(DesignError, match="no controls in its window"):
         stacked(everyone, outcome="gp")
     with pytest.raises(DesignError, match="no start can be compared"):
-        by_event_time(everyone, outcome="gp")
+        pooled_event_study(everyone, outcome="gp")
     shorter = stacked(everyone, outcome="gp", after=1)
     assert set(shorter.table["group"]) == {panel.periods[2], panel.periods[3]}
 
 
-@pytest.mark.parametrize("estimate", [stacked, by_event_time])
+@pytest.mark.parametrize("estimate", [stacked, pooled_event_study])
 def test_wrong_arguments_are_refused(make_panel, estimate):
     panel = make_panel()
     for wrong in ({"before": 0}, {"after": 0}, {"before": 1, "anticipation": 1}, {"after": 2.5}):
