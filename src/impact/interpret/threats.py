@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
+from impact.did.randomisation import deal, deals, dealt_among, how_many
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS
-from impact.numbers.inference import cluster_codes
+from impact.numbers.few_clusters import p_value
 from impact.results import Effects, Summary
 
 _BINS = 25
@@ -107,7 +107,8 @@ def placebo(
     arguments : mapping
         Of the estimator.
     draws : int
-        How many times starts are dealt out. A draw that admits no estimate is left out.
+        How many times starts are dealt out; every deal once, where there are no more than this. A deal that
+        admits no estimate is left out.
     seed : int
         Of the draws.
 
@@ -122,19 +123,17 @@ def placebo(
     """
     rng = np.random.default_rng(seed)
     own = _difference(panel, outcome, estimator, arguments)
-    hand, of = _dealt_together(panel)
     rows = []
-    for _ in range(draws):
-        who = hand[rng.permutation(len(hand))][of]
-        begins = None if panel.begins is None else panel.begins[who]
-        dealt = replace(panel, start=panel.start[who], treated=panel.treated[who], begins=begins)
+    for who in deals(panel, draws, rng):
         with suppress(DesignError):
-            rows.append(_difference(dealt, outcome, estimator, arguments))
+            rows.append(_difference(deal(panel, who), outcome, estimator, arguments))
     if not rows:
         raise DesignError("placebo: no deal of the starts could be estimated; there are too few events.")
-    draws, found = len(rows), np.array([row["estimate"] for row in rows])
+    found = np.array([row["estimate"] for row in rows])
     rejected = np.array([row["p_value"] < 0.05 for row in rows])
-    counts, edges = np.histogram(np.append(found, own["estimate"]), bins=_BINS)
+    complete = (every := how_many(panel)) <= draws
+    shown = found if complete else np.append(found, own["estimate"])
+    counts, edges = np.histogram(shown, bins=_BINS)
     at = np.clip(np.searchsorted(edges, own["estimate"], side="right") - 1, 0, _BINS - 1)
     table = pd.DataFrame(
         {"low": edges[:-1], "high": edges[1:], "draws": counts, "here": np.arange(_BINS) == at}
@@ -146,34 +145,15 @@ def placebo(
         "outcome": outcome,
         "unit": own["unit"],
         "estimate": float(own["estimate"]),
-        "draws": draws,
+        "draws": len(shown) - 1,
         "seed": seed,
-        "dealt": "units" if len(hand) == panel.n else "clusters",
-        # Deals that mirror the study's own give the same size but for rounding.
-        "p_value": float((1 + (np.abs(found) >= abs(own["estimate"]) * (1 - 1e-9)).sum()) / (draws + 1)),
-        "smallest_p": max(1 / (draws + 1), 1 / _deals(panel.start[hand])),
+        "dealt": dealt_among(panel),
+        "p_value": p_value(own["estimate"], found, complete),
+        "smallest_p": max(1 / len(shown), 1 / every),
         "rejected": float(share),
-        "rejected_error": float(np.sqrt(share * (1 - share) / draws)),
+        "rejected_error": float(np.sqrt(share * (1 - share) / len(found))),
     }
     return Summary(table, method)
-
-
-def _dealt_together(panel: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return one person of each unit that starts as a whole, and which of these units each person is in."""
-    codes, names = cluster_codes(panel.cluster)
-    hand = np.unique(codes, return_index=True)[1]
-    given = np.column_stack([panel.start, panel.treated])
-    if len(names) < 2 or (given != given[hand][codes]).any():
-        return np.arange(panel.n), np.arange(panel.n)
-    return hand, codes
-
-
-def _deals(start: NDArray[np.int64]) -> float:
-    """In how many ways these starts can be dealt out."""
-    from scipy.special import gammaln
-
-    groups = np.unique(start, return_counts=True)[1]
-    return float(np.exp(min(gammaln(len(start) + 1) - gammaln(groups + 1).sum(), 700.0)))
 
 
 def _difference(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str, Any]) -> Any:
