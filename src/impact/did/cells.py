@@ -23,13 +23,15 @@ class Cell(NamedTuple):
     """One group in one period.
 
     ``group`` and ``period`` are positions; ``estimate`` is ATT(g, t) in the unit of the rate (linear) or the
-    events expected without support (Poisson); ``counts`` has ``persons, treated, clusters, events``.
+    events expected without support (Poisson); ``counts`` has ``persons, treated, clusters, events``. A cell
+    with a ``scale`` of its own is a hidden row beside these, such as a coefficient of the model.
     """
 
     group: int
     period: int
     estimate: float
     counts: dict[str, int]
+    scale: str | None = None
 
 
 class Joint:
@@ -77,10 +79,11 @@ class Joint:
             Of the variance, for few clusters.
         """
         self.names.append(name)
-        hidden = _Hidden(self, name, [c for c in cells if family == "poisson" or c.period >= c.group])
+        whose = [c for c in cells if c.scale is None and (family == "poisson" or c.period >= c.group)]
+        hidden = _Hidden(self, name, whose)
         first, kind = len(self._labels), "difference" if family == "linear" else "expected"
         for c in cells:
-            self._row(name, kind, c.estimate, c.counts, c.group, c.period)
+            self._row(name, c.scale or kind, c.estimate, c.counts, c.group, c.period)
         logs = self._ratios(name, cells, hidden) if family == "poisson" else np.zeros((len(hidden), 0))
         for scale, (g, t), value in hidden.rows:
             self._row(name, scale, value, hidden.counts, g, t)
@@ -142,6 +145,8 @@ class Joint:
         """Add log(O / M) of the cells where it exists; return its derivatives by cells and hidden rows."""
         columns = []
         for j, c in enumerate(cells):
+            if c.scale is not None:
+                continue
             at = hidden.position("events", c.group, c.period)
             observed = hidden.rows[at][2]
             if observed > 0 and c.estimate > 0:

@@ -22,6 +22,10 @@ Family = Literal["linear", "poisson"]
 Term = tuple[Mask, Array]
 
 ONE = np.ones((1, 1))
+CR1 = (
+    "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and K regressors "
+    "with the periods (person effects, which lie within clusters, not counted); t with clusters - 1"
+)
 
 
 @dataclass(frozen=True, eq=False)

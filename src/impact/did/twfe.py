@@ -22,7 +22,7 @@ from impact.did.design import (
     start_positions,
     weighed,
 )
-from impact.did.regression import ONE, Family, Sample, observation_weights, period_terms, root_of
+from impact.did.regression import CR1, ONE, Family, Sample, observation_weights, period_terms, root_of
 from impact.did.scales import three_scales
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_codes, cluster_sums
@@ -115,9 +115,7 @@ def twfe(
         "family": family,
         "period": panel.step,
         "effects": "person",
-        "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
-        "K regressors with the periods (person effects, which lie within clusters, not counted); "
-        "t with clusters - 1",
+        "inference": CR1,
         "covariates": [],
         "anticipation": 0,
         "reference": -1 if event_study else None,
