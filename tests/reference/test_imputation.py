@@ -121,7 +121,7 @@ def uneven(seed: int, n: int = 40, periods: int = 5) -> Panel:
 
 
 def dense(panel: Panel, covariates: bool, anticipation: int, leads: int = 0) -> dict:
-    """Weights v of equation (6) of the paper for each cell, with a dummy for each person and period."""
+    """The weights v of the paper for each cell, with a dummy for each person and period."""
     n, T = panel.outcomes["gp"].shape
     time = panel.exposure["gp"]
     i, t = np.nonzero(time > 0)

@@ -59,7 +59,7 @@ def imputation(
     Effects
         Rows of scale 'difference' with ``group, period, event_time``, in the panel's unit, and the hidden
         rows that ``aggregate`` and ``summarise`` need, with one joint root. Its errors are the conservative
-        ones of the paper (equation 8): the effects' own spread within a start and period counts as error.
+        ones of the paper: the effects' own spread within a start and period counts as error.
 
     Raises
     ------
@@ -96,10 +96,10 @@ def imputed_event_study(
 ) -> Effects:
     """Average the effects of ``imputation`` by event time, and test the periods before support.
 
-    The effects before support come from a regression of their own (the paper's section 4.4): on untreated
-    time only, with an effect for each of the last ``leads`` event times, which are read against all earlier
-    ones. They test the assumption; they are not on one footing with the effects after support, which are read
-    against all time before it, and so they can bound nothing.
+    The effects before support come from a regression of their own, as in the paper: on untreated time only,
+    with an effect for each of the last ``leads`` event times, which are read against all earlier ones. They
+    test the assumption; they are not on one footing with the effects after support, which are read against
+    all time before it, and so they can bound nothing.
 
     Parameters
     ----------
@@ -121,26 +121,26 @@ def imputed_event_study(
     names = panel.check_outcomes(outcome)
     joint, models, said = _fitted(panel, names, covariates, anticipation)
     after = aggregate(joint.effects(said), by="event_time")
-    starts = [g - anticipation for g in joint.members if g < len(panel.periods)]
-    many = max(starts) - 1
-    count = min(max(min(starts) - 1, 1), many) if leads is None else leads
+    first, last = min(models[0].starts) - anticipation, max(models[0].starts) - anticipation
+    many = last - 1
+    count = min(max(first - 1, 1), many) if leads is None else leads
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= many:
         raise ParameterError(f"leads={leads!r}: give a number of periods from 0 to {many}.")
     if not count:
         return after
     times = np.arange(-count, 0) - anticipation
     found = [model.leads(times) for model in models]
-    labels, counts = after.labels[after.labels["event_time"] >= 0].drop_duplicates("outcome"), after.counts
-    rows = labels.index.repeat(count)
-    labels = labels.loc[rows].assign(event_time=np.tile(times, len(names)))
+    labels = after.labels[after.labels["event_time"] >= 0].drop_duplicates("outcome")
+    labels = labels.loc[labels.index.repeat(count)].assign(event_time=np.tile(times, len(names)))
     labels["term"] = [f"event time {e}" for e in labels["event_time"]]
+    counts = [model.counts([(g, g + e) for g in model.starts]) for model in models for e in times.tolist()]
     roots = [cluster_sums(influence, joint.codes, len(joint.clusters)) for _, influence in found]
     return replace(
         after,
         labels=pd.concat([labels, after.labels], ignore_index=True),
         estimate=np.concatenate([*(estimate for estimate, _ in found), after.estimate]),
         root=np.hstack([*roots, after.root @ np.eye(len(after))]),
-        counts=pd.concat([counts.loc[rows], counts], ignore_index=True),
+        counts=pd.concat([pd.DataFrame(counts), after.counts], ignore_index=True),
         method={**after.method, "pre_effects": "separate regression", "reference": int(times[0]) - 1},
     )
 
@@ -208,30 +208,30 @@ class _Untreated:
         rate -= z.T @ coef
         rate -= np.einsum("it,it->i", self.pattern, rate)[:, None]
         self.score = self.weights * rate
+        self.starts = [g for g in joint.members if g < T]
+        self.everyone = {
+            "persons": int(self.known.sum()),
+            "clusters": len(np.unique(joint.codes[self.known])),
+        }
         self.levers: dict[int, Array] = {}
         self.lost: dict[str, list[str]] = {}
 
     def cells(self) -> list[Cell]:
         """Return the effects that the data identify, and keep what their influences need."""
         T, q, joint = len(self.panel.periods), len(self.z), self.joint
-        counts = {"persons": int(self.known.sum()), "clusters": len(np.unique(joint.codes[self.known]))}
-        events = self.panel.outcomes[self.name]
         found: list[Cell] = []
         gammas: list[Array] = []
         sizes: list[float] = []
-        for g, members in joint.members.items():
-            if g >= T:
-                continue
+        for g in self.starts:
+            members = joint.members[g]
             seen = self.weights[members] > 0
             for t, gamma in zip(*self._gammas(g, members), strict=True):
-                treated = int(seen[:, t].sum())
-                if not treated or not self._kept(g, t, gamma, joint.codes[members][seen[:, t]]):
+                if not seen[:, t].any() or not self._kept(g, t, gamma, joint.codes[members][seen[:, t]]):
                     continue
                 size = self.weights[members, t].sum()
                 estimate = self.score[members, t].sum() / size
                 self.score[members, t] -= estimate * self.weights[members, t]
-                counts |= {"treated": treated, "events": round(float(events[members, t].sum()))}
-                found.append(Cell(g, t, float(estimate), dict(counts)))
+                found.append(Cell(g, int(t), float(estimate), self.counts([(g, t)])))
                 gammas.append(gamma)
                 sizes.append(size)
         if not found:
@@ -280,6 +280,16 @@ class _Untreated:
             of_periods = sum((left * z[:, None]) @ part for z, part in zip(self.z[:, m], slope, strict=True))
             influence[m] = (left @ x - of_periods) @ bread
         return estimate, influence
+
+    def counts(self, cells: Sequence[tuple[int, int]]) -> dict[str, int]:
+        """Count the people behind the regression, and those supported and their events in these cells."""
+        treated, events = 0, 0.0
+        for g, t in cells:
+            if t >= 0:
+                here = self.joint.members[g], t
+                treated += int((self.weights[here] > 0).sum())
+                events += float(self.panel.outcomes[self.name][here].sum())
+        return self.everyone | {"treated": treated, "events": round(events)}
 
     def influence(self, rows: slice, by: Array) -> Array:
         """Return the influence of the people in ``rows`` on the cells times ``by``."""
