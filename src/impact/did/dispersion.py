@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.design import check_counts, start_positions, weighed
+from impact.errors import DesignError
 from impact.results import Summary
 
 Array = NDArray[np.float64]
@@ -49,6 +50,8 @@ def dispersion(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     ------
     DataError
         If there are values below zero, which are no counts.
+    DesignError
+        If nobody is at risk.
 
     Examples
     --------
@@ -64,6 +67,8 @@ def dispersion(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     for name in names:
         check_counts(panel, name)
         mine = _of_one(panel, name)
+        if not mine:
+            raise DesignError(f"outcome={name!r}: nobody is at risk in any period; check the coverage.")
         rows += mine
         meaning[name] = _meaning(name, pd.DataFrame(mine))
     behind = ("persons", "events")
