@@ -190,9 +190,10 @@ How to read it
   built. The last rows say what that takes, and what the whole way from the long table does.
 - The answer compared for the bootstrap is the critical value, which differs between any two sets of draws.
 - 'answers' says how far apart the farthest of the estimates lie that both give (in events a month, or as a
-  logarithm of a ratio), and the farthest of their standard errors as a share. diff-diff clips propensities;
-  for Sun-Abraham, ETWFE and imputation the others hold the shares of the groups fixed or use other
-  small-sample factors, which we do not.
+  logarithm of a ratio), and the farthest of their standard errors as a share. diff-diff clips propensities.
+  The others' Sun-Abraham errors hold the shares of the groups fixed, which ours do not: with fixed shares
+  they are the same as pyfixest's. For ETWFE and imputation they may be up to 5% apart.
+- Where the answers are those of the formula, estimates are compared, and standard errors are not.
 - Sun-Abraham and ETWFE are compared at {SMALL:,} people: at 100,000 diff-diff passed 13 GB, and pyfixest
   takes several at {SMALL:,}.
 - An awkward panel is compared with our own complete one, and checked by the formula, cell by cell.
