@@ -12,31 +12,69 @@ import pandas as pd
 from impact.data.panel import Panel
 from impact.did.aggregate import aggregate
 from impact.did.callaway_santanna import callaway_santanna
+from impact.did.design import weighed
+from impact.did.etwfe import etwfe
+from impact.did.imputation import imputed_event_study
+from impact.did.pooled import pooled_event_study
+from impact.did.sun_abraham import sun_abraham
 from impact.did.twfe import twfe
 from impact.errors import ParameterError, nearest
 from impact.results import Effects
 
+Names = str | Sequence[str]
+Arguments = dict[str, Any]
 
-def _by_group(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, Any]) -> Effects:
+
+def _by_group(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
     # Periods before support are read against one and the same base, or a slope in them would hide.
-    return aggregate(
-        callaway_santanna(panel, outcome=outcome, **arguments | {"base_period": "universal"}), by="event_time"
-    )
+    arguments = arguments | {"base_period": "universal"}
+    return aggregate(callaway_santanna(panel, outcome=outcome, **arguments), by="event_time")
 
 
-def _by_regression(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, Any]) -> Effects:
-    taken = {name: arguments[name] for name in ("family", "staggered") if name in arguments}
-    return twfe(panel, outcome=outcome, event_study=True, **taken)
+def _interacted(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+    return aggregate(sun_abraham(panel, outcome=outcome, **arguments), by="event_time")
 
 
-def _around_start(panel: Panel, outcome: str | Sequence[str], arguments: dict[str, Any]) -> Effects:
+def _extended(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+    taken = _some(arguments, "covariates", "anticipation")
+    if arguments.get("family", "poisson") == "poisson":
+        # A month's events of one start are too few for a ratio of their own: starts are pooled.
+        return pooled_event_study(panel, outcome=outcome, **taken)
+    if (weighed(panel, panel.check_outcomes(outcome)).start >= len(panel.periods)).any():
+        arguments = arguments | {"control": "never_treated"}
+        return aggregate(etwfe(panel, outcome=outcome, **arguments), by="event_time")
+    # Without people who never have support, effects before it can only be read against the not yet supported.
+    return _by_group(panel, outcome, taken)
+
+
+def _stacked(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+    return pooled_event_study(panel, outcome=outcome, **arguments)
+
+
+def _imputed(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+    return imputed_event_study(panel, outcome=outcome, **arguments)
+
+
+def _by_regression(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+    return twfe(panel, outcome=outcome, event_study=True, **_some(arguments, "family", "staggered"))
+
+
+def _around_start(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
     return _by_regression(panel, outcome, {"family": "poisson", **arguments})
 
 
-_EVENT_STUDIES: dict[str, Callable[[Panel, str | Sequence[str], dict[str, Any]], Effects]] = {
-    "callaway_santanna": _by_group,
-    "twfe": _by_regression,
+def _some(arguments: Arguments, *names: str) -> Arguments:
+    return {name: arguments[name] for name in names if name in arguments}
+
+
+_EVENT_STUDIES: dict[str, Callable[[Panel, Names, Arguments], Effects]] = {
     "two_by_two": _around_start,
+    "twfe": _by_regression,
+    "callaway_santanna": _by_group,
+    "sun_abraham": _interacted,
+    "imputation": _imputed,
+    "etwfe": _extended,
+    "stacked": _stacked,
 }
 
 
@@ -49,15 +87,24 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
         The one the estimator takes.
     outcome : str or sequence of str
     estimator : str
-        Name in ``impact.did.ESTIMATORS``. Averages of ATT(g, t) for ``callaway_santanna``; a regression with
-        an effect for each person, period and event time for the others.
+        Name in ``impact.did.ESTIMATORS``. Averages of ATT(g, t) for ``callaway_santanna``, ``sun_abraham``,
+        ``imputation`` (its periods before support by a regression of their own) and linear ``etwfe`` (with
+        people never supported as controls or, where there are none, by ``callaway_santanna``). One effect an
+        event time, pooled over starts, for ``stacked`` and Poisson ``etwfe``. A regression with an effect for
+        each person, period and event time for ``twfe`` and ``two_by_two``.
     **arguments
-        Of the estimator.
+        Of the estimator; for ``imputation`` also ``leads``, how many periods before support are shown.
 
     Returns
     -------
     Effects
-        One row an event time, the one that all others are measured from among them, with ``overall``.
+        One row an event time, the one that all others are measured from among them, with ``overall``, the
+        average from support on.
+
+    Raises
+    ------
+    ParameterError
+        If the estimator has no event study.
 
     Examples
     --------
@@ -70,15 +117,32 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
     array([-2.5])
     """
     if estimator not in _EVENT_STUDIES:
-        raise ParameterError(f"estimator={estimator!r} is not known.{nearest(estimator, _EVENT_STUDIES)}")
-    return _with_base(_EVENT_STUDIES[estimator](panel, outcome, arguments))
+        raise ParameterError(
+            f"estimator={estimator!r} has no event study; these have: {', '.join(_EVENT_STUDIES)}."
+            + nearest(estimator, _EVENT_STUDIES)
+        )
+    effects = _EVENT_STUDIES[estimator](panel, outcome, arguments)
+    if effects.overall is None:
+        effects = replace(effects, overall=_average(effects))
+    return effects if effects.method["reference"] is None else _with_base(effects)
+
+
+def _average(effects: Effects) -> Effects:
+    """Average the effects of each outcome from support on, with equal weights."""
+    names, labels = effects.method["outcome"], effects.labels
+    after = (labels["event_time"] >= 0).to_numpy()
+    weights = np.column_stack([after & (labels["outcome"] == name).to_numpy() for name in names])
+    kept = labels.drop_duplicates("outcome").assign(term="average over event times")
+    return effects.combine(weights / weights.sum(0), labels=kept[["outcome", "term", "scale", "unit"]])
 
 
 def _with_base(effects: Effects) -> Effects:
     """Add the time that all others are measured from: 0 by definition, without an error."""
     base = effects.method["reference"]
     first = effects.labels.drop_duplicates("outcome")
-    rows = first.assign(event_time=base, term=f"event time {base}")
+    # The first row of imputation stands for all time before it.
+    term = f"event time {base}" + (" and before" if "pre_effects" in effects.method else "")
+    rows = first.assign(event_time=base, term=term)
     labels = pd.concat([effects.labels, rows], ignore_index=True)
     counts = pd.concat([effects.counts, 0 * effects.counts.loc[first.index]], ignore_index=True)
     rank = labels["outcome"].map(effects.method["outcome"].index)

@@ -107,8 +107,8 @@ def stacked(
 class _Comparison:
     """The regression of one sub-experiment: its effects and what the influence of people on them needs."""
 
-    def __init__(self, panel: Panel, name: str, family: Family, e: Experiment, z: Array, late: Mask) -> None:
-        self.experiment = e
+    def __init__(self, joint: Joint, name: str, family: Family, e: Experiment, z: Array, late: Mask) -> None:
+        panel, self.experiment = joint.panel, e
         y, time, weights = e.arrays(panel, name, family)
         n1, seen = e.edges[1], time > 0
         alive = np.add.reduceat(y if family == "poisson" else seen, e.edges[:-1], axis=0) > 0
@@ -127,10 +127,12 @@ class _Comparison:
             y, used, family=family, weights=weights, design=design, edges=e.edges, covariates=z
         )
         self.rows, self.parameters, self.own = int((used > 0).sum()), len(fit.coef), None
-        at = late & kept & seen[:n1].any(0)
+        # A cell of one cluster would be its own measure of error.
+        codes = joint.codes[e.treated]
+        at = late & kept & np.array([len(np.unique(codes[here])) > 1 for here in seen[:n1].T])
         if family == "linear":
-            k = int(effect.sum())
-            self.estimate, self.by = fit.coef[:k], np.eye(len(fit.coef))[:, :k]
+            shown = np.flatnonzero(at[effect])
+            self.estimate, self.by = fit.coef[shown], np.eye(len(fit.coef))[:, shown]
         else:
             self.own, self.by = _expected(fit, (weights * time)[:n1], z[:n1], at)
             self.estimate = self.own.sum(0)
@@ -145,13 +147,10 @@ class _Comparison:
             low, high = max(rows.start, piece.start), min(rows.stop, piece.stop)
             if low >= high:
                 continue
-            here, part = (
-                slice(low - piece.start, high - piece.start),
-                slice(low - rows.start, high - rows.start),
-            )
-            out[part] += self.fit.influence(slice(first + here.start, first + here.stop), of_fit)
+            part, low, high = out[low - rows.start : high - rows.start], low - piece.start, high - piece.start
+            part += self.fit.influence(slice(first + low, first + high), of_fit)
             if self.own is not None and first == 0:
-                out[part] += self.own[here] @ by
+                part += self.own[low:high] @ by
 
 
 def _design(kept: Mask, effect: Mask, m: int) -> Array:
@@ -193,7 +192,7 @@ class _Stack:
             late = e.periods >= e.group - window.anticipation
             try:
                 clusters = e.clusters(joint, name)
-                one = _Comparison(joint.panel, name, family, e, z, late)
+                one = _Comparison(joint, name, family, e, z, late)
             except DesignError as error:
                 self.lost.append(f"{period_name(joint.panel.periods[e.group])} ({error})")
                 continue

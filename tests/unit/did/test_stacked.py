@@ -116,6 +116,18 @@ def test_starts_that_cannot_be_compared_are_named(make_panel):
     assert set(shorter.table["group"]) == {panel.periods[2], panel.periods[3]}
 
 
+@pytest.mark.parametrize("family", ["linear", "poisson"])
+def test_a_cell_of_one_cluster_is_left_out(make_panel, family):
+    panel = make_panel()
+    gone = (panel.start == 3) & (np.cumsum(panel.start == 3) > 1)
+    for values in (panel.exposure["gp"], panel.outcomes["gp"]):
+        values[gone, 4] = 0
+    table = stacked(panel, outcome="gp", family=family).table
+    assert table.loc[table["group"] == panel.periods[3], "period"].tolist() == [
+        panel.periods[t] for t in (3, 5)
+    ]
+
+
 @pytest.mark.parametrize("estimate", [stacked, pooled_event_study])
 def test_wrong_arguments_are_refused(make_panel, estimate):
     panel = make_panel()
