@@ -47,7 +47,7 @@ def test_placebo_error(states, draws):
     out = synthetic_did(states, outcome="PacksPerCapita", draws=draws)
     assert 7 < out.std_error[0] < 13
     if draws >= 38:
-        assert "all 38 ways" in out.method["inference"]
+        assert "all ways" in out.method["inference"]
         again = synthetic_did(states, outcome="PacksPerCapita", draws=draws, seed=9)
         assert again.std_error[0] == out.std_error[0]
 

@@ -88,13 +88,13 @@ def redrawn(sample: Sample, inference: Inference, draws: int, seed: int) -> Draw
     n, G, rng = len(sample.start), len(sample.names), np.random.default_rng(seed)
     if inference == "jackknife":
         left = np.arange(G)[:, None] != sample.codes
-        said = f"jackknife: {G} clusters left out one at a time, weights kept, times (G-1)/G"
+        said = "jackknife: clusters left out one at a time, weights kept; G clusters, times (G-1)/G"
         start = np.broadcast_to(sample.start, (G, n))
         return Draws(start, sample.weights * left, sample.names, math.sqrt(1 - 1 / G), said)
     if inference == "bootstrap":
         start = np.broadcast_to(sample.start, (draws, n))
         weights = sample.weights * _times(sample, draws, rng)
-        said = f"bootstrap: {draws} draws of {G} clusters, weights found anew in each"
+        said = f"bootstrap: {draws} draws of clusters, weights found anew in each"
     else:
         start, said = _placed(sample, draws, rng)
         weights = np.broadcast_to(sample.weights * sample.never, start.shape)
@@ -117,15 +117,18 @@ def _times(sample: Sample, draws: int, rng: np.random.Generator) -> Array:
 
 
 def _placed(sample: Sample, draws: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], str]:
-    """Give control clusters the starts of the supported ones: in all ways, or in some at random."""
+    """Give control clusters the starts of the supported ones: in all ways, or in some at random.
+
+    Where clusters are people their number is a count of people, so it is not in the words.
+    """
     control, treated = len(sample.control), len(sample.treated)
     ways: list[Any]
     if math.perm(control, treated) <= draws:
         ways = list(permutations(range(control), treated))
-        said = f"all {len(ways)} ways to place the support among {control} control clusters"
+        said = "all ways to place the support among the control clusters"
     else:
         ways = [rng.choice(control, treated, replace=False) for _ in range(draws)]
-        said = f"support placed at random among {control} control clusters, {draws} times"
+        said = f"support placed at random among the control clusters, {draws} times"
     start = np.full((len(ways), len(sample.start)), sample.end)
     for row, way in zip(start, ways, strict=True):
         for own, pretended in zip(sample.treated, sample.control[list(way)], strict=True):

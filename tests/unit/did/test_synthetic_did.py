@@ -53,7 +53,7 @@ def test_placebo_by_hand(panel):
     change = change[2:]
     pairs = [(i, j) for i in range(8) for j in range(8) if i != j]
     pretended = [change[[i, j]].mean() - np.delete(change, [i, j]).mean() for i, j in pairs]
-    assert "all 56 ways" in out.method["inference"]
+    assert "all ways" in out.method["inference"]
     assert out.std_error[0] == pytest.approx(np.std(pretended), rel=1e-10)
     difference, ratio, avoided = out.std_error
     months = panel.exposure["ae"][:2, 3:].sum()
