@@ -94,7 +94,8 @@ def leaving_notes(panel: Panel, name: str) -> list[str]:
     """Say in a sentence each whether leaving is related to support or to the outcome, if it is.
 
     Quick enough for every estimator to call: no regression is fitted. A relation is told where at least 10
-    people left, its z value is beyond 2 and the difference is a third or more.
+    people left, its z value is beyond 2 and the difference is a third or more; not where the panel carries
+    censoring weights, whose own note is told.
 
     Examples
     --------
@@ -104,6 +105,8 @@ def leaving_notes(panel: Panel, name: str) -> list[str]:
     ...                               first_treated="start"), "falls")
     []
     """
+    if panel.censoring_weights is not None:
+        return []  # Leaving is weighed for, and the note of the weights says so.
     said = {
         "support": "supported people left {times} as often as others at the same time",
         "past use": "people who left had had {times} as much of it, until then, as others of their arm",
@@ -146,19 +149,21 @@ class Spells:
         ever = at_risk.any(1)
         first = np.where(ever, at_risk.argmax(1), T).astype(np.int64)
         last = np.where(ever, T - 1 - at_risk[:, ::-1].argmax(1), -1).astype(np.int64)
-        # Services may be observed until different days in different arms.
-        arm = pd.factorize(panel.arm)[0]
-        begin, end = np.full(arm.max(initial=0) + 1, T), np.full(arm.max(initial=0) + 1, -1)
-        np.minimum.at(begin, arm, first)
-        np.maximum.at(end, arm, last)
-        left = early = ever & (last < end[arm])
-        died = np.zeros(panel.n, bool)
+        late, early = ever & (first > 0), ever & (last < T - 1)
+        if late.any() or early.any():
+            # Services may be observed from and until different days in different arms.
+            arm = pd.factorize(panel.arm)[0]
+            begin, end = np.full(arm.max(initial=0) + 1, T), np.full(arm.max(initial=0) + 1, -1)
+            np.minimum.at(begin, arm, first)
+            np.maximum.at(end, arm, last)
+            late, early = ever & (first > begin[arm]), ever & (last < end[arm])
+        left, died = early, np.zeros(panel.n, bool)
         if panel.ended is not None:
-            reason, reasons = pd.factorize(panel.ended)
-            left = early & ~np.isin(reasons.astype(object), _NOT_LEAVING)[reason]
-            died = ever & np.asarray(reasons == "death")[reason]
+            left = early.copy()
+            left[early] = ~np.isin(panel.ended[early].astype(str), _NOT_LEAVING)
+            died = ever & (panel.ended == "death")
         until = np.where(ever, last + (left | (died & early)), first)
-        return cls(first, last, until, left, died, ever & (first > begin[arm]), T)
+        return cls(first, last, until, left, died, late, T)
 
     def counts(self, members: NDArray[np.bool_]) -> dict[str, int]:
         """How many of these people there are, joined late, left and died."""

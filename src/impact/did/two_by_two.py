@@ -54,6 +54,7 @@ def two_by_two(
     ----------
     panel : Panel
         On the calendar clock with one start for everyone, or on the event clock (after = event time 0 on).
+        Its censoring weights multiply events and time at risk.
     outcome : str or sequence of str
         Several outcomes give one joint result.
     family : 'poisson' or 'linear'

@@ -146,6 +146,14 @@ def test_notes_speak_when_leaving_is_related_to_something(more, said):
         assert "censoring_weights" in note
 
 
+def test_notes_are_silent_where_leaving_is_weighed_for():
+    panel, _ = world(n=6000, base=-3.0, support=1.0)
+    assert leaving_notes(panel, "gp")
+    weighed = censoring_weights(panel)
+    assert leaving_notes(weighed, "gp") == []
+    assert "Censoring weights: about" in weighed.notes[-1]
+
+
 def test_few_leavers_say_nothing():
     panel, _ = world(n=60, base=-5, support=2.5)
     assert 0 < leaving(panel, outcome="gp").table["left"].sum() < 10

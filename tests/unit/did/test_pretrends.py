@@ -123,6 +123,27 @@ def test_power_is_withheld_where_few_people_lie_behind_it(study):
         assert released.table["slope"].isna().all() == hidden
 
 
+@pytest.mark.skipif("etwfe" not in did.ESTIMATORS, reason="etwfe is not registered")
+def test_log_ratios_by_start_and_by_event_time_are_tested_too(make_panel):
+    """A drift of 20% a month in the ratio is seen; in each form the rows tested are those before support."""
+    panel = make_panel(n=1500, starts=(4, 5))
+    cells = did.ESTIMATORS["etwfe"](panel, outcome="gp", family="poisson", control="never_treated")
+    averaged = did.aggregate(cells, by="event_time")
+    for effects in (cells, averaged):
+        test = did.pretrend_test(effects)
+        shown = effects.table[lambda t: t["event_time"] < -1]
+        assert set(shown["scale"]) == {"log ratio"}
+        assert test.df == len(shown)
+        assert test.p_value > 0.001
+    drift = np.where(panel.treated[:, None], 1.2 ** np.arange(6), 1.0)
+    moved = replace(panel, outcomes={"gp": np.rint(panel.outcomes["gp"] * drift)})
+    cells = did.ESTIMATORS["etwfe"](moved, outcome="gp", family="poisson", control="never_treated")
+    assert did.pretrend_test(did.aggregate(cells, by="event_time"), statistic="sup_t").p_value < 0.001
+    table = pretrend_power(averaged, power=0.8, draws=20_000).table
+    assert table["scale"].tolist() == ["log ratio"]
+    assert 0 < table["slope"][0] < 0.2
+
+
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
