@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
-from impact.did.comparison import Comparison, Score
+from impact.did.cells import Cell, Joint
+from impact.did.comparison import Comparisons, Index, Pairs, People, Score
 from impact.did.design import (
-    Parts,
     as_list,
-    check_arms,
     check_choice,
     check_events,
-    clusters_at_risk,
+    check_never,
     covariate_matrix,
-    people,
     period_name,
-    total_time,
-    weighed,
+    staggered,
 )
-from impact.errors import DesignError, ParameterError
-from impact.numbers.inference import cluster_codes, cluster_sums
+from impact.errors import DesignError
 from impact.results import Effects
 
 Array = NDArray[np.float64]
+_COUNTS = ("persons", "treated", "clusters", "events")
 
 
 def callaway_santanna(
@@ -100,268 +94,191 @@ def callaway_santanna(
     check_choice("control", control, ("not_yet_treated", "never_treated"))
     check_choice("method", method, ("dr", "reg", "ipw"))
     check_choice("base_period", base_period, ("universal", "varying"))
-    panel, notes = _eligible(panel, names, control, anticipation)
-    x, T = covariate_matrix(panel, covariates), len(panel.periods)
-    codes, clusters = cluster_codes(panel.cluster)
-    plan = _Plan(panel, x, codes, len(clusters), control, base_period, anticipation)
-    parts = Parts(clusters, len(names) * (1 + sum(3 if t >= g else 1 for g, t, _ in plan.cells()) + T))
+    panel, notes = staggered(panel, names, estimator="callaway_santanna", anticipation=anticipation)
+    check_never(panel, control)
+    joint, x = Joint(panel), covariate_matrix(panel, covariates)
+    plan = _plan(joint, control, base_period, anticipation)
     for name in names:
-        notes += _one_outcome(parts, plan, name, method)
-    used = [clusters_at_risk(panel, name) for name in names]
-    said = {
-        "estimator": "callaway_santanna",
-        "estimand": "average effect on those supported, by start and period",
-        "outcome": names,
-        "control": control,
-        "family": "linear",
-        "period": panel.step,
-        "inference": "influence functions summed within clusters, without a small-sample factor (CR0); "
-        "t with clusters - 1",
-        "covariates": as_list(covariates),
-        "anticipation": anticipation,
-        "method": method,
-        "base_period": base_period,
-        "reference": -1 - anticipation,
-        "rate_scale": panel.rate_scale,
-        "per": panel.per,
-        "notes": notes,
-    }
-    return parts.effects(said, used)
-
-
-def _eligible(panel: Panel, names: Sequence[str], control: str, anticipation: int) -> tuple[Panel, list[str]]:
-    """Return the people who can be compared, sorted by start, and notes on who cannot."""
-    if panel.clock != "calendar":
-        raise DesignError(
-            "callaway_santanna needs clock='calendar': on the event clock everyone starts at 0, and calendar "
-            "changes cannot be told from effects. Use two_by_two, or build the panel on the calendar clock."
-        )
-    if isinstance(anticipation, bool) or not isinstance(anticipation, int) or anticipation < 0:
-        raise ParameterError(f"anticipation={anticipation!r}: give a number of periods, 0 or more.")
-    panel = weighed(_before_build_up(panel, anticipation), names)
-    T = len(panel.periods)
-    check_arms(panel, panel.start, total_time(panel, names), 1 + anticipation)
-    if control == "never_treated" and not (panel.start >= T).any():
-        last = period_name(panel.periods[panel.start.max()])
-        raise DesignError(
-            f"control='never_treated', but everyone is treated by {last}; use 'not_yet_treated'"
-        )
-    notes = list(panel.notes)
-    early = panel.start <= anticipation
-    if early.any():
-        notes.append(
-            f"Left out: {people(int(early.sum()))} whose support began before there was a base period."
-        )
-    order = np.argsort(panel.start, kind="stable")
-    return panel.subset(order[int(early.sum()) :]), notes
-
-
-def _before_build_up(panel: Panel, anticipation: int) -> Panel:
-    """Leave out the time of controls from when they may react to support that begins after the panel.
-
-    They would bring their own build-up into the comparison, as if it were what happens without support.
-    """
-    T = len(panel.periods)
-    if panel.begins is None or not anticipation:
-        return panel
-    late = (panel.start >= T)[:, None] & (np.arange(T) >= panel.begins[:, None] - anticipation)
-    if not late.any():
-        return panel
-    return replace(
-        panel,
-        outcomes={name: np.where(late, 0.0, values) for name, values in panel.outcomes.items()},
-        exposure={name: np.where(late, 0.0, values) for name, values in panel.exposure.items()},
+        notes += _one_outcome(joint, name, x, method, plan)
+    return joint.effects(
+        {
+            "estimator": "callaway_santanna",
+            "estimand": "average effect on those supported, by start and period",
+            "outcome": names,
+            "control": control,
+            "family": "linear",
+            "period": panel.step,
+            "inference": "influence functions summed within clusters, without a small-sample factor (CR0); "
+            "t with clusters - 1",
+            "covariates": as_list(covariates),
+            "anticipation": anticipation,
+            "method": method,
+            "base_period": base_period,
+            "reference": -1 - anticipation,
+            "notes": notes,
+        }
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Everything the comparisons share. People are sorted by start; ``x`` is (k, n)."""
+class _Plan(NamedTuple):
+    """All comparisons: the group's rank among the starts, its periods, and which starts are controls."""
 
-    panel: Panel
-    x: Array
-    codes: NDArray[np.int64]
-    clusters: int
-    control: str
-    base_period: str
-    anticipation: int
+    own: Index
+    t: Index
+    base: Index
+    controls: NDArray[np.bool_]
 
-    def edge(self, start: int) -> int:
-        """Position of the first person whose support begins at ``start`` or later."""
-        return int(np.searchsorted(self.panel.start, start))
-
-    def cells(self) -> Iterator[tuple[int, int, int]]:
-        """Group, period and base period of each comparison."""
-        T = len(self.panel.periods)
-        for g in np.unique(self.panel.start[: self.edge(T)]).tolist():
-            last = g - 1 - self.anticipation
-            for t in range(T):
-                base = last if self.base_period == "universal" or t > last else t - 1
-                if base >= 0 and t != base:
-                    yield g, t, base
-
-    def people(self, g: int) -> slice:
-        """Return where a group lies among the people."""
-        return slice(self.edge(g), self.edge(g + 1))
-
-    def rows(self, g: int, t: int, base: int) -> list[slice]:
-        """Return where the group and then its controls lie among the people."""
-        T, n = len(self.panel.periods), self.panel.n
-        group = self.people(g)
-        if self.control == "never_treated":
-            return [group, slice(self.edge(T), n)]
-        later = self.edge(min(max(t, base) + self.anticipation + 1, T))
-        if later <= group.start:
-            # Before its own start a group's controls include those who start between then and it.
-            return [group, slice(later, group.start), slice(group.stop, n)]
-        return [group, slice(later, n)]
-
-    def distinct(self, codes: NDArray[np.int64]) -> int:
-        """Return how many clusters these people belong to."""
-        if self.clusters == self.panel.n or len(codes) < 2:
-            return len(codes)
-        return int(np.count_nonzero(np.bincount(codes, minlength=self.clusters)))
+    def only(self, kept: NDArray[np.bool_]) -> _Plan:
+        """Keep some of the comparisons."""
+        return _Plan(self.own[kept], self.t[kept], self.base[kept], self.controls[kept])
 
 
-def _one_outcome(parts: Parts, plan: _Plan, name: str, method: Score) -> list[str]:
-    """Add all estimates of one outcome to ``parts``, and return notes on it."""
-    panel, after = plan.panel, np.arange(len(plan.panel.periods)) >= plan.panel.start[:, None]
-    notes = check_events(panel, name, after)
-    source, cells, lost = _Outcome(plan, name, method), [], []
-    for g, comparisons in groupby(plan.cells(), key=lambda cell: cell[0]):
-        found = source.group(list(comparisons))
-        if any(t >= g for t, *_ in found):
-            cells += [(g, t) for t, *_ in found]
-        else:
-            lost.append(source.shown[g])
-            continue
-        for t, estimate, psi, counts in found:
-            label = source.label("difference", panel.per, g, t)
-            label["term"] = f"ATT({source.shown[g]}, {source.shown[t]})"
-            parts.add(label, estimate, psi, counts)
-    if not cells:
+def _plan(joint: Joint, control: str, base_period: str, anticipation: int) -> _Plan:
+    starts, T = np.array(list(joint.members)), len(joint.panel.periods)
+    cells = []
+    for h, g in enumerate(starts[starts < T].tolist()):
+        last = g - 1 - anticipation
+        for t in range(T):
+            base = last if base_period == "universal" or t > last else t - 1
+            if base >= 0 and t != base:
+                cells.append((h, t, base))
+    own, other, before = np.array(cells, int).reshape(-1, 3).T
+    # Before its own start a group's controls include those who start between then and it.
+    late = np.minimum(np.maximum(other, before) + anticipation + 1, T)
+    if control == "never_treated":
+        late[:] = T
+    return _Plan(own, other, before, (starts >= late[:, None]) & (starts != starts[own][:, None]))
+
+
+def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) -> list[str]:
+    """Add all estimates of one outcome to ``joint``, and return notes on it."""
+    panel, starts = joint.panel, np.array(list(joint.members))
+    notes = check_events(panel, name, np.arange(len(panel.periods)) >= panel.start[:, None])
+    risk, shown = _AtRisk(joint, name), [period_name(panel.periods[g]) for g in starts[: plan.own.max() + 1]]
+    clusters = risk.clusters(plan)
+    found = clusters[:2].min(0) >= 2
+    some = np.unique(plan.own[found & (plan.t >= starts[plan.own])])
+    lost = ", ".join(name for h, name in enumerate(shown) if h not in some)
+    if not len(some):
         raise DesignError(
             f"outcome={name!r}: no group can be compared: each has a single cluster at risk, or no controls"
-            f" ({', '.join(lost)}). Use longer periods or wider controls."
+            f" ({lost}). Use longer periods or wider controls."
         )
-    time = source.nuisance(parts, cells)
+    found &= np.isin(plan.own, some)
+    kept = plan.only(found)
+    treated, controls = risk.both(kept)
+    for h in kept.own[controls <= len(x)]:
+        raise DesignError(
+            f"covariates, in the group that starts in {shown[h]}: there are no more controls than "
+            "covariates and levels; use fewer covariates."
+        )
+    fits = Comparisons(*_arrays(joint, name, x, risk.seen, kept), method, shown)
+    events = np.array([panel.outcomes[name][m].sum(0) for m in joint.members.values()])
+    counts = np.column_stack([treated + controls, treated, clusters[2, found], events[kept.own, kept.t]])
+    cells = [
+        Cell(int(starts[h]), int(t), float(estimate), dict(zip(_COUNTS, map(round, count), strict=True)))
+        for h, t, estimate, count in zip(kept.own, kept.t, fits.estimate, counts.tolist(), strict=True)
+    ]
+    joint.add(name, cells, fits.influence)
     if lost:
         notes.append(
             f"{name}: left out, for want of controls or of people in more than one cluster: those whose "
-            f"support began in {', '.join(lost)}."
+            f"support began in {lost}."
         )
-    share = time / float((panel.weights[:, None] * panel.exposure[name])[after].sum())
+    time = np.array([panel.weights[m] @ panel.exposure[name][m] for m in joint.members.values()])
+    supported = np.arange(time.shape[1]) >= starts[:, None]
+    covered = np.zeros_like(supported)
+    covered[kept.own, kept.t] = True
+    share = time[covered & supported].sum() / time[supported].sum()
     if share < 0.9995:
         notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
-    return notes + source.partial()
+    return notes + risk.partial(name, plan)
 
 
-class _Outcome:
-    """One outcome's arrays, with periods in rows, and its comparisons."""
+def _arrays(joint: Joint, name: str, x: Array, seen: Array | None, plan: _Plan) -> tuple[People, Pairs]:
+    """Lay out one outcome with people in columns, and say which rows weigh each comparison.
 
-    def __init__(self, plan: _Plan, name: str, method: Score) -> None:
-        panel = plan.panel
-        self.plan, self.name, self.method = plan, name, method
-        self.events = np.ascontiguousarray(panel.outcomes[name].T)
-        self.time = np.ascontiguousarray(panel.exposure[name].T)
-        self.rate = np.ascontiguousarray(np.nan_to_num(panel.rate(name)).T)
-        self.even = bool((self.time[self.time > 0] == self.time.max()).all())
-        self.left: Counter[str] = Counter()
-        self.periods = list(panel.periods)
-        self.shown = [period_name(p) for p in self.periods]
+    The weight of a person is the time at risk in the base period, if at risk in the other as well; for a
+    later period also the weight against loss since the base period.
+    """
+    panel, T = joint.panel, len(joint.panel.periods)
+    time, rate = (np.ascontiguousarray(of[name].T) for of in (panel.exposure, panel.outcomes))
+    np.divide(rate, time, out=rate, where=time > 0)
+    rate *= panel.rate_scale if seen is None else panel.rate_scale * seen
+    even = seen is None and panel.censoring_weights is None and time.min() == time.max()
+    weight = panel.weights * (time[:1] if even else time)
+    rows, later = 0 * plan.base if even else plan.base, 0 * plan.t
+    if panel.censoring_weights is not None:
+        remain = np.where(time > 0, panel.censoring_weights.T, 1.0)
+        at_risk = np.ones_like(time) if seen is None else seen
+        weight, seen = np.vstack([weight, weight / remain]), np.vstack([at_risk, at_risk * remain])
+        later = T * (plan.t > plan.base)
+    edges = np.array([*(m.start for m in joint.members.values()), panel.n])
+    pairs = Pairs(plan.own, plan.t, plan.base, rows + later, plan.t + later, plan.controls)
+    return People(x, rate, weight, seen, edges), pairs
 
-    def group(self, cells: list[tuple[int, int, int]]) -> list[tuple[int, float, Array, dict[str, int]]]:
-        """Return period, estimate, column of the root and counts of each of one group's comparisons."""
-        plan, panel, out = self.plan, self.plan.panel, []
-        fitted: dict[Any, Comparison] = {}
-        coef: Array | None = None
-        for g, t, base in cells:
-            pieces = plan.rows(g, t, base)
-            risk_t, risk_b = _join(self.time[t] > 0, pieces), _join(self.time[base] > 0, pieces)
-            both = risk_t & risk_b
-            used: Any = slice(None) if both.all() else both
-            n1 = int(both[: pieces[0].stop - pieces[0].start].sum())
-            codes = _join(plan.codes, pieces)[used]
-            self.left["both"] += len(codes)
-            self.left["before"] += int(risk_b.sum()) - len(codes)
-            self.left["after"] += int(risk_t.sum()) - len(codes)
-            if min(plan.distinct(codes[:n1]), plan.distinct(codes[n1:])) < 2:
-                continue
-            # Where everyone is at risk throughout, comparisons of the same people share one fit.
-            key = None if used is both else (*(p.start for p in pieces), None if self.even else base)
-            one = fitted.get(key) if key else None
-            if one is None:
-                x, w = _join(plan.x, pieces), _join(panel.weights * self.time[base], pieces)
-                try:
-                    one = Comparison(x[:, used], w[used], n1, self.method, coef)
-                except DesignError as error:
-                    where = f"covariates, in the group that starts in {self.shown[g]}"
-                    raise DesignError(f"{where}: {error}") from error
-                coef = one.coef
-                if key:
-                    fitted[key] = one
-            change = _join(self.rate[t], pieces) - _join(self.rate[base], pieces)
-            estimate, psi = one.effect(change[used])
-            counts = {
-                "persons": len(codes),
-                "treated": n1,
-                "clusters": plan.distinct(codes),
-                "events": round(float(self.events[t, pieces[0]].sum())),
-            }
-            out.append((t, estimate, cluster_sums(psi, codes, plan.clusters), counts))
-        return out
 
-    def label(self, scale: str, unit: str, g: int | None = None, t: int | None = None) -> dict[str, Any]:
-        """Return the label of a row that belongs to a group, or to a group and period."""
-        out: dict[str, Any] = {"outcome": self.name, "term": scale, "scale": scale, "unit": unit}
-        if g is not None:
-            out["group"] = self.periods[g]
-        if g is not None and t is not None:
-            out |= {"period": self.periods[t], "event_time": t - g}
-        return out
+class _AtRisk:
+    """Who is at risk for one outcome; ``seen (T, n)`` is 1 where they are, and missing if all always are."""
 
-    def nuisance(self, parts: Parts, cells: Sequence[tuple[int, int]]) -> float:
-        """Add what turns ATT(g, t) into averages: shares, and the supported people's events and time.
+    def __init__(self, joint: Joint, name: str) -> None:
+        self.joint, time = joint, joint.panel.exposure[name]
+        self.members, T = list(joint.members.values()), time.shape[1]
+        self.seen = None if (time > 0).all() else np.ascontiguousarray((time > 0).T.astype(float))
+        self.together = np.array(
+            [
+                np.full((T, T), float(m.stop - m.start))
+                if self.seen is None
+                else self.seen[:, m] @ self.seen[:, m].T
+                for m in self.members
+            ]
+        )
 
-        Returns the supported person-time of these cells.
-        """
-        plan, w = self.plan, self.plan.panel.weights * (self.time > 0).any(0)
-        spread = cluster_sums(w, plan.codes, plan.clusters) / w.sum()
+    def both(self, plan: _Plan) -> tuple[Array, Array]:
+        """Count the treated and the controls who are at risk in both periods of each comparison."""
+        return self._count(self.together[:, plan.base, plan.t].T, plan)
 
-        at_risk = w > 0
-        everyone = {"persons": int(at_risk.sum()), "treated": 0, "events": 0}
-        everyone["clusters"] = plan.distinct(plan.codes[at_risk])
+    def clusters(self, plan: _Plan) -> Array:
+        """Count the clusters of the treated, of the controls and of both, (3, comparisons)."""
+        if len(self.joint.clusters) == self.joint.panel.n:
+            treated, controls = self.both(plan)
+            return np.array([treated, controls, treated + controls])
+        always = [self._hit(h, 0, 0) for h in range(len(self.members))] if self.seen is None else []
+        out = []
+        for h, t, base, near in zip(*plan, strict=True):
+            hits = [always[i] if always else self._hit(i, t, base) for i in (h, *np.flatnonzero(near))]
+            controls = np.any([*hits[1:], np.zeros_like(hits[0])], axis=0)
+            out.append([np.count_nonzero(who) for who in (hits[0], controls, hits[0] | controls)])
+        return np.array(out).T
 
-        def add(label: dict[str, Any], where: slice, values: Array) -> float:
-            # A total's root is centred by spreading it over all people in proportion to their weights.
-            total = float(values.sum())
-            root = cluster_sums(values, plan.codes[where], plan.clusters) - total * spread
-            parts.add(label, total, root, everyone)
-            return total
-
-        time = 0.0
-        for g in sorted({g for g, _ in cells}):
-            where = plan.people(g)
-            add(self.label("share", "share", g), where, w[where] / w.sum())
-        for g, t in cells:
-            if t >= g:
-                where = plan.people(g)
-                add(self.label("events", "events", g, t), where, w[where] * self.events[t, where])
-                label = self.label("person-months", "person-months", g, t)
-                time += add(label, where, w[where] * self.time[t, where])
-        return time
-
-    def partial(self) -> list[str]:
+    def partial(self, name: str, plan: _Plan) -> list[str]:
         """Say how many comparisons of people lacked one of their two periods."""
-        seen = sum(self.left.values())
-        if seen == self.left["both"]:
+        if self.seen is None:
+            return []
+        both = sum(part.sum() for part in self.both(plan))
+        alone = np.diagonal(self.together, axis1=1, axis2=2)
+        before, after = (
+            sum(part.sum() for part in self._count(alone[:, of].T, plan)) - both for of in (plan.base, plan.t)
+        )
+        seen = both + before + after
+        if seen == both:
             return []
         return [
-            f"{self.name}: of the pairs of a person and a comparison, {self.left['before'] / seen:.1%} were "
-            f"at risk in the base period only and {self.left['after'] / seen:.1%} in the other period only; "
+            f"{name}: of the pairs of a person and a comparison, {before / seen:.1%} were "
+            f"at risk in the base period only and {after / seen:.1%} in the other period only; "
             "these say nothing about change and are not in that comparison."
         ]
 
+    def _hit(self, h: int, t: int, base: int) -> NDArray[np.bool_]:
+        """Say which clusters have someone of this start at risk in both periods."""
+        members = self.members[h]
+        codes = self.joint.codes[members]
+        if self.seen is not None:
+            codes = codes[(self.seen[t, members] * self.seen[base, members]) > 0]
+        hit = np.zeros(len(self.joint.clusters), bool)
+        hit[codes] = True
+        return hit
 
-def _join(values: Any, pieces: Sequence[slice]) -> Any:
-    return np.concatenate([values[..., p] for p in pieces], axis=-1)
+    @staticmethod
+    def _count(people: Array, plan: _Plan) -> tuple[Array, Array]:
+        return people[np.arange(len(people)), plan.own], (people * plan.controls).sum(1)

@@ -31,16 +31,23 @@ class Fit:
 
 
 def pseudo_inverse(gram: Array) -> tuple[Array, int]:
-    """Invert a symmetric matrix, leaving out directions in which it says nothing; and give its rank.
+    """Invert a symmetric matrix, leaving out directions in which it says nothing; and give its rank."""
+    inverse, rank = pseudo_inverses(gram[None])
+    return inverse[0], int(rank[0])
+
+
+def pseudo_inverses(grams: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Invert symmetric matrices (m, k, k) as ``pseudo_inverse`` does, and give their ranks (m,).
 
     Rows and columns are first brought to one scale, so that units do not decide what counts as nothing.
     """
-    scale = np.sqrt(np.diag(gram))
+    scale = np.sqrt(np.diagonal(grams, axis1=1, axis2=2))
     scale = np.where(scale > 0, scale, 1.0)
-    values, vectors = np.linalg.eigh(gram / np.outer(scale, scale))
-    kept = values > 1e-10 * max(values[-1], 1e-300)
-    vectors = vectors[:, kept] / scale[:, None]
-    return np.asarray((vectors / values[kept]) @ vectors.T), int(kept.sum())
+    values, vectors = np.linalg.eigh(grams / (scale[:, :, None] * scale[:, None, :]))
+    kept = values > 1e-10 * np.maximum(values[:, -1:], 1e-300)
+    share = np.where(kept, 1 / np.where(kept, values, 1.0), 0.0)
+    vectors = vectors / scale[:, :, None]
+    return np.asarray((vectors * share[:, None]) @ vectors.swapaxes(1, 2)), kept.sum(1)
 
 
 def ols(x: Array, y: Array, weights: Array) -> Fit:

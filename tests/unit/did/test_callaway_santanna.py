@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from impact import did
 from impact.data.panel import Panel
 from impact.errors import DataError, DesignError, ParameterError
+from impact.results import Blocks
 
 
 def plain(panel, name, control, names, method, base_period, anticipation):
@@ -35,6 +36,8 @@ def plain(panel, name, control, names, method, base_period, anticipation):
             if not (panel.start[i] != g).any():
                 continue
             w = panel.weights[i] * e[i, b]
+            if panel.censoring_weights is not None and t > b:
+                w = w * panel.censoring_weights[i, t] / panel.censoring_weights[i, b]
             w = w / w.mean()
             att, psi = one_cell((panel.start[i] == g).astype(float), y[i, t] - y[i, b], x[i], w, method)
             full = np.zeros(n)
@@ -94,6 +97,10 @@ def test_equals_the_plain_twin(make_panel, shape, control, covariates, method, b
         anticipation=anticipation,
     )
     slow = plain(panel, "gp", control, covariates, method, base_period, anticipation)
+    assert_equal(panel, effects, slow)
+
+
+def assert_equal(panel, effects, slow):
     cells = effects.table
     assert set(slow) == set(zip(cells["group"], cells["period"], strict=True))
     for row in cells.itertuples():
@@ -101,6 +108,40 @@ def test_equals_the_plain_twin(make_panel, shape, control, covariates, method, b
         summed = pd.Series(psi).groupby(panel.cluster).sum()
         assert row.estimate == pytest.approx(att, rel=1e-8, abs=1e-8)
         assert row.std_error == pytest.approx(np.sqrt((summed**2).sum()), rel=1e-7)
+
+
+@pytest.mark.parametrize("shape", [{}, AWKWARD], ids=["complete", "awkward"])
+@pytest.mark.parametrize("base_period", ["universal", "varying"])
+def test_weights_against_loss_count_from_the_base_period_on(make_panel, shape, base_period):
+    panel = make_panel(**shape)
+    loss = np.random.default_rng(4).uniform(1, 1.3, (panel.n, 6)).cumprod(axis=1)
+    panel = replace(panel, censoring_weights=np.where(panel.exposure["gp"] > 0, loss, 0.0))
+    effects = did.callaway_santanna(panel, outcome="gp", covariates=["age"], base_period=base_period)
+    slow = plain(panel, "gp", "not_yet_treated", ["age"], "dr", base_period, 0)
+    assert_equal(panel, effects, slow)
+    none = did.callaway_santanna(replace(panel, censoring_weights=None), outcome="gp", covariates=["age"])
+    ones = replace(panel, censoring_weights=np.ones((panel.n, 6)))
+    same = did.callaway_santanna(ones, outcome="gp", covariates=["age"])
+    np.testing.assert_allclose(same.table["estimate"], none.table["estimate"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("control", ["never_treated", "not_yet_treated"])
+def test_groups_far_apart_still_have_their_propensities(make_panel, control):
+    """Full Newton steps overshoot here, and some controls are trimmed."""
+    panel = make_panel(1000)
+    age = panel.covariates["age"] + 35 * (panel.start == 3) + np.where(panel.start == 5, -25.0, 0.0)
+    panel = replace(panel, covariates=panel.covariates.assign(age=age))
+    effects = did.callaway_santanna(panel, outcome="gp", control=control, covariates=["age"], method="ipw")
+    assert_equal(panel, effects, plain(panel, "gp", control, ["age"], "ipw", "universal", 0))
+
+
+def test_people_by_cells_is_made_only_when_asked_for(make_panel):
+    panel = make_panel()
+    effects = did.callaway_santanna(panel, outcome="gp", covariates=["age"])
+    assert isinstance(effects.root, Blocks)
+    whole = effects.root @ np.eye(len(effects))
+    some = effects.root.make(slice(30, 170), np.eye(len(effects))[:, [2, 5]])
+    np.testing.assert_allclose(some, whole[30:170][:, [2, 5]], atol=1e-15 * np.abs(whole).max())
 
 
 def test_several_outcomes_are_one_joint_result_with_each_ones_own_time_at_risk(make_panel):
