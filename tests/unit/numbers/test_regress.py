@@ -6,7 +6,6 @@ import statsmodels.api as sm
 
 from impact.errors import DesignError
 from impact.numbers.regress import glm, ols, pseudo_inverse
-from impact.numbers.within import fixed_effects
 
 
 @pytest.fixture
@@ -71,29 +70,3 @@ def test_pseudo_inverse_does_not_depend_on_units(drawn):
     scaled = x * np.array([[1.0], [1e-7], [1e7]])
     assert pseudo_inverse(scaled @ scaled.T)[1] == 3
     assert pseudo_inverse(np.zeros((2, 2)))[1] == 0
-
-
-def test_person_effects_ignore_people_and_periods_that_say_nothing(drawn):
-    rng, _, _ = drawn
-    edges = np.array([0, 30, 60])
-    design = np.zeros((2, 4, 4))
-    design[:, 1:, :3] = np.eye(3)
-    design[1, 2:, 3] = 1
-    time = rng.uniform(0.5, 1.5, (60, 4))
-    y = rng.poisson(2 * time).astype(float)
-    kwargs = {"family": "poisson", "design": design, "edges": edges}
-    full = fixed_effects(y, time, weights=np.ones(60), **kwargs)
-    # A person without events, and one at risk in a single period, are spread over nothing.
-    time[0], y[0] = 1.0, 0.0
-    time[1, 1:], y[1, 1:] = 0.0, 0.0
-    same = fixed_effects(y, time, weights=np.ones(60), **kwargs)
-    keep = np.ones(60, bool)
-    keep[:2] = False
-    fewer = fixed_effects(
-        y[keep], time[keep], weights=np.ones(58), family="poisson", design=design, edges=edges - [0, 2, 2]
-    )
-    np.testing.assert_allclose(same.coef, fewer.coef, rtol=1e-9)
-    np.testing.assert_allclose(same.bread, fewer.bread, rtol=1e-9)
-    assert not np.allclose(full.coef, fewer.coef)
-    with pytest.raises(DesignError, match=r"no finite solution|cannot be told apart"):
-        fixed_effects(y * (np.arange(4) != 2), time, weights=np.ones(60), **kwargs)
