@@ -255,36 +255,30 @@ def _lasso_path(gram: Array, inner: Array) -> tuple[Array, Array]:
 
     Returns the penalties, from 0 up, between which the weights are straight lines, and the weights there.
     """
-    c, on = np.zeros(len(inner)), np.zeros(len(inner), bool)
     penalty = float(np.abs(inner).max(initial=0.0))
-    points = [(penalty, c)]
-    left = -1
-    if penalty > 0:
-        on[np.abs(inner).argmax()] = True
+    points = [(penalty, np.zeros(len(inner)))]
+    last = int(np.abs(inner).argmax()) if penalty > 0 else 0
+    side = np.where(np.arange(len(inner)) == last, np.sign(inner), 0.0)
     while penalty > 0:
-        rest = inner - gram @ c
-        inside = gram[np.ix_(on, on)]
-        slope, sign = np.zeros(len(c)), np.sign(rest[on])
-        slope[on] = np.linalg.solve(inside, sign)
-        fall = gram @ slope
+        on = side != 0
+        # Solved afresh at each point, so that errors do not build up along the path.
+        c, slope = np.zeros((2, len(inner)))
+        c[on], slope[on] = np.linalg.solve(
+            gram[np.ix_(on, on)], np.column_stack([inner[on] - penalty * side[on], side[on]])
+        ).T
+        rest, fall = inner - gram @ c, gram @ slope
         with np.errstate(divide="ignore", invalid="ignore"):
-            # How much lower the penalty may be until a weight leaves 0, on either side, or comes back to it.
+            # How much lower the penalty may be until a weight leaves 0, up or down, or comes back to it.
             change = np.stack([(penalty - rest) / (1 - fall), (penalty + rest) / (1 + fall), -c / slope])
         change[:2, on], change[2, ~on] = np.inf, np.inf
+        # The weight that has just left 0, or come back, is at this very point: it does not turn round.
+        change[:, last][change[:, last] < _SMALL * penalty] = np.inf
         change[~(change > 0)] = np.inf
-        if left >= 0:
-            # The weight that has just come back stands at the edge; rounding must not put it in again.
-            change[:2, left][change[:2, left] < _SMALL * penalty] = np.inf
-        kind, which = np.unravel_index(change.argmin(), change.shape)
-        penalty = max(penalty - float(change[kind, which]), 0.0)
-        # Solved afresh at each point, so that errors do not add up along the path.
-        c = np.zeros(len(c))
-        c[on] = np.linalg.solve(inside, inner[on] - penalty * sign)
-        left = int(which) if kind == 2 else -1
-        if kind == 2:
-            c[which] = 0.0
-        on[which] = kind != 2
-        points.append((penalty, c))
+        kind, last = (int(n) for n in np.unravel_index(change.argmin(), change.shape))
+        lower = min(float(change[kind, last]), penalty)
+        penalty -= lower
+        side[last] = (1.0, -1.0, 0.0)[kind]
+        points.append((penalty, c + lower * slope))
     return np.array([p for p, _ in points[::-1]]), np.array([at for _, at in points[::-1]])
 
 
