@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.cells import Joint
 from impact.did.design import as_list
+from impact.did.regression import Family, observation_weights
 from impact.errors import DesignError, ParameterError
 
 Array = NDArray[np.float64]
-Family = Literal["linear", "poisson"]
 
 
 _INFERENCE = (
@@ -72,16 +72,11 @@ class Experiment:
         Linear models explain rates and weigh people by their mean time at risk in a period of the window.
         """
         here = np.ix_(self.rows, self.periods)
-        y, time, weights = (
-            panel.outcomes[name][here],
-            panel.exposure[name][here],
-            panel.weights[self.rows, None],
-        )
+        y, time, own = panel.outcomes[name][here], panel.exposure[name][here], observation_weights(panel)
+        weights = own[self.rows, None] if own.ndim == 1 else own[here]
         if family == "linear":
             y = panel.rate_scale * y / np.where(time > 0, time, 1.0)
             weights = weights * (time.sum(1) / np.maximum((time > 0).sum(1), 1))[:, None]
-        if panel.censoring_weights is not None:
-            weights = weights * panel.censoring_weights[here]
         return y, time, np.broadcast_to(weights, time.shape)
 
     def clusters(self, joint: Joint, name: str) -> int:
@@ -90,8 +85,8 @@ class Experiment:
         for side in (self.treated, self.control):
             seen = joint.panel.exposure[name][side, self.periods[0] : self.periods[-1] + 1].any(1)
             sides.append(np.unique(joint.codes[side][seen]))
-        for side, who in zip(sides, ("people", "controls"), strict=True):
-            if len(side) < 2:
+        for codes, who in zip(sides, ("people", "controls"), strict=True):
+            if len(codes) < 2:
                 raise DesignError(f"there are no {who} in its window in more than one cluster")
         return len(np.union1d(*sides))
 

@@ -15,6 +15,7 @@ from impact.did.aggregate import aggregate
 from impact.did.cells import Cell, Joint
 from impact.did.coverage import coverage
 from impact.did.design import as_list, check_events, covariate_matrix, people, period_name, staggered
+from impact.did.regression import observation_weights
 from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cluster_sums
 from impact.numbers.regress import pseudo_inverse
@@ -349,13 +350,10 @@ class _Untreated:
 
 def _weights(panel: Panel, name: str) -> Array:
     """Return the weight of each person and period at risk: one a person, times the censoring weights."""
-    time = panel.exposure[name]
+    time, own = panel.exposure[name], observation_weights(panel)
     seen = time > 0
     mean = time.sum(1) / np.maximum(seen.sum(1), 1)
-    weights = (panel.weights * mean)[:, None] * seen
-    if panel.censoring_weights is not None:
-        weights = weights * panel.censoring_weights
-    return np.asarray(weights)
+    return np.asarray((own[:, None] if own.ndim == 1 else own) * mean[:, None] * seen)
 
 
 def _untreated(panel: Panel, anticipation: int) -> Mask:

@@ -19,7 +19,8 @@ from impact.did.design import (
     period_name,
     staggered,
 )
-from impact.did.experiments import Family, Window, described, experiments
+from impact.did.experiments import Window, described, experiments
+from impact.did.regression import Family
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_sums, cr1
 from impact.numbers.within import fixed_effects

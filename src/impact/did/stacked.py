@@ -20,7 +20,8 @@ from impact.did.design import (
     period_name,
     staggered,
 )
-from impact.did.experiments import Experiment, Family, Window, described, experiments
+from impact.did.experiments import Experiment, Window, described, experiments
+from impact.did.regression import Family
 from impact.errors import DesignError
 from impact.numbers.inference import cr1
 from impact.numbers.within import Within, fixed_effects
