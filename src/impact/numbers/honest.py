@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 Array = NDArray[np.float64]
@@ -239,15 +238,20 @@ class Smoothness:
             return float(m * error * slope / (critical - bias / error * slope)) - penalty
 
         most = float(self.penalty[-1])
-        return most if gap(most) >= 0 else float(brentq(gap, 0.0, most, xtol=1e-14 * most, rtol=1e-12))
+        return most if gap(most) >= 0 else _root(gap, 0.0, most, 1e-14 * most)
 
 
 def _folded(ratio: float, alpha: float) -> float:
     """Return the 1 - alpha quantile of the absolute value of a normal variable with mean ``ratio``."""
     high = ratio + ndtri(1 - alpha / 2) + 1
-    return float(
-        brentq(lambda at: ndtr(at - ratio) - ndtr(-at - ratio) - (1 - alpha), ratio, high, xtol=1e-13)
-    )
+    return _root(lambda at: ndtr(at - ratio) - ndtr(-at - ratio) - (1 - alpha), ratio, high, 1e-13)
+
+
+def _root(f: Callable[[float], float], low: float, high: float, close: float) -> float:
+    # Imported here because it takes as long as all else that is needed to read this file.
+    from scipy.optimize import brentq
+
+    return float(brentq(f, low, high, xtol=close, rtol=1e-12))
 
 
 def _lasso_path(gram: Array, inner: Array) -> tuple[Array, Array]:
@@ -310,4 +314,4 @@ def breakdown(interval: Callable[[float], tuple[float, float]], start: float) ->
         if above > 1e6 * start:
             return float("inf")
         below, above = above, 2 * above
-    return float(brentq(edge, below, above, xtol=1e-7 * start, rtol=1e-7))
+    return _root(edge, below, above, 1e-7 * start)
