@@ -253,7 +253,7 @@ class Effects:
             root=self.root.times(by) if isinstance(self.root, Blocks) else self.root[:, keep],
             counts=self.counts.iloc[keep].reset_index(drop=True),
             critical=None if self.critical is None else self.critical[keep],
-            **self._freedom(by),
+            **self.carried(by),
         )
 
     def combine(self, weights: Any, *, labels: pd.DataFrame, counts: pd.DataFrame | None = None) -> Effects:
@@ -290,6 +290,18 @@ class Effects:
             np.asarray(f(self.estimate), float), np.asarray(jacobian(self.estimate), float), labels, counts
         )
 
+    def carried(self, by: Array) -> dict[str, Any]:
+        """Return what goes with the effects times ``by`` (k, j): regression and CR2's degrees of freedom."""
+        regression = None if self.regression is None else self.regression.times(by)
+        if self.satterthwaite is None:
+            return {"regression": regression}
+        of = self.satterthwaite
+        return {
+            "regression": regression,
+            "df": np.array([of(column) for column in by.T]),
+            "satterthwaite": lambda weights: of(by @ weights),
+        }
+
     def to_json(self) -> str:
         """Return table, method and counts as JSON; the root, whose rows may be people, stays here."""
         shown = self.labels["scale"].isin(list(NULL_VALUE)).to_numpy()
@@ -305,20 +317,8 @@ class Effects:
             counts=counts.reset_index(drop=True),
             overall=None,
             critical=None,
-            **self._freedom(by),
+            **self.carried(by),
         )
-
-    def _freedom(self, by: Array) -> dict[str, Any]:
-        """What belongs to ``by`` (k, j) new effects: their regression and, with CR2, degrees of freedom."""
-        regression = None if self.regression is None else self.regression.times(by)
-        if self.satterthwaite is None:
-            return {"regression": regression}
-        of = self.satterthwaite
-        return {
-            "regression": regression,
-            "df": np.array([of(column) for column in by.T]),
-            "satterthwaite": lambda weights: of(by @ weights),
-        }
 
     def _pooled_counts(self, w: Array) -> pd.DataFrame:
         used = w != 0

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from impact.data.panel import Panel
-from impact.did import twfe
+from impact.did import summarise, sun_abraham, twfe
 from impact.did.leave_one_out import leave_one_out
 from impact.did.wild_bootstrap import wild_bootstrap
 from impact.numbers.few_clusters import cr2, of_people, of_rows, wild_t
@@ -100,15 +100,8 @@ def test_wild_bootstrap_is_one_regression_a_draw(sites, value):
     """Every sign vector: fit under the hypothesis, change signs by site, fit again, take CR0's t."""
     y, x, w, site = dense(sites)
     x, y = x * np.sqrt(w)[:, None], y * np.sqrt(w)
-    inverse = np.linalg.pinv(x)
-    under = np.append(np.linalg.lstsq(x[:, :-1], y - value * x[:, -1], rcond=None)[0], value)
-    mean, rest = x @ under, y - x @ under
-    slow, by = [], np.array(list(product([1.0, -1.0], repeat=SITES)))
-    for signs in by:
-        again = mean + signs[site] * rest
-        coef = inverse @ again
-        psi = inverse[-1] * (again - x @ coef)
-        slow.append((coef[-1] - value) / np.sqrt((np.bincount(site, psi) ** 2).sum()))
+    by = np.array(list(product([1.0, -1.0], repeat=SITES)))
+    slow = slow_t(y, x, np.eye(x.shape[1])[-1], value, site, by)
     _, regression = fitted(sites, "linear")
     contrast = regression.contrasts[:, 0]
     fast = wild_t(*regression.under(contrast)(value), contrast, by)
@@ -201,11 +194,66 @@ def test_leave_one_out_keeps_the_scales_together(sites):
     assert t["events avoided"] == pytest.approx(-t["difference"], rel=1e-9)
 
 
+def slow_t(y, x, contrast, value, site, by):
+    """Fit under the hypothesis, change signs by site, fit again: CR0's t of each draw."""
+    free = np.linalg.svd(contrast[None])[2][1:].T
+    base = contrast * value / (contrast @ contrast)
+    under = base + free @ np.linalg.lstsq(x @ free, y - x @ base, rcond=None)[0]
+    inverse, out = np.linalg.pinv(x), []
+    for signs in by:
+        again = x @ under + signs[site] * (y - x @ under)
+        coef = inverse @ again
+        psi = contrast @ (inverse * (again - x @ coef))
+        out.append((contrast @ coef - value) / np.sqrt((np.bincount(site, psi) ** 2).sum()))
+    return np.array(out)
+
+
+def test_wild_bootstrap_of_an_average_of_effects_by_start_and_period():
+    """The average over supported person-time of a regression with an effect for each start and period.
+
+    Weights are those of the estimate; Sun and Abraham's regression with dummies, with full time at risk.
+    """
+    rng = np.random.default_rng(2)
+    site = np.repeat(np.arange(8), [4, 3, 5, 4, 6, 3, 5, 4])
+    start = np.array([2, 2, 3, 3, 5, 5, 5, 5])[site]
+    y = rng.poisson(3 * rng.gamma(9, 1 / 9, (8, 5))[site]).astype(float)
+    n = len(site)
+    panel = replace(
+        panel_of((site[:PEOPLE], start[:PEOPLE], y[:PEOPLE], y[:PEOPLE], np.ones(PEOPLE))),
+        unit=np.arange(n),
+        outcomes={"ae": y},
+        exposure={"ae": np.ones((n, 5))},
+        start=start,
+        treated=start < 5,
+        covariates=pd.DataFrame(index=range(n)),
+        cluster=site,
+        weights=np.ones(n),
+        arm=np.where(start < 5, "supported", "control"),
+    )
+    effects = summarise(sun_abraham(panel, outcome="ae")).select([True, False, False])
+    assert effects.labels["scale"].tolist() == ["difference"]
+    test = wild_bootstrap(effects, seed=1)
+    assert "hypothesis imposed (Cameron" in test.method["inference"]
+
+    i, t = np.indices(y.shape).reshape(2, -1)
+    cells = [(g, p) for g in (2, 3) for p in range(5) if p != g - 1]
+    effect = np.column_stack([(start[i] == g) & (t == p) for g, p in cells])
+    x = np.column_stack([effect, i[:, None] == np.arange(n), t[:, None] == np.arange(1, 5)]).astype(float)
+    contrast = np.zeros(x.shape[1])
+    for j, (g, p) in enumerate(cells):
+        contrast[j] = (start == g).sum() * (p >= g)
+    contrast /= contrast.sum()
+    assert contrast @ np.linalg.pinv(x) @ y.ravel() == pytest.approx(test.estimate)
+    by = np.array(list(product([1.0, -1.0], repeat=8)))
+    slow = slow_t(y.ravel(), x, contrast, 0.0, site[i], by)
+    assert test.statistic == pytest.approx(slow[0])
+    assert test.p_value == np.mean(np.abs(slow) >= abs(slow[0]) * (1 - 1e-9))
+
+
 def test_wild_interval_and_p_value_say_the_same(sites):
     """The p-value falls to 5% at the ends of the interval, and a value is in it or rejected."""
-    fit, regression = fitted(sites, "linear")
     effects = twfe(panel_of(sites), outcome="ae").select([True, False, False])
-    effects = replace(effects, estimate=fit.coef[:1], regression=regression)
+    regression = effects.regression
     test = wild_bootstrap(effects, seed=1)
     assert test.method["draws"] == 128
     assert test.smallest_p == 2 / 128

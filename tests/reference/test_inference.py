@@ -9,6 +9,7 @@ from scipy.stats import permutation_test
 
 from impact import did
 from impact.data.panel import Panel
+from impact.did.bias_reduced import bias_reduced
 from impact.did.leave_one_out import leave_one_out
 from impact.did.randomisation import randomisation_test
 from impact.numbers.few_clusters import of_people
@@ -47,6 +48,20 @@ def test_castle_cr2_and_its_degrees_of_freedom(regression):
     root, satterthwaite = regression.cr2()
     assert np.sqrt((root**2).sum()) == pytest.approx(CR2, rel=1e-8)
     assert satterthwaite(np.ones(1)) == pytest.approx(DF, abs=5e-5)
+
+
+def test_castle_through_the_door(castle):
+    """The same from ``twfe``: error, degrees of freedom, and those of events avoided, which are as many."""
+    panel = Panel.from_long(
+        castle, unit="state", period="year", outcomes=["l_homicide"], first_treated="start"
+    )
+    effects = bias_reduced(did.twfe(panel, outcome="l_homicide", staggered="allow"))
+    scales = effects.labels["scale"].tolist()
+    for scale in ("difference", "events avoided"):
+        at = scales.index(scale)
+        size = abs(effects.estimate[at] / effects.estimate[0])
+        assert effects.std_error[at] == pytest.approx(size * CR2, rel=1e-8)
+        assert effects.df[at] == pytest.approx(DF, abs=5e-5)
 
 
 def test_castle_factors(regression):

@@ -147,10 +147,12 @@ def _with_base(effects: Effects) -> Effects:
     counts = pd.concat([effects.counts, 0 * effects.counts.loc[first.index]], ignore_index=True)
     rank = labels["outcome"].map(effects.method["outcome"].index)
     order = np.lexsort([labels["event_time"], rank])
+    by = np.eye(len(effects), len(labels))[:, order]
     return replace(
         effects,
         labels=labels.loc[order].reset_index(drop=True),
         estimate=np.append(effects.estimate, np.zeros(len(rows)))[order],
-        root=effects.root @ np.eye(len(effects), len(labels))[:, order],
+        root=effects.root @ by,
         counts=counts.loc[order].reset_index(drop=True),
+        **effects.carried(by),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.design import check_counts, clusters_at_risk
+from impact.numbers.few_clusters import Regression, of_people
 from impact.numbers.inference import cluster_sums, cr1
 from impact.numbers.within import Within, fixed_effects
 
@@ -121,6 +122,19 @@ class Sample:
         """
         k = len(fit.coef) + fit.within
         return cr1(clusters_at_risk(self.panel, self.name), int((self.time > 0).sum()), k)
+
+    def by_cluster(self, fit: Within, codes: NDArray[np.int64], contrasts: Array) -> Regression:
+        """Return the fit as its clusters see it, for few of them; effects are ``fit.coef @ contrasts``."""
+        return of_people(
+            fit,
+            self.value,
+            self.time,
+            family=self.family,
+            weights=self.weights,
+            codes=codes,
+            contrasts=contrasts,
+            factor=self.factor(fit),
+        )
 
 
 def observation_weights(panel: Panel) -> Array:

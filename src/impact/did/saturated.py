@@ -61,7 +61,7 @@ def saturated(panel: Panel, names: list[str], plan: Plan) -> Effects:
         factor = one.sample.factor(one.fit)
         joint.add(name, one.cells(), one.influence, family=plan.family, factor=factor)
         notes += one.notes()
-    return joint.effects(
+    effects = joint.effects(
         {
             "estimator": plan.estimator,
             "estimand": "average effect on those supported, by start and period",
@@ -78,6 +78,12 @@ def saturated(panel: Panel, names: list[str], plan: Plan) -> Effects:
             "notes": notes,
         }
     )
+    if plan.family == "poisson" or len(names) > 1:
+        return effects
+    # The cells, which are coefficients, stand first in the joint vector.
+    contrasts = np.zeros((len(one.fit.coef), len(effects)))
+    contrasts[list(one.at.values()), np.arange(len(one.at))] = 1.0
+    return replace(effects, regression=one.sample.by_cluster(one.fit, joint.codes, contrasts))
 
 
 def _with_controls(panel: Panel, names: list[str], plan: Plan) -> tuple[Panel, list[str]]:

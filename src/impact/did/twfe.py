@@ -104,7 +104,8 @@ def twfe(
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
-        _Model(panel, name, start, family, event_study).add(parts, codes)
+        model = _Model(panel, name, start, family, event_study)
+        by = model.add(parts, codes)
     used = [clusters_at_risk(panel, name) for name in names]
     method = {
         "estimator": "twfe",
@@ -122,6 +123,8 @@ def twfe(
         "notes": notes,
     }
     out = parts.effects(method, used)
+    if len(names) == 1:
+        out = replace(out, regression=model.sample.by_cluster(model.fit, codes, by))
     return replace(out, overall=_overall(out, names)) if event_study else out
 
 
@@ -150,18 +153,22 @@ class _Model:
         terms = [(where & sample.supported, ONE) for where in here]
         self.fit = sample.fit(terms + period_terms(np.asarray(self.seen.any(0)), len(event)))
 
-    def add(self, parts: Parts, codes: NDArray[np.int64]) -> None:
-        """Add the effects: by event time on the model's scale, or one on three scales."""
+    def add(self, parts: Parts, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Add the effects: by event time on the model's scale, or one on three scales.
+
+        Returns their derivatives by the coefficients, (K, effects).
+        """
         panel, label = self.panel, {"outcome": self.name}
         factor = self.sample.factor(self.fit)
-        root = root_of(self.fit, np.eye(len(self.fit.coef), len(self.times)), codes, factor=factor)
+        of_effects = np.eye(len(self.fit.coef), len(self.times))
+        root = root_of(self.fit, of_effects, codes, factor=factor)
         if self.event_study:
             scale = "log ratio" if self.family == "poisson" else "difference"
             for j, time in enumerate(self.times.tolist()):
                 label |= {"term": f"event time {time}", "scale": scale, "unit": unit_of(scale, panel.per)}
                 counts = self._counts(self.event == time)
                 parts.add(label | {"event_time": time}, float(self.fit.coef[j]), root[:, j], counts)
-            return
+            return of_effects
         after = (self.event >= 0) & self.supported
         w, y, exposure = observation_weights(panel), panel.outcomes[self.name], panel.exposure[self.name]
         w = after * (w[:, None] if w.ndim == 1 else w)
@@ -174,6 +181,7 @@ class _Model:
         for j, (scale, value) in enumerate(values.items()):
             label |= {"term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
             parts.add(dict(label), value, root[:, j], self._counts(after))
+        return of_effects @ by[:1]
 
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
         used, cells = self.seen.sum(1) > 1, cells & self.supported

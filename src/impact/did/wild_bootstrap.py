@@ -13,7 +13,7 @@ from impact.results import NULL_VALUE, Effects, Test
 
 Array = NDArray[np.float64]
 
-_FEWEST, _MOST = 4, 1000
+_FEWEST, _MOST = 4, 250
 _HOW = {
     "linear": "wild cluster bootstrap-t of the regression, with the hypothesis imposed (Cameron, Gelbach and "
     "Miller 2008)",
@@ -57,7 +57,7 @@ def wild_bootstrap(
     Raises
     ------
     DesignError
-        For more than one effect, fewer than 4 clusters, more than 1,000 (use CR1), or a root whose rows
+        For more than one effect, fewer than 4 clusters, more than 250 (use CR1), or a root whose rows
         are not the influences of clusters.
 
     Examples
@@ -76,10 +76,10 @@ def wild_bootstrap(
     regression = effects.regression
     imposed = regression is not None and np.isclose(regression.contrasts[:, 0] @ regression.coef, estimate)
     source: _Imposed | _Influence = _Imposed(effects) if imposed else _Influence(effects)
-    if not _FEWEST <= source.clusters <= _MOST:
+    if source.clusters < _FEWEST:
         raise DesignError(
-            f"wild_bootstrap: {source.clusters} clusters bear on this effect, and it is for {_FEWEST} to "
-            f"{_MOST:,}; " + ("cluster by a smaller unit." if source.clusters < _FEWEST else "use CR1.")
+            f"wild_bootstrap: {source.clusters} clusters bear on this effect, too few for any test; cluster "
+            "by a smaller unit."
         )
     by, what, complete = multipliers(source.clusters, draws, np.random.default_rng(seed))
     statistics = source.draw(by)
@@ -169,6 +169,11 @@ def _check(effects: Effects, draws: int, conf_level: float | None) -> None:
     if not effects.std_error[0] > 0:
         raise DesignError(
             "wild_bootstrap: this effect has no error, as it is what all others are measured from."
+        )
+    if len(effects.clusters) > _MOST:
+        raise DesignError(
+            f"wild_bootstrap is for a handful of clusters, at most {_MOST}, and there are "
+            f"{len(effects.clusters):,}; CR1 errors hold their level."
         )
     rows = "two-way clusters" if effects.sign is not None else effects.method.get("rows", "clusters")
     if rows != "clusters":

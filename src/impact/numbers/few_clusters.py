@@ -217,6 +217,8 @@ class Regression:
     refit : callable, optional
         ``refit(contrast, value)`` gives grams, scores and bread where ``contrast @ coef`` is ``value``.
         Without it the model is linear, and they follow from its algebra.
+    factor : float
+        Small-sample factor on the variance in the root of the effects.
     """
 
     coef: Array
@@ -224,6 +226,7 @@ class Regression:
     contrasts: Array
     sums: Callable[[], tuple[Array, Array]]
     refit: Callable[[Array, float], Sums] | None = None
+    factor: float = 1.0
 
     def times(self, by: Array) -> Regression:
         """Return the regression with the effects times ``by`` (k, j) as its effects."""
@@ -231,8 +234,12 @@ class Regression:
 
     def cr2(self) -> tuple[Array, Callable[[Array], float]]:
         """CR2 root of the effects, and the degrees of freedom of their weighted sums."""
-        grams, scores = self.sums()
-        return cr2(grams, scores, self.bread, self.contrasts)
+        return cr2(*self.sums(), self.bread, self.contrasts)
+
+    def root(self) -> Array:
+        """Root of the effects as they have it, (G, k)."""
+        _, scores = self.sums()
+        return np.asarray(np.sqrt(self.factor) * (scores @ (self.bread @ self.contrasts)))
 
     def under(self, contrast: Array) -> Callable[[float], Sums]:
         """Return what gives grams, scores and bread where the contrast (K,) has a value."""
@@ -253,6 +260,7 @@ def of_people(
     weights: Array,
     codes: NDArray[np.int64],
     contrasts: Array,
+    factor: float = 1.0,
 ) -> Regression:
     """Return what clusters add to a regression of people over time.
 
@@ -264,6 +272,8 @@ def of_people(
         Cluster of each person, numbered from 0.
     contrasts : array (K, k)
         The effects as sums of the coefficients; none of regressors that vary by person and period.
+    factor : float
+        On the variance in the root of the effects.
     """
     r, clusters = fit.regressors, int(codes.max()) + 1
     design = r.terms[:, : r.m * r.periods, : r.k].reshape(-1, r.m, r.periods, r.k)
@@ -290,7 +300,7 @@ def of_people(
     def sums() -> tuple[Array, Array]:
         return fit.by_cluster(codes, clusters)
 
-    return Regression(fit.coef, fit.bread, contrasts, sums, refit if family == "poisson" else None)
+    return Regression(fit.coef, fit.bread, contrasts, sums, refit if family == "poisson" else None, factor)
 
 
 def of_rows(
@@ -303,6 +313,7 @@ def of_rows(
     codes: NDArray[np.int64],
     contrasts: Array,
     offset: Array | float = 0.0,
+    factor: float = 1.0,
 ) -> Regression:
     """Return what clusters add to a regression of rows, ``x (K, n)``, from ``ols`` or ``glm``."""
     G = int(codes.max()) + 1
@@ -323,9 +334,8 @@ def of_rows(
         grams, scores = sums(there.mean)
         return grams, scores, pseudo_inverse(grams.sum(0))[0]
 
-    return Regression(
-        fit.coef, fit.bread, contrasts, lambda: sums(fit.mean), None if family == "linear" else refit
-    )
+    again = None if family == "linear" else refit
+    return Regression(fit.coef, fit.bread, contrasts, lambda: sums(fit.mean), again, factor)
 
 
 def _constrained(contrast: Array, value: float) -> tuple[Array, Array]:
