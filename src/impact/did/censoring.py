@@ -32,11 +32,13 @@ def censoring_weights(
 ) -> Panel:
     """Weigh those still observed by one over the probability of it, so that they stand for leavers like them.
 
-    Two pooled logits of leaving after each period: one explained by the period, being supported and the arm,
-    the other by these, the covariates, and each outcome's rate so far and over the last three periods (the
-    logarithm of one plus it). A person's weight in a period is the product over the periods before it of the
-    probabilities of staying, the first over the second (stabilised weights). It removes the bias of leaving
-    that depends on nothing else. People who die are not censored: rates are rates while alive.
+    The probability of staying after each period comes from a pooled logit of leaving by the period, the arm,
+    being supported, the covariates, and each outcome's rate so far and over the last three periods (the
+    logarithm of one plus it). A person's weight in a period is the product, over the periods before it, of
+    the share of the supported arm that stayed over that probability: everyone is brought to the follow-up
+    that the supported had, so that both arms have the same calendar, and the person-time of the supported
+    stays what was observed. This removes the bias of leaving that depends on nothing else. People who die
+    are not censored: rates are rates while alive.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ def censoring_weights(
     reasons : sequence of str, optional
         Which words of ``Panel.ended`` are censoring; without it, all but death and the end of the data.
     truncate : float
-        Larger weights are brought down to this quantile of the weights of people at risk, which makes the
-        estimate steadier and leaves some of the bias in; 1 for none.
+        Larger weights are brought down to this quantile of the weights of those at risk in the same arm and
+        period, which makes the estimate steadier and leaves some of the bias in; 1 for none.
 
     Returns
     -------
@@ -93,25 +95,21 @@ def censoring_weights(
     past = [column for name in names for column in _past(panel, name)]
     start = start_positions(panel)
 
-    def arms(t: int) -> Array:
-        return np.stack([panel.treated, panel.treated & (start <= t)]).astype(float)
+    def regressors(t: int) -> Array:
+        return np.vstack([panel.treated, panel.treated & (start <= t), x, [column[:, t] for column in past]])
 
-    def everything(t: int) -> Array:
-        return np.vstack([arms(t), x, [column[:, t] for column in past]])
-
-    stay = _remaining(panel, spells, arms) / _remaining(panel, spells, everything)
+    stay = _supported_stay(panel, spells) / _remaining(panel, spells, regressors)
     weights = np.ones_like(stay)
     weights[:, 1:] = stay[:, :-1].cumprod(1)
-    at_risk = total_time(panel, names) > 0
-    limit = float(np.quantile(weights[at_risk], truncate)) if at_risk.any() else 1.0
+    weights = _truncated(weights, total_time(panel, names) > 0, panel.treated, truncate)
     note = (
         f"Censoring weights: {people(int(spells.left.sum()))} moved, opted out or were lost; those who "
-        f"stayed are weighed for it, by {limit:.2f} at most"
-        + (f" ({100 * truncate:g} per cent of the weights are smaller)." if truncate < 1 else ".")
+        f"stayed are weighed for it, by {weights.max(initial=1):.1f} at most"
+        + (f" (the largest {100 - 100 * truncate:g} per cent are cut)." if truncate < 1 else ".")
     )
     return replace(
         panel,
-        censoring_weights=np.minimum(weights, limit),
+        censoring_weights=weights,
         notes=(*panel.notes, *([note] if spells.left.any() else [])),
     )
 
@@ -137,6 +135,29 @@ def _past(panel: Panel, name: str) -> list[Array]:
     for window in (so_far, so_far - np.triu(np.ones((T, T)), _RECENT)):
         rate = (panel.outcomes[name] @ window) / (panel.exposure[name] @ window + 1e-300)
         out.append(np.sign(rate) * np.log1p(np.abs(rate)))
+    return out
+
+
+def _truncated(weights: Array, at_risk: NDArray[np.bool_], treated: NDArray[np.bool_], share: float) -> Array:
+    """Bring weights down to a quantile of their arm and period; those of people not at risk as well."""
+    out = weights.copy()
+    for members in (treated, ~treated):
+        for t in range(weights.shape[1]):
+            own = weights[members & at_risk[:, t], t]
+            limit = np.quantile(own, share) if len(own) else 1.0
+            out[members, t] = np.minimum(weights[members, t], limit)
+    return out
+
+
+def _supported_stay(panel: Panel, spells: Spells) -> Array:
+    """Share of the supported arm that stayed after each period; 1 where that was nobody, (T,)."""
+    out = np.ones(spells.periods)
+    mine = panel.treated & (panel.weights > 0)
+    for t in range(spells.periods):
+        at_risk = mine & (spells.first <= t) & (t < spells.until)
+        stayed = at_risk & ~(spells.left & (spells.last == t))
+        if stayed.any():
+            out[t] = panel.weights[stayed].sum() / panel.weights[at_risk].sum()
     return out
 
 

@@ -76,7 +76,8 @@ def two_by_two(
     Raises
     ------
     DesignError
-        If starts are staggered, an arm is missing or is one cluster, or a Poisson cell has no events.
+        If starts are staggered, an arm is missing or is one cluster, a Poisson cell has no events, or
+        changes in a person's own rates would need censoring weights.
 
     Examples
     --------
@@ -95,6 +96,11 @@ def two_by_two(
     names = panel.check_outcomes(outcome)
     check_choice("family", family, ("poisson", "linear"))
     check_choice("effects", effects, ("arm", "person"))
+    if panel.censoring_weights is not None and (family, effects) == ("linear", "person"):
+        raise DesignError(
+            "two_by_two: a person's own change in rates has one weight, but censoring weights change with "
+            "time; use effects='arm', or callaway_santanna."
+        )
     panel = weighed(panel, names)
     panel, start, notes = leave_out_early(panel, start_positions(panel))
     T = len(panel.periods)
@@ -146,7 +152,7 @@ def two_by_two(
 class _Pair:
     """Events and time at risk before and after, (2, n), and what the rows of the model are.
 
-    ``base`` is each person's time before for the comparison of own changes; ``happened`` the events after.
+    Both are multiplied by the censoring weights; ``happened`` are the events after without them.
     """
 
     events: Array
@@ -154,7 +160,6 @@ class _Pair:
     weights: Array
     scale: float
     rows: int
-    base: Array
     happened: Array
 
 
@@ -162,24 +167,14 @@ def _pair(panel: Panel, name: str, first: int) -> _Pair:
     def halves(values: Array) -> Array:
         return np.stack([values[:, :first].sum(1), values[:, first:].sum(1)])
 
-    events, time = halves(panel.outcomes[name]), halves(panel.exposure[name])
-    weighed_events, weighed_time, base = events, time, time[0]
-    if (stay := panel.censoring_weights) is not None:
-        weighed_events, weighed_time = (
-            halves(panel.outcomes[name] * stay),
-            halves(panel.exposure[name] * stay),
-        )
-        # Who is observed after, too, stands for all who were observed before.
-        mean = weighed_time / np.where(time > 0, time, 1.0)
-        base = base * mean[1] / np.where(mean[0] > 0, mean[0], 1.0)
+    stay = 1.0 if panel.censoring_weights is None else panel.censoring_weights
     return _Pair(
-        weighed_events,
-        weighed_time,
+        halves(panel.outcomes[name] * stay),
+        halves(panel.exposure[name] * stay),
         panel.weights,
         panel.rate_scale,
         int((panel.exposure[name] > 0).sum()),
-        base,
-        events[1],
+        panel.outcomes[name][:, first:].sum(1),
     )
 
 
@@ -223,7 +218,7 @@ def _by_person(
         influence[used] = (fit.bread[1] @ z) * w * (y1 - total * fit.mean)
     else:
         change = pair.scale * (y1 / e1 - y0 / e0)
-        w = w * pair.base[used]
+        w = w * e0
         fit = ols(z, change, w)
         influence[used] = (fit.bread[1] @ z) * w * (change - fit.mean)
     # The model has two rows a person, and an intercept beside the change over time.

@@ -15,7 +15,7 @@ from impact.data.panel import Panel
 from impact.did.censoring import censoring_weights
 from impact.did.leaving import leaving, leaving_notes
 from impact.disclosure import release
-from impact.errors import DataError, ParameterError
+from impact.errors import DataError, DesignError, ParameterError
 
 
 def world(n=4000, T=8, *, seed=1, base=-4.0, support=0.0, use=0.0, age=0.0, ratio=0.8, trend=1.06, start=4):
@@ -191,13 +191,14 @@ def test_leaving_can_be_released():
 
 
 def test_weights_are_those_of_a_pooled_logit():
-    """A slow twin: statsmodels' logits on one row a person and period, and their running products."""
+    """A slow twin: statsmodels' logit on one row a person and period, and running products by hand."""
     panel, _ = world(n=400, T=6, base=-2.5, support=-0.5, use=0.5, age=0.5, start=3)
     frame = spells_by_hand(panel)
-    less = np.column_stack([pd.get_dummies(frame["t"], dtype=float), frame[["arm", "supported"]]])
-    more = np.column_stack([less, frame[["age", "log_rate", "log_recent"]]])
-    stay = [1 - sm.Logit(frame["left"], x).fit(disp=0).predict() for x in (less, more)]
-    frame["step"] = stay[0] / stay[1]
+    dummies = pd.get_dummies(frame["t"], dtype=float)
+    x = np.column_stack([dummies, frame[["arm", "supported", "age", "log_rate", "log_recent"]]])
+    logit = sm.Logit(frame["left"], x).fit(disp=0)
+    share = 1 - frame[frame["arm"] == 1].groupby("t")["left"].mean()
+    frame["step"] = frame["t"].map(share) / (1 - logit.predict())
     expected = np.ones((400, 6))
     for i, mine in frame.groupby("i"):
         for t, step in zip(mine["t"], mine["step"], strict=True):
@@ -205,10 +206,18 @@ def test_weights_are_those_of_a_pooled_logit():
     found = censoring_weights(panel, covariates=["age"], truncate=1)
     at_risk = panel.exposure["gp"] > 0
     np.testing.assert_allclose(found.censoring_weights[at_risk], expected[at_risk], rtol=1e-6)
-    assert found.censoring_weights[at_risk].mean() == pytest.approx(1, abs=0.02)
-    cut = censoring_weights(panel, covariates=["age"])
-    assert cut.censoring_weights.max() == pytest.approx(np.quantile(expected[at_risk], 0.99), rel=1e-6)
-    assert "99 per cent" in cut.notes[-1]
+    # Both arms are brought to the follow-up of the supported, and their own person-time stays what it was.
+    time = (found.censoring_weights * at_risk)[panel.treated].sum(0)
+    np.testing.assert_allclose(time, at_risk[panel.treated].sum(0), rtol=0.05)
+    controls = (found.censoring_weights * at_risk)[~panel.treated].sum(0) / (~panel.treated).sum()
+    np.testing.assert_allclose(controls, at_risk[panel.treated].mean(0), rtol=0.15)
+    cut = censoring_weights(panel, covariates=["age"], truncate=0.9)
+    for arm in (panel.treated, ~panel.treated):
+        for t in range(6):
+            here = arm & at_risk[:, t]
+            limit = np.quantile(expected[here, t], 0.9)
+            np.testing.assert_allclose(cut.censoring_weights[here, t], np.minimum(expected[here, t], limit))
+    assert "the largest 10 per cent are cut" in cut.notes[-1]
 
 
 def test_nobody_leaves_and_all_weights_are_one():
@@ -216,13 +225,18 @@ def test_nobody_leaves_and_all_weights_are_one():
     found = censoring_weights(panel, covariates=["age"])
     assert (found.censoring_weights == 1).all()
     assert found.notes == panel.notes
-    for effects in ("arm", "person"):
-        for family in ("poisson", "linear"):
-            plain, weighed = (
-                did.two_by_two(p, outcome="gp", family=family, effects=effects) for p in (panel, found)
-            )
-            np.testing.assert_allclose(weighed.estimate, plain.estimate)
-            np.testing.assert_allclose(weighed.std_error, plain.std_error)
+    for family, effects in (("poisson", "arm"), ("linear", "arm"), ("poisson", "person")):
+        plain, weighed = (
+            did.two_by_two(p, outcome="gp", family=family, effects=effects) for p in (panel, found)
+        )
+        np.testing.assert_allclose(weighed.estimate, plain.estimate)
+        np.testing.assert_allclose(weighed.std_error, plain.std_error)
+
+
+def test_weights_that_change_with_time_have_no_place_in_a_persons_own_change():
+    panel, _ = world(n=300, base=-2.5, use=0.5)
+    with pytest.raises(DesignError, match="use effects='arm'"):
+        did.two_by_two(censoring_weights(panel), outcome="gp", family="linear", effects="person")
 
 
 def test_the_dead_are_not_censored():
@@ -242,28 +256,26 @@ def test_the_dead_are_not_censored():
 
 # Randomised arms and leaving by use so far and by age, much less of it under support: those who stay among
 # the controls are the light users. One large draw: the weighted estimate must lie within 3 of its standard
-# errors of the truth (0.3% of draws fail by chance), the other more than 4 from it. The truth is the effect
-# had nobody left: the ratio is 0.8, and the difference -0.2 of the rate without support.
+# errors of the truth (0.3% of draws fail by chance), the other more than 4 from it; truncated weights leave
+# some bias in, and must at least halve the distance. The truth is over the
+# follow-up of the supported: the ratio is 0.8, and the difference -0.2 of their rate without support. Over
+# 100 draws of 4,000 people with milder leaving the bias of the ratio fell from 0.052 to 0.012 (0.003), and
+# to -0.004 (0.007) without truncation.
+@pytest.mark.parametrize("truncate", [0.99, 1])
 @pytest.mark.parametrize("family", ["poisson", "linear"])
-@pytest.mark.parametrize("effects", ["arm", "person"])
-def test_weights_recover_the_effect_where_leaving_is_informative(family, effects):
-    panel, rate = world(n=20_000, base=-4.5, support=-2.5, use=2.0, age=0.5, seed=7, trend=1.15)
-    without = rate[panel.treated][:, 4:]
+def test_weights_recover_the_effect_where_leaving_is_informative(family, truncate):
+    panel, rate = world(n=20_000, base=-3.5, support=-2.0, use=1.0, age=0.5, seed=7, trend=1.15)
+    observed = panel.exposure["gp"][panel.treated][:, 4:] > 0
+    days = observed.mean(0) / observed.mean(0).sum()
     scale = "log ratio" if family == "poisson" else "difference"
-    truth = np.log(0.8) if family == "poisson" else -0.2 * 1000 * without.mean()
-    weighed = censoring_weights(panel, covariates=["age"], truncate=1)
+    truth = np.log(0.8) if family == "poisson" else -200 * rate[panel.treated][:, 4:].mean(0) @ days
+    weighed = censoring_weights(panel, covariates=["age"], truncate=truncate)
     errors = {}
     for name, given in (("plain", panel), ("weighed", weighed)):
-        out = (
-            did.two_by_two(given, outcome="gp", family=family, effects=effects)
-            .table.set_index("scale")
-            .loc[scale]
-        )
-        errors[name] = (out["estimate"] - truth) / out["std_error"]
-    print(family, effects, errors)
-    assert abs(errors["weighed"]) < 3
-    if (family, effects) != ("poisson", "person"):
-        assert abs(errors["plain"]) > 4
+        table = did.two_by_two(given, outcome="gp", family=family).table.set_index("scale")
+        errors[name] = (table.loc[scale, "estimate"] - truth) / table.loc[scale, "std_error"]
+    assert errors["plain"] > 4
+    assert abs(errors["weighed"]) < (3 if truncate == 1 else errors["plain"] / 2)
 
 
 def test_counts_stay_counts_under_weights():
