@@ -4,7 +4,7 @@ R's numbers are ``slope_for_power`` and ``pretrends`` of pretrends 0.1.0, which 
 estimate before support is below 1.96 of its standard errors, integrate by a randomised rule (its own power
 of the slope it found for 0.5 is 0.49998) and count time from the reference period. Ours are simulated from
 400,000 draws: the error of a power is below 0.0008, and tolerances are three or four of these errors. They
-reject the t quantile of 100 clusters (1.984), the 2.5% false alarms of a joint test, and a trend that is
+reject the t quantile of 100 clusters (1.984), the 5% false alarms of a joint test, and a trend that is
 measured from event time 0.
 """
 
