@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -101,7 +102,11 @@ class Sample:
         covariates: Array | None = None,
         varying: Array | None = None,
     ) -> Within:
-        """Regress on these terms; ``covariates`` and ``varying`` as in ``numbers.within.fixed_effects``."""
+        """Regress on these terms; ``covariates`` and ``varying`` as in ``numbers.within.fixed_effects``.
+
+        All regressors of a term but its first (its interactions with covariates) may be left out, where they
+        cannot be told apart from others.
+        """
         return fixed_effects(
             self.value,
             self.time,
@@ -112,6 +117,7 @@ class Sample:
             effects=effects,
             covariates=covariates,
             varying=varying,
+            spare=np.concatenate([np.arange(values.shape[1]) > 0 for _, values in terms]),
         )
 
     def factor(self, fit: Within) -> float:
@@ -120,7 +126,7 @@ class Sample:
         N are the observations in the regression, and K its regressors, periods among them. Person effects lie
         within clusters and are not counted, except for the intercept that they hold.
         """
-        k = len(fit.coef) + fit.within
+        k = int(np.count_nonzero(np.diag(fit.bread))) + fit.within
         return cr1(clusters_at_risk(self.panel, self.name), int((self.time > 0).sum()), k)
 
     def by_cluster(self, fit: Within, codes: NDArray[np.int64], contrasts: Array) -> Regression:
@@ -135,6 +141,35 @@ class Sample:
             contrasts=contrasts,
             factor=self.factor(fit),
         )
+
+
+class Clusters:
+    """Which clusters are at risk, by group and period."""
+
+    def __init__(self, sample: Sample, codes: NDArray[np.int64], total: int) -> None:
+        self.total = total
+        self.names, self.seen = [], []
+        for low, high in pairwise(sample.edges.tolist()):
+            order = low + np.argsort(codes[low:high], kind="stable")
+            names, first = np.unique(codes[order], return_index=True)
+            self.names.append(names)
+            self.seen.append(np.logical_or.reduceat(sample.time[order] > 0, first, axis=0))
+
+    @property
+    def by_cell(self) -> NDArray[np.int64]:
+        """Return how many clusters each group has at risk in each period, (G, T)."""
+        return np.array([seen.sum(0) for seen in self.seen])
+
+    def by_group(self, cells: Mask) -> NDArray[np.int64]:
+        """Return how many clusters each group has at risk in any of its cells (G, T)."""
+        return np.array([(seen & here).any(1).sum() for seen, here in zip(self.seen, cells, strict=True)])
+
+    def by_period(self, cells: Mask) -> Mask:
+        """Return which clusters are at risk in any group's cell (G, T) of a period, (clusters, T)."""
+        out = np.zeros((self.total, cells.shape[1]), bool)
+        for names, seen, here in zip(self.names, self.seen, cells, strict=True):
+            out[names] |= seen & here
+        return out
 
 
 def observation_weights(panel: Panel) -> Array:

@@ -21,8 +21,9 @@ from impact.did.design import (
     period_name,
     staggered,
 )
-from impact.did.regression import CR1, ONE, Family, Mask, Sample, Term, observation_weights
+from impact.did.regression import CR1, Clusters, Family, Mask, Sample, Term, observation_weights
 from impact.errors import DataError, DesignError
+from impact.numbers.within import Within
 from impact.results import Effects
 
 Array = NDArray[np.float64]
@@ -30,6 +31,7 @@ Control = Literal["not_yet_treated", "never_treated"]
 AT_MEAN = "log ratio at cohort mean"
 # Of a covariate with variance 1: less than this is rounding.
 _NOTHING = 1e-8
+_TOO_FEW = "too few events for a Poisson model. Use longer periods, fewer covariates, or family='linear'."
 
 
 @dataclass(frozen=True)
@@ -135,17 +137,15 @@ class _Regression:
         last = -1 - plan.anticipation
         apart = whole.event > last if plan.control == "not_yet_treated" else whole.event != last
         self.treated: Mask = apart & whole.supported
-        self.clusters = _Clusters(whole, joint)
+        self.clusters = Clusters(whole, joint.codes, len(joint.clusters))
         self.use = self._comparable(whole.supported)
         self.inside = self.use if plan.family == "linear" else self._happened(whole)
         self.whole, self.sample = whole, whole.only(self.inside)
         self.at, terms = self._terms()
-        self.fit = self.sample.fit(
-            terms,
-            effects="person" if plan.effects == "person" else "none",
-            covariates=z,
-            varying=self._varying(),
-        )
+        self.fit = self._fitted(terms)
+        # How many interactions with covariates there are, and how many there might be.
+        kept = np.count_nonzero(np.diag(self.fit.bread)) - len(terms)
+        self.interactions = None if z is None else (int(kept), len(terms) * (z.shape[1] - 1))
         self.where = np.argwhere(self.use & self.treated)
         if plan.family == "poisson":
             self.expected, slopes = self._without_support()
@@ -217,6 +217,11 @@ class _Regression:
         share = float(time[after & self.use].sum() / time[after].sum())
         if share < 0.9995:
             notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
+        if self.interactions and (left := 1 - self.interactions[0] / self.interactions[1]):
+            notes.append(
+                f"{name}: of the covariates' interactions with start and period {left:.1%} are left out, as "
+                "too few people or events differ in them."
+            )
         base = self.inside & ~self.treated
         quiet = [
             g for g, here in zip(shown, (kept & ~np.asarray(base.any(1))).tolist(), strict=False) if here
@@ -253,16 +258,23 @@ class _Regression:
         events, inside = whole.sums(whole.value * (whole.time > 0)), self.use
         while True:
             base = events * (inside & ~self.treated)
-            kept = inside & (~whole.supported | (base.sum(1) > 0)[:, None]) & (base.sum(0) > 0)
+            kept = inside & (base.sum(1) > 0)[:, None] & (base.sum(0) > 0)
             if (kept == inside).all():
                 break
             inside = kept
         if not inside.any():
-            raise DesignError(
-                f"outcome={self.name!r}: no events among people without support, so there is no ratio; too "
-                "few events for a Poisson model. Use longer periods, or family='linear'."
-            )
+            raise DesignError(f"outcome={self.name!r}: no events among people without support; {_TOO_FEW}")
         return np.asarray(inside & ~(self.treated & (events == 0)))
+
+    def _fitted(self, terms: Sequence[Term]) -> Within:
+        effects: Literal["person", "none"] = "person" if self.plan.effects == "person" else "none"
+        poisson = self.plan.family == "poisson"
+        if not terms:
+            raise DesignError(f"outcome={self.name!r}: nothing happened in more than one period; {_TOO_FEW}")
+        try:
+            return self.sample.fit(terms, effects=effects, covariates=self.z, varying=self._varying())
+        except DesignError as error:
+            raise DesignError(f"outcome={self.name!r}: {error}{' ' + _TOO_FEW if poisson else ''}") from error
 
     def _terms(self) -> tuple[dict[tuple[int, int], int], list[Term]]:
         """Return the regressors, and which of them is the effect of each cell."""
@@ -292,12 +304,17 @@ class _Regression:
     def _moments(self) -> Array:
         """Second moments of the covariates (with the 1) over each cell's people, (G, T, M, M).
 
-        Counts are weighted by their events: covariates along which those with events do not differ have no
-        finite coefficient.
+        Counts are weighted by their events: a coefficient by covariates along which those with events do not
+        differ is not finite. With person effects it takes people who have other events without support.
         """
         s, z = self.sample, self.z
         w = s.weights[:, None] if s.weights.ndim == 1 else s.weights
-        w = w * (s.time > 0) if s.family == "linear" else w * s.value * (s.time > 0)
+        w = w * (s.time > 0)
+        if s.family == "poisson":
+            w = w * s.value
+            if self.plan.effects == "person":
+                base = w * np.repeat(~self.treated, np.diff(s.edges), axis=0)
+                w = w * (base.sum(1, keepdims=True) > base)
         if z is None:
             return s.sums(w)[:, :, None, None]
         out = np.zeros((*self.inside.shape, z.shape[1], z.shape[1]))
@@ -352,36 +369,11 @@ class _Regression:
                 share = fit.mean[piece] / np.where(events > 0, events, 1.0)
                 slopes[g] -= (mine.T @ r.features(piece, share)) @ r.terms[g]
         self.total = self.whole.sums(expected)
+        if not self.total.any():
+            raise DesignError(
+                f"outcome={self.name!r}: without support nothing happened to those supported; {_TOO_FEW}"
+            )
         return expected, slopes[tuple(self.where.T)].T
-
-
-class _Clusters:
-    """Which clusters are at risk, by group and period."""
-
-    def __init__(self, sample: Sample, joint: Joint) -> None:
-        self.total = len(joint.clusters)
-        self.names, self.seen = [], []
-        for low, high in pairwise(sample.edges.tolist()):
-            order = low + np.argsort(joint.codes[low:high], kind="stable")
-            names, first = np.unique(joint.codes[order], return_index=True)
-            self.names.append(names)
-            self.seen.append(np.logical_or.reduceat(sample.time[order] > 0, first, axis=0))
-
-    @property
-    def by_cell(self) -> NDArray[np.int64]:
-        """Return how many clusters each group has at risk in each period, (G, T)."""
-        return np.array([seen.sum(0) for seen in self.seen])
-
-    def by_group(self, cells: Mask) -> NDArray[np.int64]:
-        """Return how many clusters each group has at risk in any of its cells (G, T)."""
-        return np.array([(seen & here).any(1).sum() for seen, here in zip(self.seen, cells, strict=True)])
-
-    def by_period(self, cells: Mask) -> Mask:
-        """Return which clusters are at risk in any group's cell (G, T) of a period, (clusters, T)."""
-        out = np.zeros((self.total, cells.shape[1]), bool)
-        for names, seen, here in zip(self.names, self.seen, cells, strict=True):
-            out[names] |= seen & here
-        return out
 
 
 def _columns(moments: Array, centre: Array | None = None) -> Array:
@@ -390,8 +382,8 @@ def _columns(moments: Array, centre: Array | None = None) -> Array:
     The interactions are with those directions along which people differ (principal components), so that a
     covariate which is constant in a small group takes nothing else with it.
     """
-    if len(moments) == 1:
-        return ONE
+    if not moments[0, 0]:
+        return np.eye(len(moments), 1)
     mean = moments[0, 1:] / moments[0, 0]
     values, vectors = np.linalg.eigh(moments[1:, 1:] / moments[0, 0] - np.outer(mean, mean))
     basis = vectors[:, values > _NOTHING]

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from impact.errors import DesignError
 
 Array = NDArray[np.float64]
+Spare = NDArray[np.bool_] | None
 
 _STEPS = 60
 _SMALL = 1e-10
+# What is left of a regressor's squares after others, as a share, below which it adds nothing to them.
+_NOTHING = 1e-10
 # People at once, so that what is computed of them stays in the processor's cache.
 _PIECE = 4096
 
@@ -182,6 +185,7 @@ def fixed_effects(
     effects: Literal["person", "none"] = "person",
     covariates: Array | None = None,
     varying: Array | None = None,
+    spare: Spare = None,
 ) -> Within:
     """Regress with an effect for each person, where the regressors follow from group, period and covariates.
 
@@ -208,6 +212,9 @@ def fixed_effects(
         Each person's; the first is usually 1.
     varying : array (q, n, T), optional
         Regressors that differ by person and period; their coefficients come last.
+    spare : array (k,) of bool, optional
+        Regressors of the design that are left out where they cannot be told apart from others: their
+        coefficients are 0, and so are their rows of ``bread``.
 
     Raises
     ------
@@ -235,16 +242,18 @@ def fixed_effects(
     size = w * (exposure > 0 if linear else exposure)
     empty = np.empty_like(y), np.empty_like(y), np.empty(len(y))
     fit = Within(np.zeros(len(r)), np.empty(0), *empty, r, within)
+    if spare is not None:
+        spare = np.append(spare, np.zeros(r.q, bool))
     if linear:
-        fit = _solve(fit, _levels if within else _plain, y, size)
+        fit = _solve(fit, _levels if within else _plain, y, size, spare)
         _pass(fit, _levels if within else _plain, y, size)
         return fit
     if not within:
         # A first guess of each mean, half way to the mean of all, then one least-squares step.
         mean = np.where(size > 0, (y + size * (y.sum() / _positive(size.sum()))) / 2, 0.0)
         working = np.log(_positive(mean / _positive(size))) + (y - mean) / _positive(mean)
-        fit = _solve(fit, _plain, working, mean)
-    return _newton(fit, _factors if within else _counts, y, size)
+        fit = _solve(fit, _plain, working, mean, spare)
+    return _newton(fit, _factors if within else _counts, y, size, spare)
 
 
 # Of values, weights and linear predictor: score, weight in the information, person effect and likelihood.
@@ -292,15 +301,15 @@ def _pass(
     return information, gradient, loglik
 
 
-def _solve(fit: Within, moments: _Moments, y: Array, size: Array) -> Within:
+def _solve(fit: Within, moments: _Moments, y: Array, size: Array, spare: Spare) -> Within:
     """Return the weighted least-squares solution; its residuals are not yet filled in."""
     information, gradient, _ = _pass(fit, moments, y, size, squares=True)
-    bread = _inverse(information)
+    bread = _inverse(information, _kept(information, spare))
     return replace(fit, coef=bread @ gradient, bread=bread)
 
 
-def _newton(fit: Within, moments: _Moments, y: Array, size: Array) -> Within:
-    before, step = -np.inf, fit.coef
+def _newton(fit: Within, moments: _Moments, y: Array, size: Array, spare: Spare) -> Within:
+    before, step, kept = -np.inf, fit.coef, None
     for _ in range(_STEPS):
         information, gradient, loglik = _pass(fit, moments, y, size, squares=True)
         if loglik < before - 1e-9 * abs(before):
@@ -308,7 +317,8 @@ def _newton(fit: Within, moments: _Moments, y: Array, size: Array) -> Within:
             fit = replace(fit, coef=fit.coef - step)
             continue
         before = loglik
-        bread = _inverse(information)
+        kept = _kept(information, spare) if kept is None else kept
+        bread = _inverse(information, kept)
         step = bread @ gradient
         if max(float(np.abs(term @ step).max()) for term in fit.regressors.terms) < _SMALL:
             return replace(fit, bread=bread)
@@ -321,20 +331,45 @@ def _positive(total: Any) -> Any:
     return np.where(total > 0, total, 1.0)
 
 
-def _inverse(information: Array) -> Array:
-    """Invert by a pivoted Cholesky factor, of a matrix brought to one scale so that units do not matter."""
-    from scipy.linalg.lapack import dpotri, dpstrf
+def _kept(information: Array, spare: Spare) -> NDArray[np.int64]:
+    """Return which regressors stay: all that are not spare, and spare ones that add something to them."""
+    if spare is None or not spare.any():
+        return np.arange(len(information))
+    first, second = np.flatnonzero(~spare), np.flatnonzero(spare)
+    cross = information[np.ix_(first, second)]
+    inverse = _inverse(information, first)[np.ix_(first, first)]
+    left = information[np.ix_(second, second)] - cross.T @ inverse @ cross
+    # The factor takes its first pivot whatever its size: what is nothing from the beginning goes before.
+    some = np.diag(left) > _NOTHING * np.diag(information)[second]
+    if not some.any():
+        return first
+    second, left = second[some], left[np.ix_(some, some)]
+    _, _, pivot, rank = _factor(left, np.diag(information)[second])
+    return np.sort(np.append(first, second[pivot[:rank]]))
 
-    k = len(information)
-    scale = np.sqrt(_positive(np.diag(information)))
-    factor, pivot, rank, _ = dpstrf(information / np.outer(scale, scale), tol=1e-10, lower=1)
-    if rank < k or not k:
+
+def _factor(square: Array, size: Array) -> tuple[Array, Array, NDArray[np.int64], int]:
+    """Bring a matrix to one scale: its pivoted Cholesky factor, the scale, the pivots and the rank."""
+    from scipy.linalg.lapack import dpstrf
+
+    scale = np.sqrt(_positive(size))
+    factor, pivot, rank, _ = dpstrf(square / np.outer(scale, scale), tol=_NOTHING, lower=1)
+    return factor, scale, pivot - 1, int(rank)
+
+
+def _inverse(information: Array, kept: NDArray[np.int64]) -> Array:
+    """Invert the part of a matrix that is kept; the rest is 0."""
+    from scipy.linalg.lapack import dpotri
+
+    inside = information[np.ix_(kept, kept)]
+    factor, scale, pivot, rank = _factor(inside, np.diag(inside))
+    if rank < len(kept):
         raise DesignError(
             "the effects cannot be told apart from each other or from the periods; there may be no "
             "untreated people to compare with, or no events in some period."
         )
     inverse, _ = dpotri(factor, lower=1)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    out = np.empty_like(inverse)
-    out[np.ix_(pivot - 1, pivot - 1)] = inverse
-    return np.asarray(out / np.outer(scale, scale))
+    out, at = np.zeros_like(information), kept[pivot]
+    out[np.ix_(at, at)] = inverse / np.outer(scale[pivot], scale[pivot])
+    return out

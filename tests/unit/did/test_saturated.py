@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from impact.data.panel import Panel
 from impact.did import aggregate, summarise
 from impact.did.etwfe import etwfe
 from impact.did.saturated import AT_MEAN
@@ -185,6 +186,46 @@ def test_a_covariate_that_is_constant_in_a_small_group_takes_nothing_with_it(mak
     effects = etwfe(panel, outcome="gp", family=family, covariates=["age", "sex"])
     assert set(effects.table["group"]) == set(panel.periods[[2, 4]])
     assert np.isfinite(effects.table["std_error"]).all()
+    assert any("interactions" in note and "left out" in note for note in effects.method["notes"])
+
+
+@pytest.mark.parametrize("control", ["not_yet_treated", "never_treated"])
+def test_rare_levels_do_not_stop_a_poisson_model(control):
+    """Where one level's events all lie on one side of support, its interactions would be infinite."""
+    rng = np.random.default_rng(0)
+    n, T = 900, 11
+    start = np.where(rng.random(n) < 0.4, T, rng.choice([3, 5, 8], n))
+    level = rng.choice(list("abc"), n, p=[0.6, 0.38, 0.02])
+    time = rng.uniform(0.1, 1, (n, T)) * (rng.random((n, T)) > 0.05)
+    y = rng.poisson(rng.gamma(0.5, 1, (n, 1)) * time).astype(float)
+    y[(level == "c") & (start < T)] *= np.arange(T) >= start[(level == "c") & (start < T), None]
+    panel = Panel(
+        unit=np.arange(n),
+        periods=pd.RangeIndex(T),
+        outcomes={"gp": y},
+        exposure={"gp": time},
+        start=start,
+        treated=start < T,
+        covariates=pd.DataFrame({"age": rng.normal(size=n), "level": level}),
+        cluster=np.arange(n),
+        weights=np.ones(n),
+        arm=np.where(start < T, "supported", "control"),
+    )
+    effects = etwfe(panel, outcome="gp", control=control, covariates=["age", "level"])
+    assert np.isfinite(effects.std_error).all()
+    table = summarise(effects).table.set_index("scale")
+    assert abs(table.loc["log ratio", "estimate"]) < 4 * table.loc["log ratio", "std_error"] + 0.1
+
+
+def test_next_to_no_events_is_an_error_with_advice(make_panel):
+    panel = make_panel(starts=(2, 4))
+    one = np.zeros_like(panel.outcomes["gp"])
+    one[np.flatnonzero(panel.start == 6)[:3], 1] = 1
+    with pytest.raises(DesignError, match=r"nothing happened in more than one period.*longer periods"):
+        etwfe(replace(panel, outcomes={"gp": one}), outcome="gp")
+    one[np.flatnonzero(panel.start == 6)[:3], 3] = 1
+    with pytest.raises(DesignError, match="without support nothing happened to those supported"):
+        etwfe(replace(panel, outcomes={"gp": one}), outcome="gp")
 
 
 @pytest.mark.parametrize("estimator", [etwfe, sun_abraham])

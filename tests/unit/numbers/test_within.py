@@ -153,6 +153,27 @@ def test_units_do_not_decide_whether_effects_can_be_told_apart(family):
         fixed_effects(y, time, family=family, edges=EDGES, **model | {"design": twice})
 
 
+@pytest.mark.parametrize("family", ["linear", "poisson"])
+@pytest.mark.parametrize("effects", ["person", "none"])
+def test_spare_regressors_that_add_nothing_are_left_out(family, effects):
+    y, time, model = problem(9, effects=effects, varying=True)
+    design, k = model["design"], model["design"].shape[2]
+    fit = fixed_effects(y, time, family=family, edges=EDGES, **model)
+    rng = np.random.default_rng(2)
+    doubled = np.concatenate([design, design @ rng.normal(size=(k, 3))], axis=2)
+    spare = np.arange(k + 3) >= k
+    more = model | {"design": doubled, "spare": spare}
+    with_them = fixed_effects(y, time, family=family, edges=EDGES, **more)
+    kept = np.append(~spare, [True, True])
+    np.testing.assert_allclose(with_them.coef[kept], fit.coef, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(with_them.bread[np.ix_(kept, kept)], fit.bread, rtol=1e-6)
+    assert not with_them.coef[~kept].any()
+    assert not with_them.bread[~kept].any()
+    # A spare regressor that does add something stays.
+    useful = fixed_effects(y, time, family=family, edges=EDGES, **model | {"spare": np.arange(k) == 0})
+    np.testing.assert_allclose(useful.coef, fit.coef, rtol=1e-8)
+
+
 def test_counts_far_from_one_find_their_way_without_person_effects():
     y, time, model = problem(8, effects="none", covariates=True)
     fit = fixed_effects(1e6 * y, time, family="poisson", edges=EDGES, **model)
