@@ -128,7 +128,15 @@ def test_files_are_found_by_glob_and_all_missing_ones_are_named(
 def test_did_arguments_are_those_of_the_estimator() -> None:
     study = Study(**SMALL, did={"estimator": "two_by_two", "family": "linear"})
     assert study.did is not None
-    assert study.did.arguments == {"family": "linear", "covariates": (), "effects": "arm"}
+    assert study.did.arguments == {"family": "linear", "covariates": ()}
+    assert study.did.plan == {"estimator": "two_by_two", "family": "linear", "covariates": ()}
+
+
+def test_errors_for_few_clusters_are_part_of_the_plan_and_no_argument_of_the_estimator() -> None:
+    study = Study(**SMALL, did={"estimator": "etwfe", "inference": "CR3"})
+    assert study.did is not None
+    assert "inference" not in study.did.arguments
+    assert study.did.plan["inference"] == "CR3"
 
 
 def test_a_study_cannot_be_changed_after_reading() -> None:

@@ -2,6 +2,17 @@
 
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.main_effect import main_effects, matched
+from impact.interpret.over_time import over_time
 from impact.interpret.threats import naive, placebo, sensitivity
 
-__all__ = ["baseline", "main_effects", "matched", "naive", "placebo", "rates", "sensitivity", "target_trial"]
+__all__ = [
+    "baseline",
+    "main_effects",
+    "matched",
+    "naive",
+    "over_time",
+    "placebo",
+    "rates",
+    "sensitivity",
+    "target_trial",
+]

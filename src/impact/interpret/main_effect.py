@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from impact.data import Cohort, LongData
-from impact.did import ESTIMATORS, summarise
+from impact.did import estimate
 from impact.errors import DesignError
 from impact.match import METHODS, partner_dates, rate_ratio
 from impact.results import Effects, Matched
@@ -24,6 +24,7 @@ def main_effects(
     around: Mapping[str, Any],
     baseline: Mapping[str, Any],
     did: Mapping[str, Any] | None = None,
+    clock: Literal["calendar", "event"] = "calendar",
     matching: Mapping[str, Any] | None = None,
 ) -> dict[str, Effects]:
     """Estimate the effect on every outcome by each method asked for.
@@ -36,11 +37,13 @@ def main_effects(
     window : mapping
         Arguments of ``data.panel``, for estimators in calendar time.
     around : mapping
-        Arguments of ``data.around_start``, for ``two_by_two``: before and after each person's own date.
+        Arguments of ``data.around_start``, for estimators of before and after each person's own date.
     baseline : mapping
         Arguments of ``data.at_baseline``.
     did : mapping, optional
-        ``estimator`` and its arguments.
+        Arguments of ``impact.did.estimate``.
+    clock : 'calendar' or 'event'
+        Which of the two panels the estimator takes.
     matching : mapping, optional
         ``method`` and its arguments.
 
@@ -53,10 +56,8 @@ def main_effects(
     """
     found = []
     if did is not None:
-        arguments = dict(did)
-        name = arguments.pop("estimator")
-        panel = data.around_start(**around) if name == "two_by_two" else data.panel(**window)
-        found.append(summarise(ESTIMATORS[name](panel, outcome=outcome, **arguments)))
+        panel = data.around_start(**around) if clock == "event" else data.panel(**window)
+        found.append(estimate(panel, outcome=outcome, **did))
     if matching is not None:
         found.append(rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome))
     if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ LIMITS = (0.5, 1.0, 2.0)
 
 
 def over_time(
-    panel: Panel, *, outcome: str, estimator: str, seed: int, **arguments: Any
+    panel: Panel, *, outcome: str, estimator: str, arguments: Mapping[str, Any], seed: int
 ) -> dict[str, Result]:
     """Estimate the effect by time since support began, with what can be said of the trends before it.
 
@@ -29,10 +29,10 @@ def over_time(
     outcome : str
     estimator : str
         Name in ``impact.did.ESTIMATORS``.
+    arguments : mapping
+        Of the estimator.
     seed : int
         Of the draws for the bands.
-    **arguments
-        Of the estimator.
 
     Returns
     -------
@@ -45,8 +45,7 @@ def over_time(
     shown, why = _or_reason(lambda: bands(effects, seed=seed))
     by_time = shown or _noted(effects, why)
     test, why = _or_reason(lambda: pretrend_test(effects))
-    nothing = {**effects.method, "shows": "pre-trend test", "notes": [why]}
-    pretrend = test or Test("pre-trends are zero", *[float("nan")] * 3, nothing, effects.counts)
+    pretrend = test or _no_test(effects, why)
     bounds, why = _or_reason(lambda: honest_bounds(effects, m_bar=LIMITS, of="average"))
     return {"by_time": by_time, "pretrend": pretrend, "bounds": bounds or _no_bounds(effects, why)}
 
@@ -60,6 +59,12 @@ def _or_reason(make: Callable[[], Any]) -> tuple[Any, str]:
 
 def _noted(effects: Effects, note: str) -> Effects:
     return replace(effects, method={**effects.method, "notes": [*effects.method["notes"], note]})
+
+
+def _no_test(effects: Effects, why: str) -> Test:
+    method = {**effects.method, "shows": "pre-trend test", "notes": [why]}
+    nothing = float("nan")
+    return Test("pre-trends are zero", nothing, nothing, nothing, method, effects.counts)
 
 
 def _no_bounds(effects: Effects, why: str) -> Bounds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,17 @@ from impact.numbers.few_clusters import p_value
 from impact.results import Effects, Summary
 
 _BINS = 25
+# The estimator that answers the same question with other assumptions, and what it is called.
+_ANOTHER = {
+    "two_by_two": ("twfe", "By a regression with person effects"),
+    "twfe": ("two_by_two", "By two groups, before and after"),
+    "callaway_santanna": ("imputation", "With all months before support as the base"),
+    "sun_abraham": ("imputation", "With all months before support as the base"),
+    "imputation": ("callaway_santanna", "With the last month before support as the base"),
+    "etwfe": ("imputation", "With parallel differences in place of parallel ratios"),
+    "stacked": ("etwfe", "In one regression of all starts"),
+    "synthetic_did": ("imputation", "With all controls weighted alike"),
+}
 
 
 def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
@@ -180,30 +192,35 @@ def sensitivity(
     Effects
         The joint result of all analyses; ``term`` says what was changed. 'As planned' comes first, then the
         analysis without the month in which support began, which belongs partly to the time before; then
-        those of the following that differ from the plan: ignoring the build-up before support, no
-        covariates, and the other choice of controls. An analysis these data do not admit is left out, and
-        ``method`` says so in ``notes``.
+        those of the following that differ from the plan: another estimator, ignoring the build-up before
+        support, no covariates, and the other choice of controls. An analysis these data do not admit is
+        left out, and ``method`` says so in ``notes``.
     """
     planned = dict(arguments)
-    changed: dict[str, tuple[Panel, dict[str, Any]]] = {
-        "As planned": (panel, planned),
-        f"Without the {panel.step} support began": (_without_start(panel), planned),
+    changed: dict[str, tuple[Panel, str, dict[str, Any]]] = {
+        "As planned": (panel, estimator, planned),
+        f"Without the {panel.step} support began": (_without_start(panel), estimator, planned),
     }
+    if estimator in _ANOTHER:
+        other, called = _ANOTHER[estimator]
+        # What 'effects' may be is another thing for each estimator.
+        alike = signature(ESTIMATORS[other]).parameters.keys() - {"effects"}
+        changed[called] = (panel, other, {k: v for k, v in planned.items() if k in alike})
     if planned.get("anticipation"):
-        changed["Ignoring the build-up before support"] = (panel, planned | {"anticipation": 0})
+        name = "Ignoring the build-up before support"
+        changed[name] = (panel, estimator, planned | {"anticipation": 0})
     if planned.get("covariates"):
-        changed["Without covariates"] = (panel, planned | {"covariates": ()})
-    if planned.get("control") == "not_yet_treated" and not panel.treated.all():
-        changed["Never-supported controls only"] = (panel, planned | {"control": "never_treated"})
-    if planned.get("control") == "never_treated":
-        changed["Not-yet-supported controls too"] = (
-            panel,
-            planned | {"control": "not_yet_treated"},
-        )
+        changed["Without covariates"] = (panel, estimator, planned | {"covariates": ()})
+    if estimator == "callaway_santanna":
+        if planned.get("control") == "never_treated":
+            name, control = "Not-yet-supported controls too", "not_yet_treated"
+        else:
+            name, control = "Never-supported controls only", "never_treated"
+        changed[name] = (panel, estimator, planned | {"control": control})
     found, notes = {}, []
-    for name, (p, options) in changed.items():
+    for name, (p, used, options) in changed.items():
         try:
-            found[name] = summarise(ESTIMATORS[estimator](p, outcome=outcome, **options))
+            found[name] = summarise(ESTIMATORS[used](p, outcome=outcome, **options))
         except DesignError:
             if not found:
                 raise

@@ -317,6 +317,38 @@ _UNWELL = (
 _ANYWAY = "it would have changed anyway, as it did in the comparison."
 
 
+def pretrend(released: Released) -> Statement:
+    """Say whether the groups already moved apart before support, and what that is worth.
+
+    Parameters
+    ----------
+    released : Released
+        Of ``Test``: the pre-trend test.
+    """
+    if require_released(released).kind != "test":
+        raise DisclosureError(f"{released.name!r} is a released {released.kind}; these words need a test.")
+    p = float(numeric(released.table["p_value"])[0])
+    if np.isnan(p):
+        said = " ".join(
+            ["Whether the groups moved alike before support could not be tested.", *released.notes]
+        )
+    elif p < 0.05:
+        said = (
+            f"Before support the groups did not move alike (test of all points together, p {_p(p)}): the "
+            "estimate may show what was already under way. Read the ranges below in place of it."
+        )
+    else:
+        said = (
+            f"Before support the groups moved alike as far as these data can tell (test of all points "
+            f"together, p {_p(p)}). That is no proof: a small study overlooks much."
+        )
+    return Statement("sentence", (("list", (said,)),), (released,))
+
+
+def _p(value: float) -> str:
+    return p_value(value) if value < 0.001 else f"= {p_value(value)}"
+
+
 def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
     """Set the change among people with support beside the comparison's, and say why it is not the effect.
 

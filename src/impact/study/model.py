@@ -156,7 +156,7 @@ class Study(Section):
         design = self.design.model_dump(
             include={"period", "start", "end", "months_before", "months_after", "cluster"}, exclude_none=True
         )
-        covariates = list(self.did.covariates) if self.did else []
+        covariates = list(self.did.columns) if self.did else []
         follow_up = self.design.months_after
         return {"outcomes": list(self.outcomes), "covariates": covariates, "follow_up": follow_up, **design}
 
@@ -180,6 +180,7 @@ class Study(Section):
             "around": self.around,
             "baseline": self.baseline,
             "did": self.did.plan if self.did else None,
+            "clock": self.did.clock if self.did else "calendar",
             "matching": self.matching.plan if self.matching else None,
         }
 
@@ -246,7 +247,7 @@ class Study(Section):
         if self.matching:
             wanted += [*self.matching.on, *self.matching.exact]
         if self.did:
-            wanted += self.did.covariates
+            wanted += self.did.columns
         return list(dict.fromkeys(wanted))
 
 

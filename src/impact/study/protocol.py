@@ -18,6 +18,12 @@ _DID = {
     "two_by_two": "Difference-in-differences of two groups, before and after",
     "twfe": "Difference-in-differences with effects for each person and period",
     "callaway_santanna": "Difference-in-differences by start and period (Callaway and Sant'Anna 2021)",
+    "sun_abraham": "Difference-in-differences by start and time since it (Sun and Abraham 2021)",
+    "imputation": "What happened less what untreated time foretells (Borusyak, Jaravel and Spiess 2024)",
+    "etwfe": "Difference-in-differences by start and period, in one regression (Wooldridge 2021, 2023)",
+    "stacked": "One difference-in-differences for each start, with controls without support throughout",
+    "synthetic_did": "Synthetic difference-in-differences (Arkhangelsky and others 2021)",
+    "triple_difference": "Difference-in-differences among those eligible less that among those not eligible",
 }
 _CONTROLS = {
     "never_treated": "people never supported",

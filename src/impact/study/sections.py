@@ -162,7 +162,8 @@ class Arguments(Section):
     @property
     def arguments(self) -> dict[str, Any]:
         """Plain keyword arguments of the chosen method, and only those."""
-        return {name: getattr(self, name) for name in self.taken()}
+        given = {name: getattr(self, name) for name in self.taken()}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -170,12 +171,33 @@ class Arguments(Section):
         return {self.named(): getattr(self, self.named()), **self.arguments}
 
 
+_TAKEN: dict[str, tuple[str, ...]] = {
+    "two_by_two": ("family", "covariates", "effects"),
+    "twfe": ("family", "staggered"),
+    "callaway_santanna": ("control", "covariates", "method", "base_period", "anticipation"),
+    "sun_abraham": ("anticipation", "time_varying"),
+    "imputation": ("covariates", "anticipation"),
+    "etwfe": ("family", "control", "covariates", "effects", "anticipation"),
+    "stacked": ("family", "covariates", "before", "after", "anticipation"),
+    "synthetic_did": ("weighting", "inference", "draws", "anticipation"),
+    "triple_difference": ("subgroup", "eligible", "within", "family", "effects"),
+}
+
+
 class Did(Arguments):
     """Difference-in-differences."""
 
-    estimator: Literal["two_by_two", "twfe", "callaway_santanna"] = Field(
-        "callaway_santanna", description="name of the estimator"
-    )
+    estimator: Literal[
+        "two_by_two",
+        "twfe",
+        "callaway_santanna",
+        "sun_abraham",
+        "imputation",
+        "etwfe",
+        "stacked",
+        "synthetic_did",
+        "triple_difference",
+    ] = Field("etwfe", description="name of the estimator")
     control: Literal["never_treated", "not_yet_treated"] = Field(
         "not_yet_treated", description="which controls are used"
     )
@@ -184,13 +206,31 @@ class Did(Arguments):
     base_period: Literal["universal", "varying"] = Field("universal", description="the period compared with")
     anticipation: int = Field(0, ge=0, description="periods before support that may already differ")
     family: Literal["poisson", "linear"] = Field("poisson", description="ratios or differences")
-    effects: Literal["arm", "person"] = Field("arm", description="levels that two_by_two holds fixed")
+    effects: Literal["arm", "person", "cohort"] | None = Field(
+        None, description="levels held fixed: of arms or people (two_by_two), people or cohorts (etwfe)"
+    )
     staggered: Literal["refuse", "allow"] = Field("refuse", description="what twfe does with several starts")
+    time_varying: Names = Field((), description="other outcomes held fixed, which support cannot change")
+    before: int = Field(12, ge=1, description="periods before support that stacked compares")
+    after: int = Field(12, ge=1, description="periods with support that stacked compares")
+    weighting: Literal["synthetic_did", "synthetic_control", "did"] = Field(
+        "synthetic_did", description="how sites and periods are weighted"
+    )
+    inference: Literal["CR1", "CR2", "CR3", "placebo", "jackknife", "bootstrap"] | None = Field(
+        None, description="standard errors: CR2 or CR3 for few clusters; the others for synthetic_did"
+    )
+    draws: int = Field(200, ge=1, description="of placebo or bootstrap errors")
+    subgroup: Name | None = Field(None, description="column that says who is eligible (triple_difference)")
+    eligible: str | int | bool | None = Field(None, description="its value for those who are")
+    within: Literal["two_by_two", "callaway_santanna", "imputation", "etwfe", "stacked"] = Field(
+        "two_by_two", description="estimator used in each subgroup of triple_difference"
+    )
 
     @property
     def clock(self) -> Literal["calendar", "event"]:
         """Whether the estimator takes the panel in calendar time, or in time since the start of support."""
-        return "event" if self.estimator == "two_by_two" else "calendar"
+        used = self.within if self.estimator == "triple_difference" else self.estimator
+        return "event" if used == "two_by_two" else "calendar"
 
     def named(self) -> str:
         """Key of the section that names the estimator."""
@@ -198,11 +238,17 @@ class Did(Arguments):
 
     def taken(self) -> Sequence[str]:
         """Names of the arguments the chosen estimator takes."""
-        return {
-            "two_by_two": ("family", "covariates", "effects"),
-            "twfe": ("family", "staggered"),
-            "callaway_santanna": ("control", "covariates", "method", "base_period", "anticipation"),
-        }[self.estimator]
+        return _TAKEN[self.estimator]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of people that the estimator uses."""
+        return (*self.covariates, self.subgroup) if self.subgroup else self.covariates
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The estimator, its arguments, and the errors asked for: the arguments of ``impact.did.estimate``."""
+        return super().plan | ({"inference": self.inference} if self.inference else {})
 
 
 class Matching(Arguments):

@@ -58,7 +58,7 @@ def test_a_study_without_a_method_has_no_answer(cohort):
 
 
 def test_before_and_after_takes_each_persons_own_date(cohort):
-    found = main_effects(cohort, **ASKED, did={"estimator": "two_by_two"})["effects"]
+    found = main_effects(cohort, **ASKED, did={"estimator": "two_by_two"}, clock="event")["effects"]
     assert found.method["estimator"] == "two_by_two"
     assert set(found.table["scale"]) == {"log ratio", "difference", "events avoided"}
 

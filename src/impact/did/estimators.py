@@ -1,0 +1,106 @@
+"""The estimators by the names they have in parameter files, and the one door to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any, Literal
+
+from impact.data.panel import Panel
+from impact.did.aggregate import summarise
+from impact.did.bias_reduced import bias_reduced
+from impact.did.callaway_santanna import callaway_santanna
+from impact.did.design import check_choice
+from impact.did.etwfe import etwfe
+from impact.did.imputation import imputation
+from impact.did.leave_one_out import leave_one_out
+from impact.did.stacked import stacked
+from impact.did.sun_abraham import sun_abraham
+from impact.did.synthetic_did import synthetic_did
+from impact.did.triple_difference import triple_difference
+from impact.did.twfe import twfe
+from impact.did.two_by_two import two_by_two
+from impact.errors import DesignError
+from impact.results import Effects
+
+ESTIMATORS: dict[str, Callable[..., Effects]] = {
+    "two_by_two": two_by_two,
+    "twfe": twfe,
+    "callaway_santanna": callaway_santanna,
+    "sun_abraham": sun_abraham,
+    "imputation": imputation,
+    "etwfe": etwfe,
+    "stacked": stacked,
+    "synthetic_did": synthetic_did,
+    "triple_difference": triple_difference,
+}
+# These have no small-sample factor of their own.
+_CR0 = ("callaway_santanna", "imputation")
+
+
+def estimate(
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    estimator: str,
+    inference: Literal["CR1", "CR2", "CR3", "placebo", "jackknife", "bootstrap"] | None = None,
+    **arguments: Any,
+) -> Effects:
+    """Estimate the effect on those supported on the three scales, with the errors asked for.
+
+    Parameters
+    ----------
+    panel : Panel
+        The one the estimator takes.
+    outcome : str or sequence of str
+    estimator : str
+        Name in ``ESTIMATORS``.
+    inference : str, optional
+        Without it the estimator's own: CR1 of regressions, CR0 of influence functions, placebos of
+        ``synthetic_did``. 'CR2' exists for one outcome by one regression (``twfe``, and linear
+        ``sun_abraham`` and ``etwfe``), 'CR3' for all but ``synthetic_did``, which has 'placebo', 'jackknife'
+        and 'bootstrap'.
+    **arguments
+        Of the estimator.
+
+    Returns
+    -------
+    Effects
+        For each outcome ``difference``, ``log ratio`` and ``events avoided``, with one joint root.
+
+    Raises
+    ------
+    DesignError
+        For errors that the estimator does not have.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"site": [1, 1, 2, 2, 3, 3, 4, 4], "year": [1, 2] * 4,
+    ...                       "falls": [4, 2, 6, 4, 5, 5, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
+    >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> estimate(panel, outcome="falls", estimator="etwfe").table[["scale", "estimate"]].round(4)
+                scale  estimate
+    0       log ratio   -0.6286
+    1      difference   -2.6250
+    2  events avoided    5.2500
+    """
+    check_choice("estimator", estimator, tuple(ESTIMATORS))
+    method = ESTIMATORS[estimator]
+    own = "inference" in signature(method).parameters
+    if own and inference is not None:
+        arguments = {**arguments, "inference": inference}
+
+    def analysis(some: Panel) -> Effects:
+        effects = method(some, outcome=outcome, **arguments)
+        return summarise(bias_reduced(effects) if inference == "CR2" else effects)
+
+    if own or inference in (None, "CR2"):
+        return analysis(panel)
+    if inference == "CR3":
+        return leave_one_out(panel, analysis)
+    if inference != "CR1" or estimator in _CR0:
+        known = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
+        raise DesignError(f"inference={inference!r}: {estimator} has {known} and CR3.")
+    return analysis(panel)
