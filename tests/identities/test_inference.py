@@ -136,7 +136,7 @@ def test_rows_under_a_hypothesis(family):
     w, codes = rng.uniform(0.5, 2, 60), np.arange(60) % 9
     fit = ols(x, y, w) if family == "linear" else glm(x, y, family=family, weights=w)
     contrast = np.array([0.0, 1, -1])
-    r = of_rows(fit, x, y, family=family, weights=w, codes=codes, contrasts=contrast[:, None])
+    r = of_rows(fit, x, y, family=family, weights=w, codes=codes, clusters=9, contrasts=contrast[:, None])
     under = r.under(contrast)
     _, scores, bread = under(float(contrast @ fit.coef))
     np.testing.assert_allclose(scores.sum(0), 0, atol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from impact.did.design import (
 )
 from impact.did.scales import three_scales
 from impact.errors import DesignError
+from impact.numbers.few_clusters import Regression, of_rows
 from impact.numbers.inference import cluster_codes, cluster_sums, cr1
 from impact.numbers.regress import glm, ols
 from impact.results import Effects
@@ -121,12 +122,13 @@ def two_by_two(
         notes += check_events(panel, name, (np.arange(T) >= start[:, None]) & treated[:, None])
         notes += _one_period_only(pair, name, effects)
         fit = _by_arm if effects == "arm" else _by_person
-        effect, psi, rows, k = fit(pair, treated, x, family)
+        regression, psi, rows, k = fit(pair, treated, x, family, codes)
+        effect = float(regression.coef @ regression.contrasts[:, 0])
         rate, person_time, psi_rate = _treated_rate(pair, treated)
         values, by = three_scales(effect, rate, person_time, family=family)
         used.append(clusters_at_risk(panel, name))
-        root = cluster_sums(np.column_stack([psi, psi_rate]) @ by, codes, len(clusters))
-        root *= np.sqrt(cr1(used[-1], rows, k))
+        factor = cr1(used[-1], rows, k)
+        root = np.sqrt(factor) * cluster_sums(np.column_stack([psi, psi_rate]) @ by, codes, len(clusters))
         counts = _counts(pair, treated, codes, effects)
         for j, (scale, value) in enumerate(values.items()):
             label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
@@ -145,7 +147,10 @@ def two_by_two(
         "anticipation": 0,
         "notes": notes,
     }
-    return parts.effects(said, used)
+    out = parts.effects(said, used)
+    if len(names) > 1:
+        return out
+    return replace(out, regression=replace(regression.times(by[:1]), factor=factor))
 
 
 @dataclass(frozen=True)
@@ -179,30 +184,28 @@ def _pair(panel: Panel, name: str, first: int) -> _Pair:
 
 
 def _by_arm(
-    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family
-) -> tuple[float, Array, int, int]:
-    """Arm, period and their product: the effect, each person's influence, rows and regressors."""
+    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family, codes: NDArray[np.int64]
+) -> tuple[Regression, Array, int, int]:
+    """Arm, period and their product: the regression, each person's influence, rows and regressors."""
     n = len(treated)
     one, d = np.ones(n), treated.astype(float)
     before = np.vstack([one, d, np.zeros((2, n)), x, np.zeros_like(x)])
     design = np.hstack([before, np.vstack([one, d, one, d, x, x])])
     y, time, w = pair.events.ravel(), pair.time.ravel(), np.tile(pair.weights, 2)
     seen = time > 0
+    y, time, w = y[seen], time[seen], w[seen]
+    if family == "linear":
+        y, w = pair.scale * y / time, w * time
+    place = np.tile(codes, 2)[seen], int(codes.max()) + 1
+    regression, psi = _fitted(design[:, seen], y, w, np.log(time), family, 3, *place)
     influence = np.zeros(2 * n)
-    z, w, time = design[:, seen], w[seen], time[seen]
-    if family == "poisson":
-        fit = glm(z, y[seen], family="poisson", weights=w, offset=np.log(time))
-        influence[seen] = (fit.bread[3] @ z) * w * (y[seen] - fit.mean)
-    else:
-        rate = pair.scale * y[seen] / time
-        fit = ols(z, rate, w * time)
-        influence[seen] = (fit.bread[3] @ z) * w * time * (rate - fit.mean)
-    return float(fit.coef[3]), influence.reshape(2, n).sum(0), pair.rows, len(design)
+    influence[seen] = psi
+    return regression, influence.reshape(2, n).sum(0), pair.rows, len(design)
 
 
 def _by_person(
-    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family
-) -> tuple[float, Array, int, int]:
+    pair: _Pair, treated: NDArray[np.bool_], x: Array, family: Family, codes: NDArray[np.int64]
+) -> tuple[Regression, Array, int, int]:
     """Each person's own change: a logit of the share of events that fall after, or least squares."""
     design = np.vstack([np.ones(len(treated)), treated, x])
     used = (pair.time > 0).all(0)
@@ -210,19 +213,46 @@ def _by_person(
         # Given a person's total, the number after is binomial: the person's own level has gone.
         used &= pair.events.sum(0) > 0
     (y0, y1), (e0, e1) = pair.events[:, used], pair.time[:, used]
-    z, w = design[:, used], pair.weights[used]
-    influence = np.zeros(len(treated))
+    z, w, place = design[:, used], pair.weights[used], (codes[used], int(codes.max()) + 1)
     if family == "poisson":
         total = y0 + y1
-        fit = glm(z, y1 / total, family="logit", weights=w * total, offset=np.log(e1 / e0))
-        influence[used] = (fit.bread[1] @ z) * w * (y1 - total * fit.mean)
+        regression, psi = _fitted(z, y1 / total, w * total, np.log(e1 / e0), "logit", 1, *place)
     else:
         change = pair.scale * (y1 / e1 - y0 / e0)
-        w = w * e0
-        fit = ols(z, change, w)
-        influence[used] = (fit.bread[1] @ z) * w * (change - fit.mean)
+        regression, psi = _fitted(z, change, w * e0, 0.0, "linear", 1, *place)
+    influence = np.zeros(len(treated))
+    influence[used] = psi
     # The model has two rows a person, and an intercept beside the change over time.
-    return float(fit.coef[1]), influence, 2 * int(used.sum()), len(design) + 1
+    return regression, influence, 2 * int(used.sum()), len(design) + 1
+
+
+def _fitted(
+    z: Array,
+    y: Array,
+    weights: Array,
+    offset: Array | float,
+    family: Literal["linear", "poisson", "logit"],
+    effect: int,
+    codes: NDArray[np.int64],
+    clusters: int,
+) -> tuple[Regression, Array]:
+    """The regression as its clusters see it, and each row's influence on the coefficient ``effect``."""
+    if family == "linear":
+        fit = ols(z, y, weights)
+    else:
+        fit = glm(z, y, family=family, weights=weights, offset=offset)
+    regression = of_rows(
+        fit,
+        z,
+        y,
+        family=family,
+        weights=weights,
+        codes=codes,
+        clusters=clusters,
+        contrasts=np.eye(len(z))[:, [effect]],
+        offset=offset,
+    )
+    return regression, (fit.bread[effect] @ z) * weights * (y - fit.mean)
 
 
 def _treated_rate(pair: _Pair, treated: NDArray[np.bool_]) -> tuple[float, float, Array]:

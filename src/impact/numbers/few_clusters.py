@@ -311,20 +311,20 @@ def of_rows(
     family: Literal["linear", "poisson", "logit"],
     weights: Array,
     codes: NDArray[np.int64],
+    clusters: int,
     contrasts: Array,
     offset: Array | float = 0.0,
     factor: float = 1.0,
 ) -> Regression:
     """Return what clusters add to a regression of rows, ``x (K, n)``, from ``ols`` or ``glm``."""
-    G = int(codes.max()) + 1
 
     def sums(mean: Array) -> tuple[Array, Array]:
         slope = {"linear": np.ones_like(mean), "poisson": mean, "logit": mean * (1 - mean)}[family]
-        scores = cluster_sums((x * (weights * (y - mean))).T, codes, G)
-        grams = np.empty((G, len(x), len(x)))
+        scores = cluster_sums((x * (weights * (y - mean))).T, codes, clusters)
+        grams = np.empty((clusters, len(x), len(x)))
         for a, left in enumerate(x * (weights * slope)):
             for b in range(a + 1):
-                grams[:, a, b] = grams[:, b, a] = np.bincount(codes, left * x[b], G)
+                grams[:, a, b] = grams[:, b, a] = np.bincount(codes, left * x[b], clusters)
         return grams, scores
 
     def refit(contrast: Array, value: float) -> Sums:

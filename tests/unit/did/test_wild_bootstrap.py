@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from impact.data.panel import Panel
-from impact.did import callaway_santanna, etwfe, summarise, twfe, wild_bootstrap
+from impact.did import callaway_santanna, etwfe, summarise, twfe, two_by_two, wild_bootstrap
+from impact.did.bias_reduced import bias_reduced
 from impact.disclosure import release
 
 
@@ -100,3 +101,20 @@ def test_a_withheld_test_shows_none_of_its_numbers():
     assert shown[["statistic", "p_value", "estimate", "conf_low", "conf_high"]].isna().all(axis=None)
     open_ = release({"test": replace(test, counts=test.counts.assign(events=300, persons=300))}, "hes")
     assert open_["test"].table["estimate"].notna().all()
+
+
+@pytest.mark.parametrize("effects", ["arm", "person"])
+@pytest.mark.parametrize("family", ["linear", "poisson"])
+def test_two_by_two_has_its_regression_behind_it(family, effects):
+    """Its part of the root is the root of the effects, so that CR2 and the wild bootstrap are its own."""
+    found = two_by_two(sites(0.5), outcome="ae", family=family, effects=effects)
+    own = "difference" if family == "linear" else "log ratio"
+    at = found.labels["scale"].tolist().index(own)
+    np.testing.assert_allclose(np.abs(found.regression.root()[:, at]), np.abs(found.root[:, at]), atol=1e-9)
+    how = "Cameron" if family == "linear" else "Kline and Santos"
+    test = wild_bootstrap(one(found, own), seed=1)
+    assert f"imposed ({how}" in test.method["inference"]
+    assert test.conf_low < test.estimate < test.conf_high
+    robust = bias_reduced(found)
+    assert 0.9 < robust.std_error[at] / found.std_error[at] < 1.3
+    assert 2 < robust.df[at] < 7
