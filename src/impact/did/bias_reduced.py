@@ -25,7 +25,7 @@ def bias_reduced(effects: Effects) -> Effects:
     Parameters
     ----------
     effects : Effects
-        Of one outcome, by one regression: ``twfe``, and linear ``sun_abraham`` and ``etwfe``.
+        Of one outcome, by one regression: ``two_by_two``, ``twfe``, and linear ``sun_abraham`` and ``etwfe``.
 
     Raises
     ------
@@ -48,8 +48,8 @@ def bias_reduced(effects: Effects) -> Effects:
     regression = effects.regression
     if regression is None:
         raise DesignError(
-            "CR2 errors belong to one regression of one outcome (twfe, and linear sun_abraham and etwfe); "
-            "use CR1 or CR3 (leave_one_out)."
+            "CR2 errors belong to one regression of one outcome (two_by_two, twfe, and linear sun_abraham and "
+            "etwfe); use CR1 or CR3 (leave_one_out)."
         )
     if effects.satterthwaite is not None:
         return effects

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.design import check_choice, start_positions
+from impact.did.estimators import ESTIMATORS
 from impact.errors import DesignError, ParameterError
 from impact.numbers.few_clusters import invert, p_value
 from impact.numbers.inference import cluster_codes
@@ -156,9 +157,6 @@ class _Analysis:
     def __init__(
         self, panel: Panel, outcome: str, estimator: str, scale: str, arguments: dict[str, Any]
     ) -> None:
-        # The registry holds every estimator, and its module imports this one.
-        from impact.did import ESTIMATORS
-
         check_choice("estimator", estimator, tuple(ESTIMATORS))
         self.panel, self.outcome, self.scale = panel, outcome, scale
         self.estimator, self.arguments = ESTIMATORS[estimator], arguments
