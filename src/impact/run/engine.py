@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
 import warnings
@@ -24,6 +25,10 @@ from impact import errors
 from impact.errors import ImpactError, RunError
 from impact.run.progress import Progress
 from impact.study import Study, project_root
+
+
+# The matrices are small: several threads for each wait for each other, and on a busy machine for long.
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class Kernel(AsyncKernelManager):
@@ -61,7 +66,7 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
             timeout=None,
             log=logging.getLogger("papermill"),
         )
-        return client.execute(stdout=sys.stderr, stderr=sys.stderr)
+        return client.execute(stdout=sys.stderr, stderr=sys.stderr, env={**_ONE_THREAD, **os.environ})
 
 
 papermill_engines.register("impact", Engine)
