@@ -48,7 +48,7 @@ def bias_reduced(effects: Effects) -> Effects:
     regression = effects.regression
     if regression is None:
         raise DesignError(
-            "CR2 errors belong to one regression of one outcome (two_by_two, twfe, and linear sun_abraham and "
+            "CR2 errors belong to one regression of one outcome (two_by_two, twfe, linear sun_abraham and "
             "etwfe); use CR1 or CR3 (leave_one_out)."
         )
     if effects.satterthwaite is not None:
