@@ -105,8 +105,7 @@ def randomisation_test(
     if effect == "difference" and own.method.get("family") == "poisson":
         raise ParameterError("effect='difference': a Poisson model needs counts; use effect='ratio'.")
     estimate, error = float(own.estimate[0]), float(own.std_error[0])
-    every = how_many(panel)
-    complete = every <= draws
+    complete = how_many(panel) <= draws
     for reach, nodes in _REACH[effect]:
         ends = min(estimate, 0.0) - reach * error, max(estimate, 0.0) + reach * error
         dealt = deals(panel, draws, np.random.default_rng(seed))
@@ -147,7 +146,8 @@ def randomisation_test(
         conf_low=low,
         conf_high=high,
         conf_level=conf_level,
-        smallest_p=max(1 / (len(t) - 1 if complete else len(t)), 1 / every),
+        # Deals that mirror each other are equally far out, so that a share of one deal may be out of reach.
+        smallest_p=p_value(float(np.abs(t).max()), t[1:], True) if complete else 1 / len(t),
     )
 
 

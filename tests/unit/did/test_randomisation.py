@@ -114,6 +114,15 @@ def test_few_deals_are_enumerated_and_bound_the_p_value():
     assert "every deal once" in test.method["inference"]
 
 
+def test_deals_that_mirror_each_other_halve_what_can_be_found():
+    """Three of six sites: each of the 20 deals has a mirror image with the same size of statistic."""
+    test = randomisation_test(
+        sites(sites=6, starts=(2, 2, 2), people=2), outcome="ae", estimator="twfe", seed=1
+    )
+    assert test.method["draws"] == 20
+    assert test.smallest_p == pytest.approx(2 / 20)
+
+
 def test_each_of_all_deals_is_as_likely_to_be_the_studys_own():
     """With no effect the study is one of the deals: at most a share a of them may have p at or below a."""
     panel = sites(sites=6, starts=(2, 2), people=2)
