@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from impact.errors import DesignError
 
 Array = NDArray[np.float64]
+# Regressors that are left out where they cannot be told apart from others.
+Spare = NDArray[np.bool_] | None
 
 _STEPS = 60
+# What is left of a regressor's squares after others, as a share, below which it adds nothing to them.
+_NOTHING = 1e-10
 _SMALL = 1e-5  # the last Newton step squares the error, so that a step this small leaves none that matters
 
 
@@ -154,3 +158,59 @@ _FAMILIES: dict[
     "logit": (_logit_moments, _logit_loglik),
     "poisson": (_poisson_moments, _poisson_loglik),
 }
+
+
+def told_apart(
+    information: Array, spare: Spare, size: Array | None = None, among: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return which regressors stay: all that are not spare, and spare ones that add something to them.
+
+    What they add is held against ``size`` (without it, their own squares), and only those in ``among`` stay.
+    """
+    among = np.arange(len(information)) if among is None else among
+    if spare is None or not spare[among].any():
+        return among
+    first, second = among[~spare[among]], among[spare[among]]
+    size = np.diag(information) if size is None else size
+    cross = information[np.ix_(first, second)]
+    of_first = inverse(information, first)[np.ix_(first, first)]
+    left = information[np.ix_(second, second)] - cross.T @ of_first @ cross
+    # The factor takes its first pivot whatever its size: what is nothing from the beginning goes before.
+    some = np.diag(left) > _NOTHING * size[second]
+    if not some.any():
+        return first
+    second, left = second[some], left[np.ix_(some, some)]
+    _, _, pivot, rank = _factor(left, size[second])
+    return np.sort(np.append(first, second[pivot[:rank]]))
+
+
+def _factor(square: Array, size: Array) -> tuple[Array, Array, NDArray[np.int64], int]:
+    """Bring a matrix to one scale: its pivoted Cholesky factor, the scale, the pivots and the rank."""
+    from scipy.linalg.lapack import dpstrf
+
+    scale = np.sqrt(np.where(size > 0, size, 1.0))
+    factor, pivot, rank, _ = dpstrf(square / np.outer(scale, scale), tol=_NOTHING, lower=1)
+    return factor, scale, pivot - 1, int(rank)
+
+
+def inverse(information: Array, kept: NDArray[np.int64]) -> Array:
+    """Invert the part of a matrix that is kept; the rest is 0.
+
+    Raises
+    ------
+    DesignError
+        Where a regressor that is kept adds nothing to the others.
+    """
+    from scipy.linalg.lapack import dpotri
+
+    inside = information[np.ix_(kept, kept)]
+    factor, scale, pivot, rank = _factor(inside, np.diag(inside))
+    if rank < len(kept):
+        raise DesignError(
+            "the effects cannot be told apart from each other or from the periods; there may be no "
+            "untreated people to compare with, or no events in some period."
+        )
+    lower, _ = dpotri(factor, lower=1)
+    out, at = np.zeros_like(information), kept[pivot]
+    out[np.ix_(at, at)] = (np.tril(lower) + np.tril(lower, -1).T) / np.outer(scale[pivot], scale[pivot])
+    return out

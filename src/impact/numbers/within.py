@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.errors import DesignError
+from impact.numbers.regress import Spare, inverse, told_apart
 
 Array = NDArray[np.float64]
-Spare = NDArray[np.bool_] | None
 
 _STEPS = 60
 _SMALL = 1e-10
-# What is left of a regressor's squares after others, as a share, below which it adds nothing to them.
-_NOTHING = 1e-10
 # People at once, so that what is computed of them stays in the processor's cache.
 _PIECE = 4096
 
@@ -161,8 +159,7 @@ class Within:
     def by_cluster(self, codes: NDArray[np.int64], clusters: int) -> tuple[Array, Array]:
         """Return each cluster's information (clusters, K, K) and gradient (clusters, K).
 
-        Person effects, which must lie within clusters, are concentrated out of both. For few clusters: the
-        memory is clusters times K squared.
+        Person effects, which must lie within clusters, are concentrated out. Memory: clusters x K squared.
         """
         r = self.regressors
         grams, scores = np.zeros((clusters, len(r), len(r))), np.zeros((clusters, len(r)))
@@ -304,12 +301,33 @@ def _pass(
 def _solve(fit: Within, moments: _Moments, y: Array, size: Array, spare: Spare) -> Within:
     """Return the weighted least-squares solution; its residuals are not yet filled in."""
     information, gradient, _ = _pass(fit, moments, y, size, squares=True)
-    bread = _inverse(information, _kept(information, spare))
+    bread = inverse(information, told_apart(information, spare))
     return replace(fit, coef=bread @ gradient, bread=bread)
 
 
 def _newton(fit: Within, moments: _Moments, y: Array, size: Array, spare: Spare) -> Within:
-    before, step, kept = -np.inf, fit.coef, None
+    """Maximise the likelihood, without spare regressors that would have no finite coefficient."""
+    kept, known, start = np.arange(len(fit.coef)), None, fit.coef
+    if spare is not None and spare.any():
+        information, _, _ = _pass(fit, moments, y, size, squares=True)
+        kept, known = told_apart(information, spare), np.diag(information)
+    while True:
+        fit, information, done = _climb(fit, moments, y, size, kept)
+        if done:
+            return fit
+        fewer = told_apart(information, spare, known, kept)
+        if len(fewer) == len(kept):
+            inverse(information, kept)
+            raise DesignError("the Poisson regression has no finite solution: some cell of it has no events.")
+        kept = fewer
+        fit = replace(fit, coef=np.where(np.isin(np.arange(len(start)), kept), start, 0.0))
+
+
+def _climb(
+    fit: Within, moments: _Moments, y: Array, size: Array, kept: NDArray[np.int64]
+) -> tuple[Within, Array, bool]:
+    """Take Newton's steps; return the fit, the last information, and whether the top was reached."""
+    before, step, information = -np.inf, fit.coef, np.empty(0)
     for _ in range(_STEPS):
         information, gradient, loglik = _pass(fit, moments, y, size, squares=True)
         if loglik < before - 1e-9 * abs(before):
@@ -317,59 +335,17 @@ def _newton(fit: Within, moments: _Moments, y: Array, size: Array, spare: Spare)
             fit = replace(fit, coef=fit.coef - step)
             continue
         before = loglik
-        kept = _kept(information, spare) if kept is None else kept
-        bread = _inverse(information, kept)
+        try:
+            bread = inverse(information, kept)
+        except DesignError:
+            break
         step = bread @ gradient
         if max(float(np.abs(term @ step).max()) for term in fit.regressors.terms) < _SMALL:
-            return replace(fit, bread=bread)
+            return replace(fit, bread=bread), information, True
         fit = replace(fit, coef=fit.coef + step)
-    raise DesignError("the Poisson regression has no finite solution: some cell of it has no events.")
+    return fit, information, False
 
 
 def _positive(total: Any) -> Any:
     # People who are never at risk, or without events, have nothing to spread: all their terms are zero.
     return np.where(total > 0, total, 1.0)
-
-
-def _kept(information: Array, spare: Spare) -> NDArray[np.int64]:
-    """Return which regressors stay: all that are not spare, and spare ones that add something to them."""
-    if spare is None or not spare.any():
-        return np.arange(len(information))
-    first, second = np.flatnonzero(~spare), np.flatnonzero(spare)
-    cross = information[np.ix_(first, second)]
-    inverse = _inverse(information, first)[np.ix_(first, first)]
-    left = information[np.ix_(second, second)] - cross.T @ inverse @ cross
-    # The factor takes its first pivot whatever its size: what is nothing from the beginning goes before.
-    some = np.diag(left) > _NOTHING * np.diag(information)[second]
-    if not some.any():
-        return first
-    second, left = second[some], left[np.ix_(some, some)]
-    _, _, pivot, rank = _factor(left, np.diag(information)[second])
-    return np.sort(np.append(first, second[pivot[:rank]]))
-
-
-def _factor(square: Array, size: Array) -> tuple[Array, Array, NDArray[np.int64], int]:
-    """Bring a matrix to one scale: its pivoted Cholesky factor, the scale, the pivots and the rank."""
-    from scipy.linalg.lapack import dpstrf
-
-    scale = np.sqrt(_positive(size))
-    factor, pivot, rank, _ = dpstrf(square / np.outer(scale, scale), tol=_NOTHING, lower=1)
-    return factor, scale, pivot - 1, int(rank)
-
-
-def _inverse(information: Array, kept: NDArray[np.int64]) -> Array:
-    """Invert the part of a matrix that is kept; the rest is 0."""
-    from scipy.linalg.lapack import dpotri
-
-    inside = information[np.ix_(kept, kept)]
-    factor, scale, pivot, rank = _factor(inside, np.diag(inside))
-    if rank < len(kept):
-        raise DesignError(
-            "the effects cannot be told apart from each other or from the periods; there may be no "
-            "untreated people to compare with, or no events in some period."
-        )
-    inverse, _ = dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    out, at = np.zeros_like(information), kept[pivot]
-    out[np.ix_(at, at)] = inverse / np.outer(scale[pivot], scale[pivot])
-    return out

@@ -205,3 +205,24 @@ def test_person_effects_ignore_people_and_periods_that_say_nothing():
     assert not np.allclose(full.coef, fewer.coef)
     with pytest.raises(DesignError, match=r"no finite solution|cannot be told apart"):
         fixed_effects(y * (np.arange(4) != 2), time, weights=np.ones(60), **kwargs)
+
+
+@pytest.mark.parametrize("effects", ["person", "none"])
+def test_spare_regressors_without_a_finite_coefficient_are_left_out(effects):
+    """Nothing happens where this regressor is one, so that its coefficient would be minus infinity."""
+    y, time, model = problem(10, effects=effects)
+    design, k = model["design"], model["design"].shape[2]
+    quiet = np.zeros((len(y), PERIODS), bool)
+    quiet[10:14, 0] = True
+    y = np.where(quiet, 0, y)
+    z = np.column_stack([np.ones(len(y)), quiet.any(1)])
+    more = np.zeros((len(design), 2, PERIODS, k + 1))
+    more[:, 0, :, :k], more[:, 1, 0, k] = design, 1
+    separated = model | {"design": more, "covariates": z}
+    with pytest.raises(DesignError, match="no finite solution"):
+        fixed_effects(y, time, family="poisson", edges=EDGES, **separated)
+    separated["spare"] = np.arange(k + 1) == k
+    fit = fixed_effects(y, time, family="poisson", edges=EDGES, **separated)
+    without = fixed_effects(y, time, family="poisson", edges=EDGES, **model)
+    np.testing.assert_allclose(fit.coef, np.append(without.coef, 0), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(fit.bread[:k, :k], without.bread, rtol=1e-6)
