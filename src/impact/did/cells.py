@@ -76,7 +76,8 @@ class Joint:
             sample as well: each person's own part of them less the total times ``spread`` belongs to it.
         family : 'linear' or 'poisson'
         factor : float
-            Of the variance, for few clusters.
+            Of the variance, for few clusters; of shares, events and person-time as well, so that the part of
+            a ratio's error that events and expected events share cancels.
         """
         self.names.append(name)
         whose = [c for c in cells if c.scale is None and (family == "poisson" or c.period >= c.group)]
@@ -87,7 +88,7 @@ class Joint:
         logs = self._ratios(name, cells, hidden) if family == "poisson" else np.zeros((len(hidden), 0))
         for scale, (g, t), value in hidden.rows:
             self._row(name, scale, value, hidden.counts, g, t)
-        k, n_logs, scale_of_root = len(cells), logs.shape[1], np.sqrt(factor)
+        k, n_logs, root_of_factor = len(cells), logs.shape[1], np.sqrt(factor)
 
         def make(rows: slice, by: Array) -> Array:
             of_cells, of_logs, of_hidden = np.split(by, [k, k + n_logs])
@@ -96,8 +97,8 @@ class Joint:
                 of_hidden = of_hidden + logs[k:] @ of_logs
             out = hidden.influence(rows, of_hidden)
             if of_cells.any():
-                out += scale_of_root * influence(rows, of_cells)
-            return out
+                out += influence(rows, of_cells)
+            return root_of_factor * out
 
         self._makes.append((slice(first, len(self._labels)), make))
 

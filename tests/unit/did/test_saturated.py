@@ -305,3 +305,22 @@ def test_what_cannot_be_done_is_refused(make_panel):
         sun_abraham(panel, outcome="gp", time_varying=["ae"])
     with pytest.raises(DataError, match="values are below zero"):
         etwfe(replace(panel, outcomes={"gp": panel.outcomes["gp"] - 1}), outcome="gp")
+
+
+def test_a_ratio_of_one_cell_has_the_error_of_the_regressions_own_coefficient(make_panel):
+    """The small-sample factor is on observed and expected events alike, so that what they share cancels."""
+    panel = make_panel(n=120, periods=2, starts=(1,), clusters=30, uneven=True)
+    arm, after = np.repeat(panel.treated, 2), np.tile([False, True], 120)
+    design = np.column_stack([np.ones(240), arm, after, arm & after]).astype(float)
+    model = sm.GLM(
+        panel.outcomes["gp"].ravel(),
+        design,
+        family=sm.families.Poisson(),
+        offset=np.log(panel.exposure["gp"].ravel()),
+    )
+    fit = model.fit(tol=1e-13, cov_type="cluster", cov_kwds={"groups": np.repeat(panel.cluster, 2)})
+    found = etwfe(panel, outcome="gp", effects="cohort")
+    for effects in (found, summarise(found)):
+        ratio = effects.table.set_index("scale").loc["log ratio"]
+        assert ratio["estimate"] == pytest.approx(fit.params[3], rel=1e-8)
+        assert ratio["std_error"] == pytest.approx(fit.bse[3], rel=1e-7)
