@@ -198,8 +198,8 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
 def _arrays(joint: Joint, name: str, x: Array, seen: Array | None, plan: _Plan) -> tuple[People, Pairs]:
     """Lay out one outcome with people in columns, and say which rows weigh each comparison.
 
-    The weight of a person is the time at risk in the base period, if at risk in the other as well; for a
-    later period also the weight against loss since the base period.
+    The weight of a person is the time at risk in the base period, if at risk in the other as well, times the
+    weight against loss until the later of the two: who is seen in both stands for those lost by then.
     """
     panel, T = joint.panel, len(joint.panel.periods)
     time, rate = (np.ascontiguousarray(of[name].T) for of in (panel.exposure, panel.outcomes))
@@ -207,14 +207,15 @@ def _arrays(joint: Joint, name: str, x: Array, seen: Array | None, plan: _Plan) 
     rate *= panel.rate_scale if seen is None else panel.rate_scale * seen
     even = seen is None and panel.censoring_weights is None and time.min() == time.max()
     weight = panel.weights * (time[:1] if even else time)
-    rows, later = 0 * plan.base if even else plan.base, 0 * plan.t
+    base, other = 0 * plan.base if even else plan.base, plan.t
     if panel.censoring_weights is not None:
-        remain = np.where(time > 0, panel.censoring_weights.T, 1.0)
+        remain = panel.censoring_weights.T
         at_risk = np.ones_like(time) if seen is None else seen
-        weight, seen = np.vstack([weight, weight / remain]), np.vstack([at_risk, at_risk * remain])
-        later = T * (plan.t > plan.base)
+        weight, seen = np.vstack([weight, weight * remain]), np.vstack([at_risk, at_risk * remain])
+        after = plan.t > plan.base
+        base, other = base + T * ~after, other + T * after
     edges = np.array([*(m.start for m in joint.members.values()), panel.n])
-    pairs = Pairs(plan.own, plan.t, plan.base, rows + later, plan.t + later, plan.controls)
+    pairs = Pairs(plan.own, plan.t, plan.base, base, other, plan.controls)
     return People(x, rate, weight, seen, edges), pairs
 
 
