@@ -26,8 +26,8 @@ def triple_difference(
     *,
     outcome: str | Sequence[str],
     subgroup: str,
-    eligible: object,
-    estimator: str = "two_by_two",
+    eligible: object = True,
+    within: str = "two_by_two",
     **arguments: Any,
 ) -> Effects:
     """Take the effect among the ineligible of the same areas from the effect among the eligible.
@@ -48,14 +48,14 @@ def triple_difference(
     subgroup : str
         A covariate with two values.
     eligible : object
-        Its value for those eligible.
-    estimator : str
+        Its value for those eligible; without it, true (or 1).
+    within : str
         One of ``impact.did.ESTIMATORS``, used in each subgroup. With several starts each start, and in a
         linear model each period, of the eligible is compared with the same of the ineligible, weighted by
         the eligible's person-time; controls are then best never supported (the default here), because mixes
         of those not yet supported differ between the subgroups (Ortiz-Villavicencio and Sant'Anna 2025).
     **arguments
-        Of the estimator. ``covariates`` go with 'callaway_santanna' only: the difference of two effects that
+        Of that estimator. ``covariates`` go with 'callaway_santanna' only: the difference of two effects that
         were each adjusted to its own subgroup is not the adjusted triple difference. There the supported
         eligible are compared with the ineligible of the same start, the eligible never supported and the
         ineligible never supported, each adjusted to the covariates of the supported eligible; the first two
@@ -95,19 +95,19 @@ def triple_difference(
     from impact.did import ESTIMATORS  # which in turn registers this function
 
     names = panel.check_outcomes(outcome)
-    check_choice("estimator", estimator, [name for name in ESTIMATORS if name != "triple_difference"])
+    check_choice("within", within, [name for name in ESTIMATORS if name != "triple_difference"])
     panel = weighed(panel, names)
     member = _members(panel, subgroup, eligible)
     _check_arms(panel, names, member)
-    parts = _parts(panel, member, estimator, _Analysis(ESTIMATORS[estimator], names, arguments))
+    parts = _parts(panel, member, within, _Analysis(ESTIMATORS[within], names, arguments))
     first = parts["eligible"].effects
     starts = start_positions(panel)
     several = len(np.unique(starts[(starts > 0) & (starts < len(panel.periods))])) > 1
     joint = "person-months" in set(first.labels["scale"])
     if several and not joint:
         raise DesignError(
-            f"estimator={estimator!r} gives one effect for all starts, and the subgroups differ in their "
-            "starts; use estimator='callaway_santanna'."
+            f"within={within!r} gives one effect for all starts, and the subgroups differ in their starts; "
+            "use within='callaway_santanna'."
         )
     if not joint and (first.labels["term"] != "effect").any():
         raise ParameterError("triple_difference needs one effect: leave out event_study.")
@@ -122,20 +122,20 @@ def triple_difference(
             label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
             made.append((label, value, {k: slope[:, j] for k, slope in slopes.items()}, counts[name]))
     out = _joined(made, parts)
-    mixed = several and estimator != "callaway_santanna"
+    mixed = several and within != "callaway_santanna"
     said = {
         **_said(out.method, mixed),
-        "within": estimator,
+        "within": within,
         "subgroup": subgroup,
         "covariates": as_list(arguments.get("covariates") or ()),
     }
     return replace(out, method=said)
 
 
-def _parts(panel: Panel, member: NDArray[np.bool_], estimator: str, analyse: _Analysis) -> dict[str, Part]:
+def _parts(panel: Panel, member: NDArray[np.bool_], within: str, analyse: _Analysis) -> dict[str, Part]:
     """Analyse what the estimator and its covariates ask for."""
     arguments, adjusted = analyse.arguments, as_list(analyse.arguments.get("covariates") or ())
-    if estimator == "callaway_santanna":
+    if within == "callaway_santanna":
         if arguments.setdefault("control", "never_treated") != "never_treated":
             raise DesignError(
                 "control='not_yet_treated': those not yet supported are mixed otherwise among the eligible "
@@ -145,7 +145,7 @@ def _parts(panel: Panel, member: NDArray[np.bool_], estimator: str, analyse: _An
             return _three_comparisons(panel, member, analyse)
     elif adjusted:
         raise ParameterError(
-            f"covariates with estimator={estimator!r}: the difference of two effects that are each adjusted "
+            f"covariates with within={within!r}: the difference of two effects that are each adjusted "
             "to their own subgroup is not an adjusted triple difference; use estimator='callaway_santanna'."
         )
     return {

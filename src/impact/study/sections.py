@@ -180,7 +180,7 @@ _TAKEN: dict[str, tuple[str, ...]] = {
     "etwfe": ("family", "control", "covariates", "effects", "anticipation"),
     "stacked": ("family", "covariates", "before", "after", "anticipation"),
     "synthetic_did": ("weighting", "inference", "draws", "anticipation"),
-    "triple_difference": ("subgroup", "eligible", "within", "family", "effects"),
+    "triple_difference": ("subgroup", "eligible", "within"),
 }
 
 
@@ -237,8 +237,13 @@ class Did(Arguments):
         return "estimator"
 
     def taken(self) -> Sequence[str]:
-        """Names of the arguments the chosen estimator takes."""
-        return _TAKEN[self.estimator]
+        """Names of the arguments the chosen estimator takes; a triple difference those of the one within."""
+        taken = _TAKEN[self.estimator]
+        if self.estimator != "triple_difference":
+            return taken
+        # Only callaway_santanna adjusts each comparison to the same people, and its controls are chosen.
+        beside = "control" if self.within == "callaway_santanna" else "covariates"
+        return (*taken, *(name for name in _TAKEN[self.within] if name != beside))
 
     @property
     def columns(self) -> tuple[str, ...]:

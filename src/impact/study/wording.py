@@ -69,6 +69,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
             ("did",),
             "design.months_before is 0, and a difference-in-differences needs a time before; leave did out.",
         )
+    if did and did.estimator == "triple_difference" and not did.subgroup:
+        yield ("did", "subgroup"), "missing: name the column that says who is eligible for support."
     yield from _arguments(study)
     if data.panel:
         yield from _panel(study)

@@ -88,7 +88,7 @@ def test_still_ineligible_leave_the_effect_of_the_eligible(panel, estimator, fam
     flat = np.where(yes[:, None], panel.outcomes["ae"], 5 * panel.exposure["ae"])
     still = replace(panel, outcomes={"ae": flat})
     alone = did.ESTIMATORS[estimator](panel.subset(yes), outcome="ae", family=family)
-    out = triple_difference(still, **ASK, estimator=estimator, family=family)
+    out = triple_difference(still, **ASK, within=estimator, family=family)
     assert out.table["scale"].tolist() == alone.table["scale"].tolist()
     np.testing.assert_allclose(out.estimate, alone.estimate, rtol=1e-6)
     np.testing.assert_allclose(out.std_error, alone.std_error, rtol=1e-6)
@@ -104,7 +104,7 @@ def test_still_ineligible_with_several_starts(staggered, estimator, family):
     more = {"family": family} if family else {}
     own = {"control": "never_treated"} if estimator == "callaway_santanna" else more
     alone = did.summarise(did.ESTIMATORS[estimator](staggered.subset(yes), outcome="ae", **own))
-    out = triple_difference(replace(staggered, outcomes={"ae": flat}), **ASK, estimator=estimator, **more)
+    out = triple_difference(replace(staggered, outcomes={"ae": flat}), **ASK, within=estimator, **more)
     mine = out.table.set_index("scale").loc[alone.table["scale"]]
     np.testing.assert_allclose(mine["estimate"], alone.estimate, rtol=1e-6)
     np.testing.assert_allclose(mine["std_error"], alone.std_error, rtol=1e-6)
@@ -142,8 +142,8 @@ def test_clusters_are_shared_by_the_subgroups(panel):
     [
         ("one", {}),
         ("one", {"family": "linear", "effects": "person"}),
-        ("several", {"estimator": "callaway_santanna"}),
-        ("several", {"estimator": "etwfe", "family": "poisson"}),
+        ("several", {"within": "callaway_santanna"}),
+        ("several", {"within": "etwfe", "family": "poisson"}),
     ],
 )
 def test_errors_are_those_of_leaving_out_clusters(panel, staggered, kind, arguments):
@@ -159,7 +159,7 @@ def test_several_starts_are_compared_cell_by_cell(staggered):
     """Saturated means of start, subgroup and period, weighted by the eligible's person-time."""
     even = build(periods=5, starts=(2, 3), even=True)
     even = even.subset(np.flatnonzero((even.unit % 24 > 2) | (even.covariates["tenant"] == "no")))
-    out = triple_difference(even, **ASK, estimator="callaway_santanna")
+    out = triple_difference(even, **ASK, within="callaway_santanna")
     rate, yes, total, time = even.rate("ae"), even.covariates["tenant"] == "yes", 0.0, 0
     for g in (2, 3):
         for t in range(g, 5):
@@ -178,7 +178,7 @@ def test_several_starts_are_compared_cell_by_cell(staggered):
 
 def test_covariate_without_spread_changes_nothing(staggered):
     """Three comparisons adjusted to nothing are the plain triple difference, with the same errors."""
-    ask = {**ASK, "estimator": "callaway_santanna"}
+    ask = {**ASK, "within": "callaway_santanna"}
     plain = triple_difference(staggered, **ask)
     three = triple_difference(staggered, **ask, covariates=["same"])
     assert three.method["covariates"] == ["same"]
@@ -189,7 +189,7 @@ def test_covariate_without_spread_changes_nothing(staggered):
 def test_covariates_that_drive_change_are_taken_out():
     """Eligible people of areas with support are older, and the old get worse: only the adjusted is right."""
     data = build(areas=400, each=8, age=True, seed=3)
-    ask = {**ASK, "estimator": "callaway_santanna"}
+    ask = {**ASK, "within": "callaway_santanna"}
     plain, adjusted = (
         triple_difference(data, **ask, covariates=x, **more)
         for x, more in (((), {}), (["age"], {"method": "reg"}))
@@ -222,14 +222,14 @@ def test_linear_without_expected_events_has_no_ratio(panel):
 
 def test_synthetic_did_by_jackknife():
     even = build(areas=12, each=2, periods=8, starts=(5,), even=True)
-    out = triple_difference(even, **ASK, estimator="synthetic_did", inference="jackknife")
+    out = triple_difference(even, **ASK, within="synthetic_did", inference="jackknife")
     parts = [
         did.synthetic_did(even.subset(even.covariates["tenant"] == who), outcome="ae", inference="jackknife")
         for who in ("yes", "no")
     ]
     assert out.estimate[0] == pytest.approx(parts[0].estimate[0] - parts[1].estimate[0])
     with pytest.raises(DesignError, match="use inference='jackknife'"):
-        triple_difference(even, **ASK, estimator="synthetic_did", inference="bootstrap", draws=5)
+        triple_difference(even, **ASK, within="synthetic_did", inference="bootstrap", draws=5)
 
 
 def lacking(panel, who, treated):
@@ -257,10 +257,10 @@ def test_a_missing_combination_is_named(panel, who, treated, told):
         ({"subgroup": "tenants"}, DataError, "Did you mean 'tenant'"),
         ({"subgroup": "age"}, DataError, "has 240 values"),
         ({"eligible": "maybe"}, ParameterError, "eligible='maybe' is not a value of 'tenant': choose 'yes'"),
-        ({"estimator": "triple_difference"}, ParameterError, "choose from 'two_by_two'"),
+        ({"within": "triple_difference"}, ParameterError, "choose from 'two_by_two'"),
         ({"covariates": ["age"]}, ParameterError, "is not an adjusted triple difference"),
-        ({"estimator": "callaway_santanna", "control": "not_yet_treated"}, DesignError, "do not cancel"),
-        ({"estimator": "twfe", "event_study": True}, ParameterError, "leave out event_study"),
+        ({"within": "callaway_santanna", "control": "not_yet_treated"}, DesignError, "do not cancel"),
+        ({"within": "twfe", "event_study": True}, ParameterError, "leave out event_study"),
         ({"outcome": "gp"}, DataError, "the panel holds 'ae'"),
     ],
 )
@@ -285,13 +285,13 @@ def test_starts_that_differ_between_the_subgroups_are_refused(staggered):
     with pytest.raises(
         DesignError, match=r"the ineligible cannot be compared in every period .* began in 2012"
     ):
-        triple_difference(own, **ASK, estimator="callaway_santanna")
+        triple_difference(own, **ASK, within="callaway_santanna")
     with pytest.raises(DesignError, match=r"no events are expected among the ineligible .* in 2012"):
-        triple_difference(own, **ASK, estimator="etwfe", family="poisson")
+        triple_difference(own, **ASK, within="etwfe", family="poisson")
 
 
 def test_an_assumption_about_those_not_yet_supported_is_told(staggered):
-    out = triple_difference(staggered, **ASK, estimator="imputation")
+    out = triple_difference(staggered, **ASK, within="imputation")
     assert "callaway_santanna does not" in out.method["notes"][-1]
-    out = triple_difference(staggered, **ASK, estimator="callaway_santanna")
+    out = triple_difference(staggered, **ASK, within="callaway_santanna")
     assert not any("callaway_santanna does not" in note for note in out.method["notes"])
