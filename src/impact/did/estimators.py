@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal
 
@@ -10,10 +11,11 @@ from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.bias_reduced import bias_reduced
 from impact.did.callaway_santanna import callaway_santanna
-from impact.did.design import check_choice
+from impact.did.design import check_choice, weighed
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputation
 from impact.did.leave_one_out import leave_one_out
+from impact.did.leaving import leaving_notes
 from impact.did.stacked import stacked
 from impact.did.sun_abraham import sun_abraham
 from impact.did.synthetic_did import synthetic_did
@@ -66,7 +68,8 @@ def estimate(
     Returns
     -------
     Effects
-        For each outcome ``difference``, ``log ratio`` and ``events avoided``, with one joint root.
+        For each outcome ``difference``, ``log ratio`` and ``events avoided``, with one joint root. Its notes
+        also tell where leaving the panel is related to support or to the outcome (``leaving``).
 
     Raises
     ------
@@ -96,11 +99,14 @@ def estimate(
         effects = method(some, outcome=outcome, **arguments)
         return summarise(bias_reduced(effects) if inference == "CR2" else effects)
 
-    if own or inference in (None, "CR2"):
-        return analysis(panel)
-    if inference == "CR3":
-        return leave_one_out(panel, analysis)
-    if inference != "CR1" or estimator in _CR0:
+    if inference == "CR3" and not own:
+        effects = leave_one_out(panel, analysis)
+    elif own or inference in (None, "CR2") or (inference == "CR1" and estimator not in _CR0):
+        effects = analysis(panel)
+    else:
         known = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
         raise DesignError(f"inference={inference!r}: {estimator} has {known} and CR3.")
-    return analysis(panel)
+    # Said here, once a result, and not by the estimators, which draws and checks call hundreds of times.
+    names = panel.check_outcomes(outcome)
+    left = [note for name in names for note in leaving_notes(weighed(panel, names), name)]
+    return replace(effects, method={**effects.method, "notes": [*effects.method["notes"], *left]})

@@ -93,9 +93,9 @@ def leaving(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
 def leaving_notes(panel: Panel, name: str) -> list[str]:
     """Say in a sentence each whether leaving is related to support or to the outcome, if it is.
 
-    Quick enough for every estimator to call: no regression is fitted. A relation is told where at least 10
-    people left, its z value is beyond 2 and the difference is a third or more; not where the panel carries
-    censoring weights, whose own note is told.
+    Quick enough for every result to say it (``estimate`` does): no regression is fitted. A relation is told
+    where at least 10 people left, its z value is beyond 2 and the difference is a third or more; not where
+    the panel carries censoring weights, whose own note is told.
 
     Examples
     --------

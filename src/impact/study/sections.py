@@ -252,7 +252,7 @@ class Did(Arguments):
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The estimator, its arguments, and the errors asked for: the arguments of ``impact.did.estimate``."""
+        """The estimator, its arguments and the errors asked for: arguments of ``impact.did.estimate``."""
         return super().plan | ({"inference": self.inference} if self.inference else {})
 
 

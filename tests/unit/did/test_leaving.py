@@ -146,6 +146,16 @@ def test_notes_speak_when_leaving_is_related_to_something(more, said):
         assert "censoring_weights" in note
 
 
+@pytest.mark.parametrize("estimator", ["two_by_two", "twfe", "callaway_santanna", "etwfe"])
+def test_every_result_says_where_leaving_is_related_to_something(estimator):
+    panel, _ = world(n=6000, base=-3.0, support=1.0)
+    notes = did.estimate(panel, outcome="gp", estimator=estimator).method["notes"]
+    assert [note for note in notes if note.startswith("Leaving")] == leaving_notes(panel, "gp")
+    unmatched = replace(panel, weights=np.where(panel.exposure["gp"][:, -1] > 0, 1.0, 0.0))
+    notes = did.estimate(unmatched, outcome="gp", estimator=estimator).method["notes"]
+    assert not any(note.startswith("Leaving") for note in notes)
+
+
 def test_notes_are_silent_where_leaving_is_weighed_for():
     panel, _ = world(n=6000, base=-3.0, support=1.0)
     assert leaving_notes(panel, "gp")
