@@ -16,6 +16,7 @@ from impact.did.design import weighed
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputed_event_study
 from impact.did.pooled import pooled_event_study
+from impact.did.steps import check_step, in_steps, span_labels
 from impact.did.sun_abraham import sun_abraham
 from impact.did.twfe import twfe
 from impact.errors import ParameterError, nearest
@@ -25,49 +26,56 @@ Names = str | Sequence[str]
 Arguments = dict[str, Any]
 
 
-def _by_group(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+def _by_group(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
     # Periods before support are read against one and the same base, or a slope in them would hide.
     arguments = arguments | {"base_period": "universal"}
-    return aggregate(callaway_santanna(panel, outcome=outcome, **arguments), by="event_time")
+    return _averaged(callaway_santanna(panel, outcome=outcome, **arguments), step)
 
 
-def _interacted(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
-    return aggregate(sun_abraham(panel, outcome=outcome, **arguments), by="event_time")
+def _interacted(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
+    return _averaged(sun_abraham(panel, outcome=outcome, **arguments), step)
 
 
-def _extended(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
+def _averaged(effects: Effects, step: int) -> Effects:
+    by_time = aggregate(effects, by="event_time")
+    return in_steps(by_time, step) if step > 1 else by_time
+
+
+def _extended(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
     taken = _some(arguments, "covariates", "anticipation")
     if arguments.get("family", "poisson") == "poisson":
         # A month's events of one start are too few for a ratio of their own: starts are pooled.
-        return pooled_event_study(panel, outcome=outcome, **taken)
+        return pooled_event_study(panel, outcome=outcome, step=step, **taken)
     if (weighed(panel, panel.check_outcomes(outcome)).start >= len(panel.periods)).any():
         arguments = arguments | {"control": "never_treated"}
-        return aggregate(etwfe(panel, outcome=outcome, **arguments), by="event_time")
+        return _averaged(etwfe(panel, outcome=outcome, **arguments), step)
     # Without people who never have support, effects before it can only be read against the not yet supported.
-    return _by_group(panel, outcome, taken)
+    return _by_group(panel, outcome, step, taken)
 
 
-def _stacked(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
-    return pooled_event_study(panel, outcome=outcome, **arguments)
+def _stacked(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
+    return pooled_event_study(panel, outcome=outcome, step=step, **arguments)
 
 
-def _imputed(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
-    return imputed_event_study(panel, outcome=outcome, **arguments)
+def _imputed(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
+    by_time = imputed_event_study(panel, outcome=outcome, **arguments)
+    return in_steps(by_time, step) if step > 1 else by_time
 
 
-def _by_regression(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
-    return twfe(panel, outcome=outcome, event_study=True, **_some(arguments, "family", "staggered"))
+def _by_regression(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
+    taken = _some(arguments, "family", "staggered")
+    return twfe(panel, outcome=outcome, event_study=True, step=step, **taken)
 
 
-def _around_start(panel: Panel, outcome: Names, arguments: Arguments) -> Effects:
-    return _by_regression(panel, outcome, {"family": "poisson", **arguments})
+def _around_start(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
+    return _by_regression(panel, outcome, step, {"family": "poisson", **arguments})
 
 
 def _some(arguments: Arguments, *names: str) -> Arguments:
     return {name: arguments[name] for name in names if name in arguments}
 
 
-_EVENT_STUDIES: dict[str, Callable[[Panel, Names, Arguments], Effects]] = {
+_EVENT_STUDIES: dict[str, Callable[[Panel, Names, int, Arguments], Effects]] = {
     "two_by_two": _around_start,
     "twfe": _by_regression,
     "callaway_santanna": _by_group,
@@ -78,7 +86,9 @@ _EVENT_STUDIES: dict[str, Callable[[Panel, Names, Arguments], Effects]] = {
 }
 
 
-def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, **arguments: Any) -> Effects:
+def event_study(
+    panel: Panel, *, outcome: str | Sequence[str], estimator: str, step: int = 1, **arguments: Any
+) -> Effects:
     """Estimate the effect at each time since support began, and the differences before it.
 
     Parameters
@@ -92,19 +102,24 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
         people never supported as controls or, where there are none, by ``callaway_santanna``). One effect an
         event time, pooled over starts, for ``stacked`` and Poisson ``etwfe``. A regression with an effect for
         each person, period and event time for ``twfe`` and ``two_by_two``.
+    step : int
+        Periods in a block of event times, for rare outcomes: one period before support from which all
+        others are measured makes them all as noisy as it is. Blocks begin where support begins and where
+        people may begin to react to it. Regressions have one effect a block; averages of ATT(g, t) are
+        averaged within blocks and measured from the mean of the block of the base (equal known weights).
     **arguments
         Of the estimator; for ``imputation`` also ``leads``, how many periods before support are shown.
 
     Returns
     -------
     Effects
-        One row an event time, the one that all others are measured from among them, with ``overall``, the
-        average from support on.
+        One row an event time (or block, from ``event_time`` to ``event_time_to``), the one that all others
+        are measured from among them, with ``overall``, the average from support on.
 
     Raises
     ------
     ParameterError
-        If the estimator has no event study.
+        If the estimator has no event study, or ``step`` is not a number of periods.
 
     Examples
     --------
@@ -121,14 +136,14 @@ def event_study(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
             f"estimator={estimator!r} has no event study; these have: {', '.join(_EVENT_STUDIES)}."
             + nearest(estimator, _EVENT_STUDIES)
         )
-    effects = _EVENT_STUDIES[estimator](panel, outcome, arguments)
+    effects = _EVENT_STUDIES[estimator](panel, outcome, check_step(step), arguments)
     if effects.overall is None:
         effects = replace(effects, overall=_average(effects))
     return effects if effects.method["reference"] is None else _with_base(effects)
 
 
 def _average(effects: Effects) -> Effects:
-    """Average the effects of each outcome from support on, with equal weights."""
+    """Average the effects of each outcome from support on, with equal weights of event times or blocks."""
     names, labels = effects.method["outcome"], effects.labels
     after = (labels["event_time"] >= 0).to_numpy()
     weights = np.column_stack([after & (labels["outcome"] == name).to_numpy() for name in names])
@@ -138,11 +153,12 @@ def _average(effects: Effects) -> Effects:
 
 def _with_base(effects: Effects) -> Effects:
     """Add the time that all others are measured from: 0 by definition, without an error."""
-    base = effects.method["reference"]
+    base, step = effects.method["reference"], effects.method.get("step", 1)
+    span = span_labels([base, effects.method.get("reference_to", base)], step)
     first = effects.labels.drop_duplicates("outcome")
     # The first row of imputation stands for all time before it.
-    term = f"event time {base}" + (" and before" if "pre_effects" in effects.method else "")
-    rows = first.assign(event_time=base, term=term)
+    span["term"] += " and before" if "pre_effects" in effects.method else ""
+    rows = first.assign(**span)
     labels = pd.concat([effects.labels, rows], ignore_index=True)
     counts = pd.concat([effects.counts, 0 * effects.counts.loc[first.index]], ignore_index=True)
     rank = labels["outcome"].map(effects.method["outcome"].index)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from impact.did.design import check_choice
+from impact.did.steps import block_of
 from impact.errors import DesignError, ParameterError
 from impact.numbers.honest import RelativeMagnitudes, Smoothness, breakdown
 from impact.numbers.regress import pseudo_inverse
@@ -46,6 +47,7 @@ def honest_bounds(
     ----------
     effects : Effects
         By event time and measured from one base period: an event study, or effects averaged by event time.
+        Where it is in steps of several periods (``event_study(..., step=3)``), a period here is a step.
     m_bar : float or sequence of float
         Relative magnitudes: from one period to the next after support, the difference between the arms that
         is not due to support changes by at most ``m_bar`` times its largest change before support.
@@ -188,7 +190,8 @@ def _block(effects: Effects, outcome: str, of: Any, kind: str) -> _Block:
     used = effects.counts.iloc[rows[before:][weights > 0]]
     first = effects.labels.iloc[rows[before]]
     label = {name: first[name] for name in ("outcome", "scale", "unit")}
-    label["term"] = f"event time {of}" if of != "average" else f"average of event times 0 to {time[-1]}"
+    last = int(effects.labels.get("event_time_to", effects.labels["event_time"]).iloc[rows[-1]])
+    label["term"] = f"event time {of}" if of != "average" else f"average of event times 0 to {last}"
     label["null_value"] = NULL_VALUE[label["scale"]]
     counts = {str(n): int(used[n].sum() if n == "events" else used[n].max()) for n in used}
     wider = _wider(effects, rows[before:], weights)
@@ -237,13 +240,21 @@ def _by_time(effects: Effects, outcome: str, reference: int) -> tuple[NDArray[np
                 f"{outcome}: there is no effect {where} the base period (event time {reference}), so "
                 "nothing shows how far trends differ; begin the window earlier or estimate an event study."
             )
-    gaps = sorted(set(range(time[0], time[-1] + 1)) - set(time) - {reference})
-    if gaps:
+    if gaps := _gaps(effects, np.append(time, reference)):
         raise DesignError(
             f"{outcome}: no effect at event time {', '.join(map(str, gaps))}; honest_bounds needs every "
             "period between the first and the last. Leave out those beyond the gap with effects.select."
         )
     return rows, time
+
+
+def _gaps(effects: Effects, time: NDArray[np.int64]) -> list[int]:
+    """Return the event times (of blocks, one in each) that are missing between the first and the last."""
+    step, anticipation = effects.method.get("step", 1), effects.method.get("anticipation", 0)
+    every = np.arange(time.min(), time.max() + 1)
+    block = block_of(every, step, anticipation)
+    missing = ~np.isin(block, block_of(time, step, anticipation))
+    return [int(every[block == b][0]) for b in np.unique(block[missing])]
 
 
 def _weights(time: NDArray[np.int64], of: Any) -> Array:

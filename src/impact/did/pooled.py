@@ -21,6 +21,7 @@ from impact.did.design import (
 )
 from impact.did.experiments import Window, described, experiments
 from impact.did.regression import Family
+from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_sums, cr1
 from impact.numbers.within import fixed_effects
@@ -39,6 +40,7 @@ def pooled_event_study(
     before: int = 12,
     after: int = 12,
     anticipation: int = 0,
+    step: int = 1,
 ) -> Effects:
     """Estimate one effect for each event time, common to all sub-experiments of ``stacked``.
 
@@ -51,6 +53,9 @@ def pooled_event_study(
     ----------
     panel, outcome, family, covariates, before, after, anticipation
         As for ``stacked``.
+    step : int
+        One effect for each block of so many event times; the reference is the last block before support
+        (and anticipation).
 
     Returns
     -------
@@ -61,25 +66,39 @@ def pooled_event_study(
     names = panel.check_outcomes(outcome)
     panel, notes = staggered(panel, names, estimator="stacked", anticipation=anticipation)
     check_choice("family", family, ("linear", "poisson"))
+    check_step(step)
     window, joint = Window(before, after, anticipation), Joint(panel)
     z = covariate_matrix(panel, covariates).T
     parts = Parts(joint.clusters, (before + after) * len(names))
     for name in names:
-        pooled = _Pooled(joint, name, family, window, z)
+        pooled = _Pooled(joint, name, family, _Grid(window, step), z)
         pooled.add(parts)
         notes += pooled.notes
     said = described(names, family, window, covariates, notes) | {
         "estimand": "effect on those supported, by event time",
         "period": panel.step,
-        "reference": -1 - anticipation,
+        **_Grid(window, step).said,
     }
     return parts.effects(said, [clusters_at_risk(panel, name) for name in names])
+
+
+class _Grid:
+    """The event times of a window, and the block of each."""
+
+    def __init__(self, window: Window, step: int) -> None:
+        self.window, self.step = window, step
+        self.times = np.arange(-window.before, window.after)
+        self.blocks = block_of(self.times, step, window.anticipation)
+        self.reference = int(block_of(-1 - window.anticipation, step, window.anticipation))
+        of_base = self.times[self.blocks == self.reference]
+        self.said = {"step": step, "reference": int(of_base[0]), "reference_to": int(of_base[-1])}
 
 
 class _Pooled:
     """All sub-experiments of one outcome in one regression, their columns lined up by event time."""
 
-    def __init__(self, joint: Joint, name: str, family: Family, window: Window, z: Array) -> None:
+    def __init__(self, joint: Joint, name: str, family: Family, grid: _Grid, z: Array) -> None:
+        self.grid, window, times = grid, grid.window, grid.times
         self.joint, self.name, self.family = joint, name, family
         self.notes: list[str] = []
         if family == "poisson":
@@ -94,7 +113,6 @@ class _Pooled:
                 self.notes.append(f"{name}: left out: the start in {start}: {error}.")
         if not self.used:
             raise DesignError(f"no start can be compared. {' '.join(self.notes)}")
-        times, reference = np.arange(-window.before, window.after), -1 - window.anticipation
         sizes = [e.edges[1:] - e.edges[:-1] for e in self.used]
         edges = np.append(0, np.cumsum(np.concatenate(sizes)))
         y, time, weights = np.zeros((3, edges[-1], len(times)))
@@ -103,15 +121,18 @@ class _Pooled:
             y[here], time[here], weights[here] = e.arrays(joint.panel, name, family)
         alive = np.add.reduceat(y if family == "poisson" else time, edges[:-1], axis=0) > 0
         alive = alive.reshape(-1, 2, len(times))
-        shown = np.asarray(alive.all(1).any(0))
-        if not shown[window.before + reference]:
-            raise DesignError(f"outcome={name!r}: nothing can be compared at event time {reference}.")
+        # A block is compared if some start is in some of its periods.
+        known = np.unique(grid.blocks[alive.all(1).any(0)])
+        if grid.reference not in known:
+            base = span_labels(times[grid.blocks == grid.reference], grid.step)["term"]
+            raise DesignError(f"outcome={name!r}: nothing can be compared at {base}.")
+        shown = np.isin(grid.blocks, known)
         kept = alive[:, 1] | (alive[:, 0] & shown)
         for j in range(len(self.used)):
             time[edges[2 * j] : edges[2 * j + 2], ~kept[j]] = 0
             time[edges[2 * j] : edges[2 * j + 1], ~shown] = 0
-        self.times = times[shown & (times != reference)]
-        design = _design(times, self.times, kept, z.shape[1])
+        self.blocks = known[known != grid.reference]
+        design = _design(grid.blocks, self.blocks, kept, z.shape[1])
         rows = np.concatenate([e.rows for e in self.used])
         self.fit = fixed_effects(
             y, time, family=family, weights=weights, design=design, edges=edges, covariates=z[rows]
@@ -120,31 +141,35 @@ class _Pooled:
 
     def add(self, parts: Parts) -> None:
         """Add the effects, with the influences of each person's every part in the sub-experiments."""
-        joint, panel, k = self.joint, self.joint.panel, len(self.times)
+        joint, panel, k = self.joint, self.joint.panel, len(self.blocks)
         clusters = clusters_at_risk(panel, self.name)
         factor = cr1(clusters, int(self.seen.sum()), len(self.fit.coef) + 1)
         influence = self.fit.influence(slice(0, len(self.rows)), np.eye(len(self.fit.coef))[:, :k])
         root = np.sqrt(factor) * cluster_sums(influence, joint.codes[self.rows], len(joint.clusters))
         scale = "log ratio" if self.family == "poisson" else "difference"
         label = {"outcome": self.name, "scale": scale, "unit": unit_of(scale, panel.per)}
-        persons = len(np.unique(self.rows[self.seen.any(1)]))
-        for j, e in enumerate(self.times.tolist()):
-            treated, events = 0, 0.0
-            for one in self.used:
-                if (t := one.group + e) in one.periods:
-                    treated += int((panel.exposure[self.name][one.treated, t] > 0).sum())
-                    events += panel.outcomes[self.name][one.treated, t].sum()
-            counts = {"persons": persons, "treated": treated, "clusters": clusters, "events": round(events)}
-            term = {"term": f"event time {e}", "event_time": e}
-            parts.add(label | term, float(self.fit.coef[j]), root[:, j], counts)
+        everyone = {"persons": len(np.unique(self.rows[self.seen.any(1)])), "clusters": clusters}
+        for j, block in enumerate(self.blocks):
+            times = self.grid.times[self.grid.blocks == block]
+            counts = everyone | self._supported(times)
+            parts.add(label | span_labels(times, self.grid.step), float(self.fit.coef[j]), root[:, j], counts)
+
+    def _supported(self, times: NDArray[np.int64]) -> dict[str, int]:
+        """Count those supported at these event times, and their events."""
+        panel, treated, events = self.joint.panel, 0, 0.0
+        for one in self.used:
+            here = one.treated, np.intersect1d(one.group + times, one.periods)
+            treated += int((panel.exposure[self.name][here] > 0).any(1).sum())
+            events += panel.outcomes[self.name][here].sum()
+        return {"treated": treated, "events": round(events)}
 
 
-def _design(times: NDArray[np.int64], shown: NDArray[np.int64], kept: Mask, m: int) -> Array:
-    """Regressors (sides, covariates, times, k): effects by event time, then periods by sub-experiment."""
-    eye, k = np.eye(len(times)), len(shown)
+def _design(blocks: NDArray[np.int64], shown: NDArray[np.int64], kept: Mask, m: int) -> Array:
+    """Regressors (sides, covariates, times, k): effects by block of times, then periods by sub-experiment."""
+    eye, k = np.eye(len(blocks)), len(shown)
     columns = [np.flatnonzero(one)[1:] for one in kept]
-    design = np.zeros((2 * len(kept), m, len(times), k + m * sum(map(len, columns))))
-    design[::2, 0, :, :k] = times[:, None] == shown
+    design = np.zeros((2 * len(kept), m, len(blocks), k + m * sum(map(len, columns))))
+    design[::2, 0, :, :k] = blocks[:, None] == shown
     for j, here in enumerate(columns):
         for z in range(m):
             design[2 * j : 2 * j + 2, z, :, k : k + len(here)] = eye[:, here]

@@ -24,6 +24,7 @@ from impact.did.design import (
 )
 from impact.did.regression import CR1, ONE, Family, Sample, observation_weights, period_terms, root_of
 from impact.did.scales import three_scales
+from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_codes, cluster_sums
 from impact.results import Effects
@@ -41,6 +42,7 @@ def twfe(
     outcome: str | Sequence[str],
     family: Family = "linear",
     event_study: bool = False,
+    step: int = 1,
     staggered: Literal["refuse", "allow"] = "refuse",
 ) -> Effects:
     """Regress on support, with an effect for each person and each period.
@@ -57,6 +59,8 @@ def twfe(
     family : 'linear' or 'poisson'
     event_study : bool
         One effect for each event time (reference -1) instead of one for all.
+    step : int
+        Periods in a block of event times with one effect; the reference is the last block before support.
     staggered : 'refuse' or 'allow'
         Several starts are refused, as their effects are mixed with weights that may be negative
         (Goodman-Bacon 2021; de Chaisemartin and D'Haultfoeuille 2020). 'allow' goes on and says so.
@@ -90,6 +94,7 @@ def twfe(
     names = panel.check_outcomes(outcome)
     check_choice("family", family, ("linear", "poisson"))
     check_choice("staggered", staggered, ("refuse", "allow"))
+    check_step(step)
     panel = weighed(panel, names)
     panel, start, notes = leave_out_early(panel, start_positions(panel))
     T = len(panel.periods)
@@ -104,7 +109,7 @@ def twfe(
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
-        model = _Model(panel, name, start, family, event_study)
+        model = _Model(panel, name, start, family, step if event_study else None)
         by = model.add(parts, codes)
     used = [clusters_at_risk(panel, name) for name in names]
     method = {
@@ -119,8 +124,9 @@ def twfe(
         "inference": CR1,
         "covariates": [],
         "anticipation": 0,
-        "reference": -1 if event_study else None,
+        "reference": None,
         "notes": notes,
+        **(model.said if event_study else {}),
     }
     out = parts.effects(method, used)
     if len(names) == 1:
@@ -132,9 +138,9 @@ class _Model:
     """The regression of one outcome; people are sorted by start."""
 
     def __init__(
-        self, panel: Panel, name: str, start: NDArray[np.int64], family: Family, event_study: bool
+        self, panel: Panel, name: str, start: NDArray[np.int64], family: Family, step: int | None
     ) -> None:
-        self.panel, self.name, self.family, self.event_study = panel, name, family, event_study
+        self.panel, self.name, self.family, self.step = panel, name, family, step
         sample = Sample.of(panel, name, family, start)
         if family == "poisson":
             # A period in which nothing happened at all says nothing about a ratio.
@@ -144,10 +150,14 @@ class _Model:
         self.event = np.arange(len(panel.periods)) - start[:, None]
         self.supported = (start < len(panel.periods))[:, None]
         event = sample.event
-        self.times = np.array([0])
-        if event_study:
-            self.times = np.setdiff1d(event[np.broadcast_to(sample.supported, event.shape)], [-1])
-        here = [event == e for e in self.times] if event_study else [event >= 0]
+        self.spans = [event[event >= 0]]
+        if step is not None:
+            times = np.unique(event[np.broadcast_to(sample.supported, event.shape)])
+            block = block_of(times, step)
+            base = times[block == -1]
+            self.spans = [times[block == b] for b in np.unique(block) if b != -1]
+            self.said = {"step": step, "reference": int(min(base)), "reference_to": -1}
+        here = [np.isin(event, span) for span in self.spans]
         if family == "poisson":
             self._check_cells(int(start.min()))
         terms = [(where & sample.supported, ONE) for where in here]
@@ -160,14 +170,14 @@ class _Model:
         """
         panel, label = self.panel, {"outcome": self.name}
         factor = self.sample.factor(self.fit)
-        of_effects = np.eye(len(self.fit.coef), len(self.times))
+        of_effects = np.eye(len(self.fit.coef), len(self.spans))
         root = root_of(self.fit, of_effects, codes, factor=factor)
-        if self.event_study:
+        if self.step is not None:
             scale = "log ratio" if self.family == "poisson" else "difference"
-            for j, time in enumerate(self.times.tolist()):
-                label |= {"term": f"event time {time}", "scale": scale, "unit": unit_of(scale, panel.per)}
-                counts = self._counts(self.event == time)
-                parts.add(label | {"event_time": time}, float(self.fit.coef[j]), root[:, j], counts)
+            label |= {"scale": scale, "unit": unit_of(scale, panel.per)}
+            for j, span in enumerate(self.spans):
+                counts = self._counts(np.isin(self.event, span))
+                parts.add(label | span_labels(span, self.step), float(self.fit.coef[j]), root[:, j], counts)
             return of_effects
         after = (self.event >= 0) & self.supported
         w, y, exposure = observation_weights(panel), panel.outcomes[self.name], panel.exposure[self.name]
@@ -196,8 +206,12 @@ class _Model:
         """Refuse a Poisson model some effect of which would be the logarithm of nothing."""
         y, event = self.panel.outcomes[self.name], self.event
         sides: dict[str, tuple[NDArray[np.bool_], Any]]
-        if self.event_study:
-            sides = {f"at event time {e}": (event == e, e + first) for e in (*self.times.tolist(), -1)}
+        if self.step is not None:
+            of_base = np.arange(self.said["reference"], 0)
+            sides = {
+                f"at {span_labels(span, self.step)['term']}": (np.isin(event, span), span + first)
+                for span in (*self.spans, of_base)
+            }
         else:
             sides = {"before": (event < 0, slice(first)), "after": (event >= 0, slice(first, None))}
         none = [f"the treated {when}" for when, (at, _) in sides.items() if y[at & self.supported].sum() <= 0]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.did.steps import block_of
 from impact.disclosure.policies import Policy
 from impact.results import Effects, Rates
 
@@ -51,12 +52,16 @@ def coarsen_effects(effects: Effects, policy: Policy) -> tuple[Effects, list[str
     time = next((c for c in ("event_time", "period") if c in labels and labels[c].notna().any()), None)
     if time is None or labels[time].nunique() < 3 or _is_group_time(labels):
         return effects, []
+    own, anticipation = (int(effects.method.get(name) or n) for name, n in (("step", 1), ("anticipation", 0)))
     position = _positions(labels[time], effects.method)
-    early = -int(effects.method.get("anticipation") or 0) if time == "event_time" else 0
+    early = -anticipation if time == "event_time" else 0
+    if own > 1:
+        # Effects that were estimated in steps are pooled from one step to the next.
+        position, early = block_of(position, own, anticipation).astype(float), early // own
     key, notes = np.zeros(len(labels), np.int64), []
     for outcome, rows in labels.groupby("outcome", sort=False).indices.items():
         at = np.asarray(rows)
-        steps = _STEPS[_unit(labels[time], effects.method)]
+        steps = [(n // own, word) for n, word in _STEPS[_unit(labels[time], effects.method)] if n % own == 0]
         for step in dict(steps):
             key[at] = _blocks(position[at], step, early)
             pooled = _pool(effects.select(np.isin(np.arange(len(labels)), at)), key[at], time)
@@ -140,7 +145,8 @@ def _blocks(position: NDArray[np.float64], step: int, early: int) -> Blocks:
 def _pool(effects: Effects, key: Blocks, time: str) -> Effects:
     labels = effects.labels.reset_index(drop=True)
     reference = is_reference(effects)
-    fixed = [c for c in labels.columns if c not in ("event_time", "period", "term")]
+    to = f"{time}_to"
+    fixed = [c for c in labels.columns if c not in ("event_time", "period", "term", to)]
     if labels.duplicated([*fixed, time]).any():
         fixed.append("term")
     keys = labels[fixed].astype("string").fillna("")
@@ -153,13 +159,13 @@ def _pool(effects: Effects, key: Blocks, time: str) -> Effects:
     by = labels.groupby(code)
     new = by.first()
     new[time] = by[time].min()
-    new[f"{time}_to"] = by[time].max()
+    new[to] = by[to if to in labels else time].max()
     if "term" not in fixed and time == "event_time":
         spans = new[time] < new["event_time_to"]
         new.loc[spans, "term"] = [
             f"event time {a:g} to {b:g}" for a, b in new.loc[spans, [time, "event_time_to"]].to_numpy(float)
         ]
-    new = new[[*labels.columns, f"{time}_to"]]
+    new = new[list(dict.fromkeys([*labels.columns, to]))]
     return effects.combine(weights, labels=new.reset_index(drop=True))
 
 

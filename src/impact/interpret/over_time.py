@@ -6,21 +6,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from impact.data.panel import Panel
 from impact.did import bands, event_study, honest_bounds, pretrend_test
+from impact.did.steps import block_of
 from impact.errors import DesignError
 from impact.results import Bounds, Effects, Result, Test
 
 # Trends may part by half as much from month to month as they did before support, as much, and twice.
 LIMITS = (0.5, 1.0, 2.0)
 
+# Fewer events among the supported than this say little, and as the base they make every point unsure.
+ENOUGH = 10
+
+# How many periods are taken together, and what they are called.
+_STEPS = {"month": {1: "month", 3: "quarter", 6: "half-year"}, "quarter": {1: "quarter", 2: "half-year"}}
+
 
 def over_time(
     panel: Panel, *, outcome: str, estimator: str, arguments: Mapping[str, Any], seed: int
 ) -> dict[str, Result]:
     """Estimate the effect by time since support began, with what can be said of the trends before it.
+
+    Time is taken in the shortest steps (months, quarters, half-years) in each of which the supported have
+    ``ENOUGH`` events, or else in the longest; a note says so.
 
     Parameters
     ----------
@@ -41,13 +52,62 @@ def over_time(
         support are zero together; and ``bounds`` on the average effect where trends are not quite parallel.
         What these data do not admit is empty, and says why in its notes.
     """
-    effects = event_study(panel, outcome=outcome, estimator=estimator, **arguments)
+    effects = _by_time(panel, outcome, estimator, arguments)
     shown, why = _or_reason(lambda: bands(effects, seed=seed))
     by_time = shown or _noted(effects, why)
     test, why = _or_reason(lambda: pretrend_test(effects))
     pretrend = test or _no_test(effects, why)
     bounds, why = _or_reason(lambda: honest_bounds(effects, m_bar=LIMITS, of="average"))
     return {"by_time": by_time, "pretrend": pretrend, "bounds": bounds or _no_bounds(effects, why)}
+
+
+def _by_time(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str, Any]) -> Effects:
+    """Estimate in the shortest steps that hold enough events, without far ends that do not."""
+    steps = _STEPS.get(panel.step, {1: panel.step})
+    longest = max(steps)
+    for step in steps:
+        try:
+            effects = event_study(panel, outcome=outcome, estimator=estimator, step=step, **arguments)
+        except DesignError:
+            # A ratio needs an event in each step; longer ones may have it.
+            if step == longest:
+                raise
+            continue
+        effects, fewest = _without_ends(panel, outcome, effects)
+        if fewest >= ENOUGH:
+            break
+    if step > 1:
+        effects = _noted(effects, f"Shown by {steps[step]}, as single {panel.step}s hold few events.")
+    return effects
+
+
+def _without_ends(panel: Panel, outcome: str, effects: Effects) -> tuple[Effects, float]:
+    """Leave out ends with few events that most people do not reach; and the fewest events of what is left.
+
+    Where starts are spread over years, a few people are seen long before and after their own.
+    """
+    labels, method = effects.labels, effects.method
+    step, anticipation = method.get("step", 1), method.get("anticipation", 0)
+    rows = block_of(labels["event_time"], step, anticipation)
+    supported = (panel.start < len(panel.periods)) & (panel.weights > 0)
+    event = np.arange(len(panel.periods)) - panel.start[supported, None]
+    last = labels.get("event_time_to", labels["event_time"]).max()
+    within = (event >= labels["event_time"].min()) & (event <= last)
+    # A step without an event has no effect, but counts if it lies between others.
+    blocks = np.arange(rows.min(), rows.max() + 1)
+    cells = [within & (block_of(event, step, anticipation) == b) for b in blocks]
+    seen = panel.exposure[outcome][supported] > 0
+    people = np.array([(seen & here).any(1).sum() for here in cells])
+    events = np.array([panel.outcomes[outcome][supported][here].sum() for here in cells])
+    if "pre_effects" in method:
+        # What comes first by imputation stands for all time before it.
+        events[0] = np.inf
+    inside = np.flatnonzero((events >= ENOUGH) | (2 * people >= people.max()))
+    kept = slice(inside[0], inside[-1] + 1)
+    if len(blocks[kept]) < len(blocks):
+        effects = replace(effects.select(np.isin(rows, blocks[kept])), overall=None)
+        effects = _noted(effects, "Not shown: times far from the start, which few people reached.")
+    return effects, float(events[kept].min())
 
 
 def _or_reason(make: Callable[[], Any]) -> tuple[Any, str]:
