@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from impact.data.panel import Panel
 from impact.did.design import check_counts, clusters_at_risk
@@ -199,3 +201,24 @@ def _design(terms: Sequence[Term]) -> Array:
         out[where, :, at : at + values.shape[1]] = values
         at += values.shape[1]
     return out.transpose(0, 2, 1, 3)
+
+
+def linked(value: Array, time: Array, node: NDArray[np.int64], edges: NDArray[np.int64]) -> Mask:
+    """Return which cells counts can be compared in where each person has an effect, (G, T).
+
+    Cells of one ``node`` (G, T; below 0 for those not used) share a coefficient. Someone with events in one
+    cell and time at risk in another keeps the first from falling without end beside the second; where such
+    links do not lead both ways, a coefficient would be infinite. The cells that are linked are those with
+    most events.
+    """
+    links = np.zeros((node.max() + 1,) * 2)
+    events = np.zeros(len(links))
+    for g, (low, high) in enumerate(pairwise(edges.tolist())):
+        used = np.flatnonzero(node[g] >= 0)
+        at_risk = time[low:high][:, used] > 0
+        happened = at_risk & (value[low:high][:, used] > 0)
+        to = node[g][used]
+        np.add.at(links, (to[:, None], to), happened.T.astype(np.float32) @ at_risk.astype(np.float32))
+        np.add.at(events, to, np.where(at_risk, value[low:high][:, used], 0.0).sum(0))
+    _, part = connected_components(csr_array(links > 0), connection="strong")
+    return np.asarray((node >= 0) & (part == np.bincount(part, events).argmax())[node])

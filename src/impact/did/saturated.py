@@ -21,7 +21,7 @@ from impact.did.design import (
     period_name,
     staggered,
 )
-from impact.did.regression import CR1, Clusters, Family, Mask, Sample, Term, observation_weights
+from impact.did.regression import CR1, Clusters, Family, Mask, Sample, Term, linked, observation_weights
 from impact.errors import DataError, DesignError
 from impact.numbers.within import Within
 from impact.results import Effects
@@ -254,7 +254,7 @@ class _Regression:
         return use
 
     def _happened(self, whole: Sample) -> Mask:
-        """Leave out what has no events, where a coefficient would be minus infinity."""
+        """Leave out what has no events, or none that link it to the rest: a coefficient would be infinite."""
         events, inside = whole.sums(whole.value * (whole.time > 0)), self.use
         while True:
             base = events * (inside & ~self.treated)
@@ -264,7 +264,12 @@ class _Regression:
             inside = kept
         if not inside.any():
             raise DesignError(f"outcome={self.name!r}: no events among people without support; {_TOO_FEW}")
-        return np.asarray(inside & ~(self.treated & (events == 0)))
+        if self.plan.effects == "cohort":
+            return np.asarray(inside & ~(self.treated & (events == 0)))
+        # Periods without support are one node for all groups; each cell with an effect is its own.
+        G, T = inside.shape
+        node = np.where(self.treated, T + np.arange(G * T).reshape(G, T), np.arange(T))
+        return linked(whole.value, whole.time, np.where(inside, node, -1), whole.edges)
 
     def _fitted(self, terms: Sequence[Term]) -> Within:
         effects: Literal["person", "none"] = "person" if self.plan.effects == "person" else "none"

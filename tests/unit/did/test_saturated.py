@@ -324,3 +324,41 @@ def test_a_ratio_of_one_cell_has_the_error_of_the_regressions_own_coefficient(ma
         ratio = effects.table.set_index("scale").loc["log ratio"]
         assert ratio["estimate"] == pytest.approx(fit.params[3], rel=1e-8)
         assert ratio["std_error"] == pytest.approx(fit.bse[3], rel=1e-7)
+
+
+def test_counts_that_only_leavers_or_late_comers_have_leave_a_finite_fit():
+    """A start whose people with events before support are gone by then expects none after it, without an error.
+
+    Person effects tie periods together only through people who have events in one and are at risk in both.
+    """
+    rng = np.random.default_rng(5)
+    n, T = 60, 6
+    start = np.repeat([3, 4, T], 20)
+    time = np.ones((n, T))
+    y = rng.poisson(1.5, (n, T)).astype(float)
+    # Of those who start first, the first half have events before and leave; the rest have theirs after.
+    time[:10, 3:] = 0
+    y[:10, 3:] = 0
+    y[10:20, :3] = 0
+    panel = Panel(
+        unit=np.arange(n),
+        periods=pd.RangeIndex(T),
+        outcomes={"ae": y},
+        exposure={"ae": time},
+        start=start,
+        treated=start < T,
+        covariates=pd.DataFrame(index=range(n)),
+        cluster=np.arange(n),
+        weights=np.ones(n),
+        arm=np.where(start < T, "supported", "control"),
+    )
+    found = etwfe(panel, outcome="ae")
+    expected = found.labels["scale"] == "expected"
+    first = expected & (found.labels["group"] == 3)
+    assert (found.estimate[first] == 0).all()
+    other = etwfe(panel.subset(start != 3), outcome="ae")
+    mine = found.labels["scale"].eq("expected") & (found.labels["group"] == 4)
+    np.testing.assert_allclose(
+        found.estimate[mine][-1], other.estimate[other.labels["scale"] == "expected"][-1], rtol=0.2
+    )
+    assert np.isfinite(summarise(found).std_error).all()
