@@ -15,6 +15,7 @@ from impact.errors import DesignError
 from impact.results import Effects
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 By = Literal["simple", "event_time", "group", "period"]
 
 _AVERAGE = {
@@ -59,18 +60,20 @@ def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
     """
     check_choice("by", by, tuple(_AVERAGE))
     means, totals = _Means(effects), _Means(effects)
-    for outcome in _outcomes(effects):
-        cells = _cells(effects, outcome)
-        after = cells[cells["event_time"] >= 0]
-        size = after.groupby("group")["group"].transform("size").to_numpy(float)
+    for cells in _outcomes(effects):
+        after = cells.after
         if by == "simple":
-            means.add(outcome, after, np.ones(len(after)), {"term": "average over people"})
+            means.add(cells, after, np.ones(len(after)), {"term": "average over people"})
             continue
-        for value, rows in (cells if by == "event_time" else after).groupby(by, sort=True):
+        rows = np.arange(len(cells.at)) if by == "event_time" else after
+        codes, values = pd.factorize(effects.labels[by].iloc[cells.at[rows]], sort=True)
+        for code, value in enumerate(values):
             term = f"{by.replace('_', ' ')} {period_name(value)}"
-            means.add(outcome, rows, np.ones(len(rows)), {"term": term, by: value})
+            own = rows[codes == code]
+            means.add(cells, own, np.ones(len(own)), {"term": term, by: value})
         if by == "group" or means.poisson:
-            totals.add(outcome, after, 1 / size, {"term": _AVERAGE[by]})
+            size = np.bincount(cells.group[after])[cells.group[after]]
+            totals.add(cells, after, 1 / size, {"term": _AVERAGE[by]})
     out = means.effects(_AVERAGE[by])
     if by == "simple":
         return out
@@ -102,34 +105,30 @@ def summarise(effects: Effects) -> Effects:
     if "share" not in set(effects.labels["scale"]):
         return effects
     means, scale = _Means(effects), effects.method["rate_scale"]
-    family = effects.method.get("family", "linear")
-    for outcome in _outcomes(effects):
-        cells = _cells(effects, outcome)
-        after = cells[cells["event_time"] >= 0]
-        time = _of_cells(effects, after, "person-months")
-        events = _of_cells(effects, after, "events")
+    for cells in _outcomes(effects):
+        after = cells.after
+        expected, time, events = cells.at[after], cells.time[after], cells.events[after]
         person_time, observed = float(effects.estimate[time].sum()), float(effects.estimate[events].sum())
         rate = scale * observed / person_time
         d_rate = np.zeros(len(effects))
         d_rate[events] = scale / person_time
         d_rate[time] = -rate / person_time
-        if family == "poisson" and observed > 0:
-            effect, d_effect = means.log_ratio(after)
+        if means.poisson and observed > 0:
+            effect, d_effect = means.log_ratio(cells, after)
             rows, by = three_scales(effect, rate, person_time / scale, family="poisson")
-        elif family == "poisson":
+        elif means.poisson:
             # Without any events there is no ratio, but those expected are still the events avoided.
-            expected = after.index.to_numpy()
             effect, d_effect = -scale * effects.estimate[expected].sum() / person_time, np.zeros(len(effects))
             d_effect[expected] = -scale / person_time
             rows, by = three_scales(effect, rate, person_time / scale, family="linear")
         else:
-            effect, d_effect = means.weighted(after, time, np.ones(len(after)))
+            effect, d_effect = means.weighted(expected, time, np.ones(len(after)))
             rows, by = three_scales(effect, rate, person_time / scale, family="linear")
         slopes = (np.column_stack([d_effect, d_rate]) @ by).T
         for (name, value), slope in zip(rows.items(), slopes, strict=True):
             unit = unit_of(name, effects.method["per"])
-            label = {"outcome": outcome, "term": "effect", "scale": name, "unit": unit}
-            means.append(value, slope, label, _pooled(effects, after))
+            label = {"outcome": cells.outcome, "term": "effect", "scale": name, "unit": unit}
+            means.append(value, slope, label, cells.counts(after))
     return means.effects("over their observed supported person-time")
 
 
@@ -138,61 +137,104 @@ def unit_of(scale: str, per: str) -> str:
     return {"difference": per, "log ratio": "log ratio", "events avoided": "events"}[scale]
 
 
+class _Cells:
+    """One outcome's cells: where they stand in the joint vector, and where what weighs them does.
+
+    ``at, share, time`` and ``events`` are positions in the vector, one a cell; ``group`` numbers their groups
+    and ``after`` are the cells from the start of support on.
+    """
+
+    def __init__(self, effects: Effects, outcome: str) -> None:
+        self.outcome, labels = outcome, effects.labels
+        mine, scale = (labels["outcome"] == outcome).to_numpy(), labels["scale"].to_numpy()
+        group, period = (pd.factorize(labels[name])[0] for name in ("group", "period"))
+        kind = "expected" if _poisson(effects) else "difference"
+        self.at = np.flatnonzero(mine & (scale == kind))
+        self.group = group[self.at]
+        self.unit = str(labels["unit"].iloc[self.at[0]])
+        shares = np.flatnonzero(mine & (scale == "share"))
+        self.share = _found(group[shares], shares, self.group)
+        cell = group * (period.max() + 1) + period
+        self.time, self.events = (
+            _found(cell[rows], rows, cell[self.at])
+            for rows in (np.flatnonzero(mine & (scale == name)) for name in ("person-months", "events"))
+        )
+        supported = labels["event_time"].iloc[self.at].to_numpy(int) >= 0
+        self.after = np.flatnonzero(supported)
+        self._supported = supported
+        self._counts = {name: effects.counts[name].to_numpy()[self.at] for name in effects.counts}
+        self._everyone = effects.counts.iloc[shares[0]]
+
+    def counts(self, rows: Rows) -> dict[str, int]:
+        """People behind several cells: groups are different people, but they share their controls.
+
+        Who is a control for one group may be treated in another, so no more than everyone is counted.
+        """
+        own, group = {name: column[rows] for name, column in self._counts.items()}, self.group[rows]
+        most = np.zeros(group.max() + 1, int)
+        np.maximum.at(most, group, own["treated"])
+        treated, several = most.sum(), (group != group[0]).any()
+        with_support = self._supported[rows]
+        happened = own["events"][with_support] if with_support.any() else own["events"]
+        return {
+            "persons": int(min(treated + (own["persons"] - own["treated"]).max(), self._everyone["persons"])),
+            "treated": int(treated),
+            "clusters": int(self._everyone["clusters"] if several else own["clusters"].max()),
+            "events": int(happened.sum()),
+        }
+
+
 class _Means:
     """Weighted means of ATT(g, t), with their derivatives by everything that was estimated."""
 
     def __init__(self, effects: Effects) -> None:
-        self.source = effects
-        self.poisson = effects.method.get("family", "linear") == "poisson"
+        self.source, self.poisson = effects, _poisson(effects)
         self.estimate: list[float] = []
         self.jacobian: list[Array] = []
         self.labels: list[dict[str, Any]] = []
-        self.counts: list[dict[str, int]] = []
+        self.pooled: list[dict[str, int]] = []
 
-    def weighted(self, cells: pd.DataFrame, shares: NDArray[np.int64], known: Array) -> tuple[float, Array]:
-        """Mean of the cells, weighted by the entries ``shares`` of the joint vector times known weights."""
-        theta, at = self.source.estimate, cells.index.to_numpy()
-        weights = known * theta[shares]
-        total = weights.sum()
-        mean = float(weights @ theta[at] / total)
+    def weighted(self, at: Rows, weights: Rows, known: Array) -> tuple[float, Array]:
+        """Mean of entries ``at`` of the joint vector; its entries ``weights`` times known ones weigh them."""
+        theta = self.source.estimate
+        used = known * theta[weights]
+        total = used.sum()
+        mean = float(used @ theta[at] / total)
         slope = np.zeros(len(theta))
-        np.add.at(slope, at, weights / total)
-        np.add.at(slope, shares, known * (theta[at] - mean) / total)
+        np.add.at(slope, at, used / total)
+        np.add.at(slope, weights, known * (theta[at] - mean) / total)
         return mean, slope
 
-    def log_ratio(self, cells: pd.DataFrame) -> tuple[float, Array]:
+    def log_ratio(self, cells: _Cells, rows: Rows) -> tuple[float, Array]:
         """Logarithm of the cells' observed events over those expected without support."""
         theta, slope = self.source.estimate, np.zeros(len(self.source))
-        events, expected = _of_cells(self.source, cells, "events"), cells.index.to_numpy()
+        events, expected = cells.events[rows], cells.at[rows]
         observed, without = theta[events].sum(), theta[expected].sum()
         if observed <= 0 or without <= 0:
             return np.nan, slope
         slope[events], slope[expected] = 1 / observed, -1 / without
         return float(np.log(observed / without)), slope
 
-    def add(self, outcome: str, cells: pd.DataFrame, known: Array, label: dict[str, Any]) -> None:
+    def add(self, cells: _Cells, rows: Rows, known: Array, label: dict[str, Any]) -> None:
         """Add the mean of these cells, weighted by the shares of their groups; or the ratio of their events.
 
         A ratio of nothing is left out.
         """
         if self.poisson:
-            ratio, slope = self.log_ratio(cells)
-            label = {"outcome": outcome, "scale": "log ratio", "unit": "log ratio", **label}
-            if np.isfinite(ratio):
-                self.append(ratio, slope, label, _pooled(self.source, cells))
-            return
-        shares = _rows(self.source, outcome, "share")
-        at = pd.Series(shares.index, index=shares["group"])[cells["group"]].to_numpy()
-        mean, slope = self.weighted(cells, at, known)
-        label = {"outcome": outcome, "scale": "difference", "unit": cells["unit"].iloc[0], **label}
-        self.append(mean, slope, label, _pooled(self.source, cells))
+            value, slope = self.log_ratio(cells, rows)
+            shown = {"scale": "log ratio", "unit": "log ratio"}
+        else:
+            value, slope = self.weighted(cells.at[rows], cells.share[rows], known)
+            shown = {"scale": "difference", "unit": cells.unit}
+        if np.isfinite(value):
+            self.append(value, slope, {"outcome": cells.outcome, **shown, **label}, cells.counts(rows))
 
     def append(self, estimate: float, slope: Array, label: dict[str, Any], counts: dict[str, int]) -> None:
         """Add one derived effect with its derivatives."""
         self.estimate.append(estimate)
         self.jacobian.append(slope)
         self.labels.append(label)
-        self.counts.append(counts)
+        self.pooled.append(counts)
 
     def effects(self, which: str) -> Effects:
         """Return what was gathered as effects on those supported."""
@@ -201,14 +243,14 @@ class _Means:
             lambda _: estimate,
             lambda _: jacobian,
             labels=pd.DataFrame(self.labels),
-            counts=pd.DataFrame(self.counts),
+            counts=pd.DataFrame(self.pooled),
         )
         return replace(out, method={**out.method, "estimand": f"effect on those supported, {which}"})
 
 
 def _equal_average(effects: Effects, by: By) -> Effects:
     """Average the supported rows of each outcome with equal weights."""
-    outcomes = _outcomes(effects)
+    outcomes = list(dict.fromkeys(effects.labels["outcome"]))
     after = np.ones(len(effects), bool)
     if by == "event_time":
         after = effects.labels["event_time"].to_numpy() >= 0
@@ -218,47 +260,21 @@ def _equal_average(effects: Effects, by: By) -> Effects:
     return effects.combine(weights / weights.sum(0), labels=labels)
 
 
-def _outcomes(effects: Effects) -> list[str]:
-    return list(dict.fromkeys(effects.labels["outcome"]))
+def _poisson(effects: Effects) -> bool:
+    return bool(effects.method.get("family", "linear") == "poisson")
 
 
-def _of_cells(effects: Effects, cells: pd.DataFrame, scale: str) -> NDArray[np.int64]:
-    """Rows of the joint vector that hold the events, or the person-time, of these cells, in their order."""
-    rows = _rows(effects, str(cells["outcome"].iloc[0]), scale)
-    at = pd.Series(rows.index, index=pd.MultiIndex.from_frame(rows[["group", "period"]]))
-    return at[pd.MultiIndex.from_frame(cells[["group", "period"]])].to_numpy()
-
-
-def _rows(effects: Effects, outcome: str, scale: str) -> pd.DataFrame:
-    labels = effects.labels
-    return labels[(labels["outcome"] == outcome) & (labels["scale"] == scale)]
-
-
-def _cells(effects: Effects, outcome: str) -> pd.DataFrame:
-    labels = effects.labels
-    if "share" not in set(labels["scale"]):
+def _outcomes(effects: Effects) -> list[_Cells]:
+    if "share" not in set(effects.labels["scale"]):
         raise DesignError(
             "aggregate needs effects by start and period (callaway_santanna, sun_abraham, imputation, etwfe, "
             "stacked), with all their rows."
         )
-    poisson = effects.method.get("family", "linear") == "poisson"
-    return _rows(effects, outcome, "expected" if poisson else "difference")
+    return [_Cells(effects, outcome) for outcome in dict.fromkeys(effects.labels["outcome"])]
 
 
-def _pooled(effects: Effects, cells: pd.DataFrame) -> dict[str, int]:
-    """People behind several cells: groups are different people, but they share their controls.
-
-    Who is a control for one group may be treated in another, so no more than everyone is counted.
-    """
-    counts = effects.counts.loc[cells.index]
-    everyone = effects.counts.loc[_rows(effects, cells["outcome"].iloc[0], "share").index[0]]
-    treated = counts["treated"].groupby(cells["group"]).max().sum()
-    events = (
-        counts["events"][cells["event_time"] >= 0] if (cells["event_time"] >= 0).any() else counts["events"]
-    )
-    return {
-        "persons": int(min(treated + (counts["persons"] - counts["treated"]).max(), everyone["persons"])),
-        "treated": int(treated),
-        "clusters": int(everyone["clusters"] if cells["group"].nunique() > 1 else counts["clusters"].max()),
-        "events": int(events.sum()),
-    }
+def _found(keys: Rows, rows: Rows, wanted: Rows) -> Rows:
+    """Which of the rows has each wanted key; -1 where none has."""
+    place = np.full(int(max(keys.max(), wanted.max())) + 1, -1)
+    place[keys] = rows
+    return place[wanted]

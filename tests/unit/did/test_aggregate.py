@@ -103,5 +103,5 @@ def test_summarise_hands_back_effects_already_on_the_three_scales(make_panel):
 def test_what_cannot_be_averaged_is_refused(effects):
     with pytest.raises(ParameterError, match=r"by='calendar': choose from .*'period'"):
         did.aggregate(effects, by="calendar")
-    with pytest.raises(DesignError, match="needs the effects by start and period"):
+    with pytest.raises(DesignError, match="needs effects by start and period"):
         did.aggregate(did.aggregate(effects, by="event_time"))
