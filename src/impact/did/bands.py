@@ -59,9 +59,11 @@ def bands(effects: Effects, *, draws: int = 999, seed: int, conf_level: float | 
 
     _check(effects, draws, conf_level)
     level = effects.conf_level if conf_level is None else conf_level
-    error, rng = effects.std_error, np.random.default_rng(seed)
+    error, rng = np.zeros(len(effects)), np.random.default_rng(seed)
     # Hidden rows, and the reference point, which is 0 by definition, are in no band.
-    shown = np.flatnonzero(effects.labels["scale"].isin(list(NULL_VALUE)) & (error > 0))
+    kept = effects.labels["scale"].isin(list(NULL_VALUE)).to_numpy()
+    error[kept] = effects.select(kept).std_error
+    shown = np.flatnonzero(error > 0)
     root = effects.root
     if isinstance(root, Blocks):
         blocks = root.blocks(np.eye(len(effects))[:, shown])
