@@ -21,7 +21,7 @@ from impact.did.design import (
     staggered,
 )
 from impact.did.experiments import Experiment, Window, described, experiments
-from impact.did.regression import Family
+from impact.did.regression import Family, linked
 from impact.errors import DesignError
 from impact.numbers.inference import cr1
 from impact.numbers.within import Within, fixed_effects
@@ -119,9 +119,17 @@ class _Comparison:
         if not (kept & ~late & alive[0]).any() or not (late & kept).any():
             raise DesignError("too little happened before support, or to the controls after it")
         effect, used = late & kept & alive[0], time * kept
+        if family == "poisson":
+            node = np.where(kept, np.arange(len(kept)), -1) + np.zeros((2, 1), int)
+            node[0, late] = np.where(effect, len(kept) + np.arange(len(kept)), -1)[late]
+            link = linked(y, used, node, e.edges)
+            kept, effect = np.where(late, link[1], link.any(0)), effect & link[0]
+            if not (kept & ~late & link[0]).any() or not (late & kept).any():
+                raise DesignError("too few events link the time before support to the time after it")
+            used *= kept
         # Where none of the supported has an event their ratio is zero, its logarithm has no value, and
         # the regression is of everything else.
-        used[:n1, late & ~alive[0]] = 0
+        used[:n1, late & ~effect] = 0
         z = z[e.rows]
         design = _design(kept, effect, z.shape[1])
         fit = fixed_effects(
