@@ -17,6 +17,7 @@ from impact.numbers.regress import Spare, inverse, told_apart
 Array = NDArray[np.float64]
 
 _STEPS = 60
+_LONGEST = 3.0  # of a step, in logarithms of counts
 _SMALL = 1e-10
 # People at once, so that what is computed of them stays in the processor's cache.
 _PIECE = 4096
@@ -340,8 +341,12 @@ def _climb(
         except DesignError:
             break
         step = bread @ gradient
-        if max(float(np.abs(term @ step).max()) for term in fit.regressors.terms) < _SMALL:
+        longest = max(float(np.abs(term @ step).max()) for term in fit.regressors.terms)
+        if longest < _SMALL:
             return replace(fit, bread=bread), information, True
+        # Where a cell has many more events than a first guess, a full step would end where nothing is known
+        # of it any more, and yet be more likely than the guess.
+        step = step * min(1.0, _LONGEST / longest)
         fit = replace(fit, coef=fit.coef + step)
     return fit, information, False
 
