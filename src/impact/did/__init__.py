@@ -26,6 +26,7 @@ from impact.did.synthetic_did import synthetic_did
 from impact.did.triple_difference import triple_difference
 from impact.did.twfe import twfe
 from impact.did.two_by_two import two_by_two
+from impact.did.two_way import two_way
 from impact.did.wild_bootstrap import wild_bootstrap
 
 __all__ = [
@@ -56,5 +57,6 @@ __all__ = [
     "triple_difference",
     "twfe",
     "two_by_two",
+    "two_way",
     "wild_bootstrap",
 ]
