@@ -98,7 +98,7 @@ class Joint:
             out = hidden.influence(rows, of_hidden)
             if of_cells.any():
                 out += influence(rows, of_cells)
-            return root_of_factor * out
+            return np.asarray(root_of_factor * out)
 
         self._makes.append((slice(first, len(self._labels)), make))
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from impact.data.panel import Panel
@@ -220,5 +219,5 @@ def linked(value: Array, time: Array, node: NDArray[np.int64], edges: NDArray[np
         to = node[g][used]
         np.add.at(links, (to[:, None], to), happened.T.astype(np.float32) @ at_risk.astype(np.float32))
         np.add.at(events, to, np.where(at_risk, value[low:high][:, used], 0.0).sum(0))
-    _, part = connected_components(csr_array(links > 0), connection="strong")
+    _, part = connected_components(links > 0, connection="strong")
     return np.asarray((node >= 0) & (part == np.bincount(part, events).argmax())[node])

@@ -345,10 +345,6 @@ def pretrend(released: Released) -> Statement:
     return Statement("sentence", (("list", (said,)),), (released,))
 
 
-def _p(value: float) -> str:
-    return p_value(value) if value < 0.001 else f"= {p_value(value)}"
-
-
 def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
     """Set the change among people with support beside the comparison's, and say why it is not the effect.
 
