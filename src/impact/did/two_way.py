@@ -91,7 +91,7 @@ def _codes(panel: Panel, second: str | NDArray[Any]) -> NDArray[np.int64]:
     if isinstance(second, str):
         if second not in panel.covariates:
             raise DataError(
-                f"second={second!r}: the panel holds no such covariate.{nearest(second, panel.covariates)}"
+                f"second={second!r}: the panel holds no such covariate.{nearest(second, map(str, panel.covariates))}"
             )
         second = panel.covariates[second].to_numpy()
     if len(second) != panel.n:
