@@ -104,7 +104,7 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         lines.append(f"#   {', '.join(SERVICES)}")
     lines += [
         "did:  # leave the section out if there is no time before support",
-        "  estimator: callaway_santanna",
+        "  estimator: etwfe",
         "  control: not_yet_treated  # or never_treated",
         f"  covariates: {_list([c for c in fixed if c != 'sex'])}",
         "  anticipation: 0  # ! months before support in which use may already be higher (a crisis)",

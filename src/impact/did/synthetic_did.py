@@ -126,6 +126,7 @@ def synthetic_did(
         "period": panel.step,
         "weighting": weighting,
         "inference": f"{chosen.said}; t with clusters - 1",
+        "rows": f"{inference} draws",
         "covariates": [],
         "anticipation": anticipation,
         "notes": notes,
