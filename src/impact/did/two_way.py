@@ -90,9 +90,8 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
 def _codes(panel: Panel, second: str | NDArray[Any]) -> NDArray[np.int64]:
     if isinstance(second, str):
         if second not in panel.covariates:
-            raise DataError(
-                f"second={second!r}: the panel holds no such covariate.{nearest(second, map(str, panel.covariates))}"
-            )
+            near = nearest(second, map(str, panel.covariates))
+            raise DataError(f"second={second!r}: the panel holds no such covariate.{near}")
         second = panel.covariates[second].to_numpy()
     if len(second) != panel.n:
         raise DataError(f"second: {len(second)} entries for {panel.n} people; give one a person.")

@@ -26,7 +26,6 @@ from impact.errors import ImpactError, RunError
 from impact.run.progress import Progress
 from impact.study import Study, project_root
 
-
 # The matrices are small: several threads for each wait for each other, and on a busy machine for long.
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
