@@ -78,7 +78,7 @@ def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
     if by == "simple":
         return out
     of_totals = by == "group" or means.poisson
-    overall = totals.effects(_AVERAGE[by]) if of_totals else _equal_average(out, by)
+    overall = totals.effects(_AVERAGE[by]) if of_totals else equal_average(out, _AVERAGE[by])
     return replace(out, overall=overall)
 
 
@@ -135,6 +135,16 @@ def summarise(effects: Effects) -> Effects:
 def unit_of(scale: str, per: str) -> str:
     """Return the unit of an effect on one of the three scales."""
     return {"difference": per, "log ratio": "log ratio", "events avoided": "events"}[scale]
+
+
+def equal_average(effects: Effects, term: str) -> Effects:
+    """Average the effects of each outcome from support on, with equal weights; ``term`` says over what."""
+    labels = effects.labels
+    kept = labels.drop_duplicates("outcome")[["outcome", "term", "scale", "unit"]].assign(term=term)
+    weights = (labels["outcome"].to_numpy()[:, None] == kept["outcome"].to_numpy()).astype(float)
+    if "event_time" in labels:
+        weights *= (labels["event_time"] >= 0).to_numpy(bool)[:, None]
+    return effects.combine(weights / weights.sum(0), labels=kept)
 
 
 class _Cells:
@@ -246,18 +256,6 @@ class _Means:
             counts=pd.DataFrame(self.pooled),
         )
         return replace(out, method={**out.method, "estimand": f"effect on those supported, {which}"})
-
-
-def _equal_average(effects: Effects, by: By) -> Effects:
-    """Average the supported rows of each outcome with equal weights."""
-    outcomes = list(dict.fromkeys(effects.labels["outcome"]))
-    after = np.ones(len(effects), bool)
-    if by == "event_time":
-        after = effects.labels["event_time"].to_numpy() >= 0
-    weights = np.column_stack([after & (effects.labels["outcome"] == o).to_numpy() for o in outcomes])
-    labels = pd.DataFrame({"outcome": outcomes, "term": _AVERAGE[by], "scale": "difference"})
-    labels["unit"] = [effects.labels.loc[weights[:, j], "unit"].iloc[0] for j in range(len(outcomes))]
-    return effects.combine(weights / weights.sum(0), labels=labels)
 
 
 def _poisson(effects: Effects) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data.panel import Panel
-from impact.did.aggregate import aggregate
+from impact.did.aggregate import aggregate, equal_average
 from impact.did.callaway_santanna import callaway_santanna
 from impact.did.design import weighed
 from impact.did.etwfe import etwfe
@@ -138,17 +138,8 @@ def event_study(
         )
     effects = _EVENT_STUDIES[estimator](panel, outcome, check_step(step), arguments)
     if effects.overall is None:
-        effects = replace(effects, overall=_average(effects))
+        effects = replace(effects, overall=equal_average(effects, "average over event times"))
     return effects if effects.method["reference"] is None else _with_base(effects)
-
-
-def _average(effects: Effects) -> Effects:
-    """Average the effects of each outcome from support on, with equal weights of event times or blocks."""
-    names, labels = effects.method["outcome"], effects.labels
-    after = (labels["event_time"] >= 0).to_numpy()
-    weights = np.column_stack([after & (labels["outcome"] == name).to_numpy() for name in names])
-    kept = labels.drop_duplicates("outcome").assign(term="average over event times")
-    return effects.combine(weights / weights.sum(0), labels=kept[["outcome", "term", "scale", "unit"]])
 
 
 def _with_base(effects: Effects) -> Effects:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
-from impact.did.aggregate import unit_of
+from impact.did.aggregate import equal_average, unit_of
 from impact.did.design import (
     Parts,
     check_arms,
@@ -131,7 +130,7 @@ def twfe(
     out = parts.effects(method, used)
     if len(names) == 1:
         out = replace(out, regression=model.sample.by_cluster(model.fit, codes, by))
-    return replace(out, overall=_overall(out, names)) if event_study else out
+    return replace(out, overall=equal_average(out, "average over event times")) if event_study else out
 
 
 class _Model:
@@ -170,6 +169,9 @@ class _Model:
         """
         panel, label = self.panel, {"outcome": self.name}
         factor = self.sample.factor(self.fit)
+        # Who is seen in one period only says nothing about change.
+        self.used = self.seen.sum(1) > 1
+        self.clusters = int(np.count_nonzero(np.bincount(codes[self.used])))
         of_effects = np.eye(len(self.fit.coef), len(self.spans))
         root = root_of(self.fit, of_effects, codes, factor=factor)
         if self.step is not None:
@@ -194,11 +196,11 @@ class _Model:
         return of_effects @ by[:1]
 
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
-        used, cells = self.seen.sum(1) > 1, cells & self.supported
+        cells = cells & self.supported
         return {
-            "persons": int(used.sum()),
-            "treated": int((used & (cells & self.seen).any(1)).sum()),
-            "clusters": len(np.unique(self.panel.cluster[used])),
+            "persons": int(self.used.sum()),
+            "treated": int((self.used & (cells & self.seen).any(1)).sum()),
+            "clusters": self.clusters,
             "events": round(float(self.panel.outcomes[self.name][cells].sum())),
         }
 
@@ -223,13 +225,3 @@ class _Model:
                 f"outcome={self.name!r}: no events among {' and '.join(none)}, so there is no ratio;"
                 " too few events for a Poisson model. Use longer periods, or family='linear'."
             )
-
-
-def _overall(effects: Effects, names: Sequence[str]) -> Effects:
-    labels = effects.labels
-    after = (labels["event_time"] >= 0).to_numpy()
-    weights = np.column_stack([after & (labels["outcome"] == name).to_numpy() for name in names])
-    kept: dict[str, Any] = {"outcome": list(names), "term": "average over event times"}
-    for column in ("scale", "unit"):
-        kept[column] = [labels[column].iloc[0]] * len(names)
-    return effects.combine(weights / weights.sum(0), labels=pd.DataFrame(kept))
