@@ -68,16 +68,17 @@ def pooled_event_study(
     check_choice("family", family, ("linear", "poisson"))
     check_step(step)
     window, joint = Window(before, after, anticipation), Joint(panel)
+    grid = _Grid(panel, window, step)
     z = covariate_matrix(panel, covariates).T
     parts = Parts(joint.clusters, (before + after) * len(names))
     for name in names:
-        pooled = _Pooled(joint, name, family, _Grid(window, step), z)
+        pooled = _Pooled(joint, name, family, grid, z)
         pooled.add(parts)
         notes += pooled.notes
     said = described(names, family, window, covariates, notes) | {
         "estimand": "effect on those supported, by event time",
         "period": panel.step,
-        **_Grid(window, step).said,
+        **grid.said,
     }
     return parts.effects(said, [clusters_at_risk(panel, name) for name in names])
 
@@ -85,9 +86,10 @@ def pooled_event_study(
 class _Grid:
     """The event times of a window, and the block of each."""
 
-    def __init__(self, window: Window, step: int) -> None:
-        self.window, self.step = window, step
-        self.times = np.arange(-window.before, window.after)
+    def __init__(self, panel: Panel, window: Window, step: int) -> None:
+        self.window, self.step, T = window, step, len(panel.periods)
+        starts = panel.start[panel.start < T]
+        self.times = np.arange(max(-window.before, -starts.max()), min(window.after, T - starts.min()))
         self.blocks = block_of(self.times, step, window.anticipation)
         self.reference = int(block_of(-1 - window.anticipation, step, window.anticipation))
         of_base = self.times[self.blocks == self.reference]
@@ -117,7 +119,7 @@ class _Pooled:
         edges = np.append(0, np.cumsum(np.concatenate(sizes)))
         y, time, weights = np.zeros((3, edges[-1], len(times)))
         for j, e in enumerate(self.used):
-            here = slice(edges[2 * j], edges[2 * j + 2]), e.periods - e.group + window.before
+            here = slice(edges[2 * j], edges[2 * j + 2]), e.periods - e.group - times[0]
             y[here], time[here], weights[here] = e.arrays(joint.panel, name, family)
         alive = np.add.reduceat(y if family == "poisson" else time, edges[:-1], axis=0) > 0
         alive = alive.reshape(-1, 2, len(times))

@@ -15,10 +15,10 @@ from impact.did.steps import block_of
 from impact.errors import DesignError
 from impact.results import Bounds, Effects, Result, Test
 
-# Trends may part by half as much from month to month as they did before support, as much, and twice.
+# Trends may part by half as much from one step to the next as they did before support, as much, and twice.
 LIMITS = (0.5, 1.0, 2.0)
 
-# Fewer events among the supported than this say little, and as the base they make every point unsure.
+# Fewer supported people, or events among them, say little, and as the base they make every point unsure.
 ENOUGH = 10
 
 # How many periods are taken together, and what they are called.
@@ -31,7 +31,7 @@ def over_time(
     """Estimate the effect by time since support began, with what can be said of the trends before it.
 
     Time is taken in the shortest steps (months, quarters, half-years) in each of which the supported have
-    ``ENOUGH`` events, or else in the longest; a note says so.
+    ``ENOUGH`` events, or else in the longest, and without far ends that few people reach; notes say so.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def over_time(
     effects = _by_time(panel, outcome, estimator, arguments)
     shown, why = _or_reason(lambda: bands(effects, seed=seed))
     by_time = shown or _noted(effects, why)
-    test, why = _or_reason(lambda: pretrend_test(effects))
+    # By its own degrees of freedom for few clusters: there may be many points before support.
+    test, why = _or_reason(lambda: pretrend_test(effects, statistic="hotelling"))
     pretrend = test or _no_test(effects, why)
     bounds, why = _or_reason(lambda: honest_bounds(effects, m_bar=LIMITS, of="average"))
     return {"by_time": by_time, "pretrend": pretrend, "bounds": bounds or _no_bounds(effects, why)}
@@ -82,7 +83,7 @@ def _by_time(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str,
 
 
 def _without_ends(panel: Panel, outcome: str, effects: Effects) -> tuple[Effects, float]:
-    """Leave out ends with few events that most people do not reach; and the fewest events of what is left.
+    """Leave out ends that few people reach; return also the fewest events of what is left.
 
     Where starts are spread over years, a few people are seen long before and after their own.
     """
@@ -101,12 +102,13 @@ def _without_ends(panel: Panel, outcome: str, effects: Effects) -> tuple[Effects
     events = np.array([panel.outcomes[outcome][supported][here].sum() for here in cells])
     if "pre_effects" in method:
         # What comes first by imputation stands for all time before it.
-        events[0] = np.inf
-    inside = np.flatnonzero((events >= ENOUGH) | (2 * people >= people.max()))
+        events[0], people[0] = np.inf, people.max()
+    enough = (events >= ENOUGH) & (people >= ENOUGH)
+    inside = np.flatnonzero(enough | (2 * people >= people.max()))
     kept = slice(inside[0], inside[-1] + 1)
     if len(blocks[kept]) < len(blocks):
         effects = replace(effects.select(np.isin(rows, blocks[kept])), overall=None)
-        effects = _noted(effects, "Not shown: times far from the start, which few people reached.")
+        effects = _noted(effects, "Not shown: times far from the start, which few reached.")
     return effects, float(events[kept].min())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from impact.pages.style import GREY, INK, TEAL, figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Ratios beyond these say no more than that they are very small or very large.
+_RATIOS = (0.01, 100.0)
+
 
 def bounds(released: Released) -> Axes | Released:
     """The range of the effect for each limit on how far the groups would have parted without support.
@@ -42,18 +46,36 @@ def bounds(released: Released) -> Axes | Released:
         low, high = numeric(shown["conf_low"]), numeric(shown["conf_high"])
         clear = (low > null) | (high < null)
         ax.axvline(null, color=INK, linewidth=1)
+        if ratio:
+            _ratio_axis(ax, y, low, high)
+            low, high = low.clip(*_RATIOS), high.clip(*_RATIOS)
         for rows, colour, width in ((clear, TEAL, 5), (~clear, GREY, 2)):
             ax.hlines(y[rows], low[rows], high[rows], color=colour, linewidth=width)
-        if ratio:
-            ax.set_xscale("log")
-            ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
-            ax.xaxis.set_minor_formatter(lambda v, _: "")
         ax.set_yticks(y, [textwrap.fill(name, 22) for name in names])
         ax.set_ylim(-len(shown) + 0.4, 0.6)
         ax.grid(visible=False, axis="y")
-        ax.set_title("Without support, the groups would have parted ...")
+        ax.set_title("Without support, the groups\nwould have parted ...")
         ax.set_xlabel("Ratio of rates" if ratio else f"Difference {shown['unit'].iloc[0]}")
     return axes[0]
+
+
+def _ratio_axis(ax: Axes, y: Any, low: Any, high: Any) -> None:
+    """Draw ratios on a logarithmic scale, with an arrow where a range goes on beyond it."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    ends = np.clip(np.append([low.min(), high.max()], [0.9, 1.1]), *_RATIOS)
+    left, right = ends.min() / 1.15, ends.max() * 1.15
+    ax.set_xscale("log")
+    ax.set_xlim(left, right)
+    wide = right / left
+    marks: tuple[float, ...] = (0.01, 0.1, 1, 10, 100)
+    if wide < 50:
+        marks = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if wide > 2 else (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6)
+    ax.xaxis.set_major_locator(FixedLocator([m for m in marks if left <= m <= right]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    for beyond, at, arrow in ((low < _RATIOS[0], _RATIOS[0], "<"), (high > _RATIOS[1], _RATIOS[1], ">")):
+        ax.plot(np.full(beyond.sum(), at), y[beyond], arrow, color=GREY, markersize=6)
 
 
 def limits(shown: pd.DataFrame) -> list[str]:
@@ -65,13 +87,43 @@ def limits(shown: pd.DataFrame) -> list[str]:
     ]
 
 
+def range_text(low: Any, high: Any, digits: int, *, ratio: bool) -> str:
+    """Write a range; the ends of a ratio that is very small or very large only as that.
+
+    Examples
+    --------
+    >>> range_text(0.0004, 3e9, 2, ratio=True), range_text(0.5, 240, 2, ratio=True)
+    ('under 0.01 to over 100', '0.50 to over 100')
+    """
+    if not ratio or pd.isna(low) or pd.isna(high):
+        return interval_text(low, high, digits, sign=not ratio)
+    words = ["under 0.01" if v < _RATIOS[0] else "over 100" if v > _RATIOS[1] else "" for v in (low, high)]
+    first, last = (word or number(v, digits) for word, v in zip(words, (low, high), strict=True))
+    return first if words[0] and words[0] == words[1] else f"{first} to {last}"
+
+
 def breakdown_text(value: Any) -> str:
     """Say how far trends may part before the range takes in no effect."""
     if pd.isna(value):
         return "The range takes in no effect even if the groups would have moved alike."
+    if value < 0.01:
+        return "The range leaves out no effect only if the groups would have moved alike."
+    if value > 100:
+        return "The range leaves out no effect however fast the groups would have parted."
     return (
-        f"No effect is left out as long as the groups would have parted at most {number(value, 2)} times as "
-        "fast, from one period to the next, as they did at worst before support."
+        f"The range leaves out no effect as long as the groups would have parted at most {number(value, 2)} "
+        "times as fast, from one point to the next, as they did at worst before support."
+    )
+
+
+def base_text(method: Mapping[str, Any]) -> str:
+    """Say what the ranges are measured from, as they may not agree with the estimate of the page."""
+    one = method.get("step", 1) == 1
+    word = f"{method.get('period') or 'month'}{'' if one else 's'}"
+    return (
+        f"These ranges are measured from the last {word} before support"
+        f"{' and the build-up to it' if method.get('anticipation') else ''}, and so may be wider than the "
+        "estimate above and lie elsewhere."
     )
 
 
@@ -82,7 +134,7 @@ def alt(released: Released) -> str:
     digits = 2 if ratio else places(shown[["conf_low", "conf_high"]].to_numpy().ravel())
     what = "ratio of rates" if ratio else f"difference {shown['unit'].iloc[0]}"
     said = [
-        f"{name}: {interval_text(low, high, digits, sign=not ratio)}."
+        f"{name}: {range_text(low, high, digits, ratio=ratio)}."
         for name, low, high in zip(limits(shown), shown["conf_low"], shown["conf_high"], strict=True)
     ]
     return (

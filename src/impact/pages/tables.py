@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages.bounds import breakdown_text, limits
+from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
     MISSING,
     SCALES,
@@ -233,15 +233,15 @@ def bounds(released: Released) -> Table:
     sign = not (shown["scale"] == "log ratio").any()
     digits = places(shown[["conf_low", "conf_high"]].to_numpy().ravel()) if sign else 2
     ranges = [
-        released.mark if hidden else interval_text(low, high, digits, sign=sign)
+        released.mark if hidden else range_text(low, high, digits, ratio=not sign)
         for low, high, hidden in zip(
             shown["conf_low"], shown["conf_high"], released.hidden["conf_low"], strict=True
         )
     ]
     unit = "Ratio" if not sign else f"Difference {shown['unit'].iloc[0]}" if len(shown) else "Difference"
     under = []
-    if len(shown):
-        under.append(breakdown_text(shown["breakdown"].iloc[0]))
+    if len(shown) and not released.hidden["breakdown"].iloc[0]:
+        under += [breakdown_text(shown["breakdown"].iloc[0]), base_text(released.method)]
     columns = [
         Column("Without support, the groups would have parted", limits(shown), True),
         Column(f"{unit}: {_level(shown)} range", ranges),

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from impact.data.panel import Panel
-from impact.did import aggregate, callaway_santanna, event_study, twfe
+from impact.did import aggregate, callaway_santanna, event_study, honest_bounds, pretrend_test, twfe
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputation
 from impact.did.pooled import pooled_event_study
 from impact.did.sun_abraham import sun_abraham
-from impact.errors import ParameterError
+from impact.errors import DesignError, ParameterError
 
 
 def panel(n=60, seed=0, starts=(4, 6)):
@@ -130,3 +130,88 @@ def test_estimators_without_an_event_study_are_refused():
         event_study(panel(), outcome="ae", estimator="twefe")
     with pytest.raises(ParameterError, match="'synthetic_did' has no event study"):
         event_study(panel(), outcome="ae", estimator="synthetic_did")
+
+
+CASES = [
+    ("two_by_two", {"family": "linear"}),
+    ("twfe", {"family": "poisson"}),
+    ("callaway_santanna", {}),
+    ("callaway_santanna", {"anticipation": 1}),
+    ("sun_abraham", {"anticipation": 1}),
+    ("etwfe", {"family": "linear"}),
+    ("etwfe", {"anticipation": 1}),
+    ("stacked", {"family": "linear"}),
+]
+
+
+@pytest.mark.parametrize(("estimator", "arguments"), CASES)
+def test_steps_are_blocks_that_bounds_and_the_test_can_use(estimator, arguments):
+    starts = (5,) if estimator in ("two_by_two", "twfe") else (5, 6)
+    found = event_study(panel(starts=starts), outcome=["gp", "ae"], estimator=estimator, step=2, **arguments)
+    early = arguments.get("anticipation", 0)
+    labels, method = found.labels, found.method
+    assert (method["step"], method["reference"], method["reference_to"]) == (2, -2 - early, -1 - early)
+    assert set(labels["event_time_to"] - labels["event_time"]) <= {0, 1}
+    for name in ("gp", "ae"):
+        rows = labels[labels["outcome"] == name]
+        assert {-2 - early, 0, 2} <= set(rows["event_time"])
+        # Blocks follow each other without a gap.
+        assert (rows["event_time"].iloc[1:].to_numpy() == rows["event_time_to"].iloc[:-1] + 1).all()
+        base = rows.index[rows["event_time"] == -2 - early]
+        assert found.estimate[base].tolist() == found.std_error[base].tolist() == [0]
+    assert len(pretrend_test(found).counts) == 2 * (labels["event_time"] < -2 - early).sum() // 2
+    bounds = honest_bounds(found, m_bar=1, of="average").table
+    average = found.overall.table.set_index("outcome")["estimate"]
+    parallel = bounds[bounds["restriction"] == "parallel trends"].set_index("outcome")["estimate"]
+    np.testing.assert_allclose(parallel[average.index], average)
+    assert bounds["term"].iloc[0] == f"average of event times 0 to {labels['event_time_to'].max()}"
+    without = found.select(labels["event_time"] != 0)
+    with pytest.raises(DesignError, match="no effect at event time 0;"):
+        honest_bounds(without, m_bar=1, of=2)
+
+
+def test_regressions_in_steps_have_one_dummy_a_block():
+    one = panel(starts=(5,))
+    y, event = one.outcomes["ae"], np.arange(8) - one.start[:, None]
+    blocks = [(event >= a) & (event < a + 2) & (one.start < 8)[:, None] for a in (-4, 0, 2)]
+    # With everyone seen throughout, person and period effects are taken out by double demeaning.
+    x = np.array([d - d.mean(0) - d.mean(1, keepdims=True) + d.mean() for d in map(np.float64, blocks)])
+    expected = np.linalg.lstsq(x.reshape(3, -1).T, 1000 * y.ravel(), rcond=None)[0]
+    arguments = {"family": "linear", "before": 4, "after": 4}
+    for estimator in ("twfe", "stacked"):
+        found = event_study(one, outcome="ae", estimator=estimator, step=2, **arguments)
+        np.testing.assert_allclose(without_base(found).estimate / expected, found.estimate[0] / expected[0])
+        assert found.labels["event_time"].tolist() == [-4, -2, 0, 2]
+        supported = one.start < 8
+        assert found.counts["events"].tolist()[2] == y[supported][:, 4:6].sum()
+        assert found.counts["treated"].tolist()[2] == supported.sum()
+
+
+def test_averages_in_steps_are_measured_from_the_mean_of_the_block_of_the_base():
+    by_month = event_study(panel(), outcome="ae", estimator="sun_abraham", anticipation=1)
+    found = event_study(panel(), outcome="ae", estimator="sun_abraham", anticipation=1, step=2)
+    assert found.labels["term"].tolist()[-3:] == ["event time 0 to 1", "event time 2 to 3", "event time 4"]
+    month = dict(zip(by_month.labels["event_time"], by_month.root.T, strict=True))
+    value = dict(zip(by_month.labels["event_time"], by_month.estimate, strict=True))
+    for of in (value, month):
+        base = (of[-3] + of[-2]) / 2
+        made = found.estimate if of is value else found.root.T
+        at = found.labels["event_time"].tolist().index
+        np.testing.assert_allclose(made[at(0)], (of[0] + of[1]) / 2 - base, atol=1e-12)
+        np.testing.assert_allclose(made[at(-1)], of[-1] - base, atol=1e-12)
+    events = dict(zip(by_month.labels["event_time"], by_month.counts["events"], strict=True))
+    assert found.counts["events"][at(0)] == events[0] + events[1]
+
+
+def test_imputation_in_steps_averages_and_keeps_its_own_base():
+    by_month = event_study(panel(), outcome="ae", estimator="imputation")
+    found = event_study(panel(), outcome="ae", estimator="imputation", step=2)
+    assert found.labels["term"].tolist()[:2] == ["event time -3 and before", "event time -2 to -1"]
+    np.testing.assert_allclose(found.estimate[1], by_month.estimate[1:3].mean())
+    np.testing.assert_allclose(found.estimate[2], by_month.estimate[3:5].mean())
+
+
+@pytest.mark.parametrize("step", [0, -1, 1.5, True, "3"])
+def test_a_step_is_a_number_of_periods(step):
+    with pytest.raises(ParameterError, match=r"step=.*1 or more"):
+        event_study(panel(), outcome="ae", estimator="stacked", step=step)

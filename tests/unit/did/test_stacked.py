@@ -86,6 +86,19 @@ def test_a_cell_without_events_has_expected_events_and_no_ratio(make_panel):
     assert pooled.labels["event_time"].tolist() == [-5, -4, -3, -2, 0, 1, 2, 3]
 
 
+def test_a_step_with_events_in_one_of_its_periods_has_a_ratio(make_panel):
+    panel = make_panel(starts=(3,))
+    panel.outcomes["gp"][panel.start == 3, 1] = 0
+    by_period = pooled_event_study(panel, outcome="gp")
+    assert by_period.labels["event_time"].tolist() == [-3, 0, 1, 2]
+    by_two = pooled_event_study(panel, outcome="gp", step=2)
+    assert by_two.labels["event_time"].tolist() == [-3, 0, 2]
+    assert by_two.method["reference"] == -2
+    panel.outcomes["gp"][panel.start == 3, 2] = 0
+    with pytest.raises(DesignError, match="nothing can be compared at event time -2 to -1"):
+        pooled_event_study(panel, outcome="gp", step=2)
+
+
 def test_a_period_without_events_among_controls_says_nothing(make_panel):
     panel = make_panel()
     panel.outcomes["gp"][panel.start == 6, 5] = 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -173,3 +175,24 @@ def test_without_rounding_no_one_can_be_seen_to_leave():
     rates = monthly_rates((50, 60))
     rates.table["persons"] = [*range(182, 170, -1)] * 2
     assert set(release({"r": rates}, "threshold_10")["r"].table["persons"]) == {182}
+
+
+def test_effects_estimated_by_quarter_are_pooled_from_quarter_to_quarter():
+    quarters, last = [-11, -8, -5, -2, 0, 3, 6, 9], [-9, -6, -3, -1, 2, 5, 8, 11]
+    made = event_study(5, base=-5, times=quarters, method={"step": 3, "anticipation": 2, "period": "month"})
+    made = replace(made, labels=made.labels.assign(event_time_to=last))
+    released = shown(made)
+    found = released.table[["event_time", "event_time_to"]].values.tolist()
+    # The build-up cannot be pooled with what comes before it or after, so only one block a side is left.
+    assert found == [[-11, -6], [-5, -3], [-2, -1], [0, 11]]
+    assert released.notes[0] == "Shown before and after, because some quarters had 7 or fewer events."
+    enough = shown(replace(made, counts=made.counts.assign(events=8)))
+    assert enough.table["event_time"].tolist() == quarters
+    assert enough.table["event_time_to"].tolist() == last
+    times, events = [-12, -9, -6, -3, 0, 3, 6, 9], [5, 5, 9, 0, 5, 5, 5, 5]
+    made = event_study(events, base=-3, times=times, method={"step": 3, "anticipation": 0})
+    made = replace(made, labels=made.labels.assign(event_time_to=[t + 2 for t in times]))
+    by_half = shown(made).table
+    assert by_half[["event_time", "event_time_to"]].values.tolist() == [
+        [-12, -7], [-6, -4], [-3, -1], [0, 5], [6, 11]
+    ]  # fmt: skip
