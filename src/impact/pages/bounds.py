@@ -49,6 +49,10 @@ def bounds(released: Released) -> Axes | Released:
         if ratio:
             _ratio_axis(ax, y, low, high)
             low, high = low.clip(*_RATIOS), high.clip(*_RATIOS)
+        else:
+            ax.locator_params(axis="x", nbins=5)
+            digits = places(np.append(low, high))
+            ax.xaxis.set_major_formatter(lambda v, _: number(v, digits, sign=True))
         for rows, colour, width in ((clear, TEAL, 5), (~clear, GREY, 2)):
             ax.hlines(y[rows], low[rows], high[rows], color=colour, linewidth=width)
         ax.set_yticks(y, [textwrap.fill(name, 22) for name in names])

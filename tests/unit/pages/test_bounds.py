@@ -62,6 +62,11 @@ def test_differences_keep_their_figures() -> None:
     found = released([(-3, -1), (-5, 2), (-900, 800)], scale="difference", breakdown=0.5)
     assert [row[1] for row in tables.bounds(found).rows] == ["−36 to −12", "−60 to +24", "−10,800 to +9,600"]
     assert bounds.range_text(np.nan, np.nan, 0, ratio=False) == "–"
+    ax = bounds.bounds(found)
+    ax.figure.draw_without_rendering()
+    marks = [mark.get_text() for mark in ax.get_xticklabels()]
+    assert "+5,000" in marks
+    assert len(marks) < 9
 
 
 @pytest.mark.parametrize(
