@@ -26,9 +26,8 @@ WILD = {
 def table() -> list[tuple[str, str, str, str, str, str]]:
     """Estimator, family, own errors, CR2, CR3 and wild bootstrap, one row each."""
     text = PAGE.read_text("utf-8").partition("## Which errors exist")[2].partition("\n## ")[0]
-    rows = [
-        [c.strip() for c in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)
-    ]
+    lines = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [(name, *rest) for names, *rest in rows[2:] for name in names.split(", ")]
 
 
@@ -57,9 +56,9 @@ ARGUMENTS = {"stacked": {"before": 2, "after": 1}, "triple_difference": {"subgro
 
 
 def estimate(name: str, family: str, inference: str | None = None, **more) -> Effects:
-    arguments = ARGUMENTS.get(name, {}) | ({} if family == "only linear" else {"family": family.lower()}) | more
-    panel = PANELS.get(name, SEVERAL)
-    return did.estimate(panel, estimator=name, inference=inference, **{"outcome": "ae"} | arguments)
+    model = {} if family == "only linear" else {"family": family.lower()}
+    arguments = {"outcome": "ae", "inference": inference} | ARGUMENTS.get(name, {}) | model | more
+    return did.estimate(PANELS.get(name, SEVERAL), estimator=name, **arguments)
 
 
 def own(effects: Effects, family: str) -> Effects:
@@ -86,10 +85,10 @@ def test_errors_exist_or_are_refused_as_the_page_says(name, family, own_errors, 
             assert robust.std_error[0] > 0
         else:
             assert told == "no"
-            with pytest.raises((DesignError, ParameterError), match="CR3|choose from 'placebo'"):
+            with pytest.raises((DesignError, ParameterError), match=r"CR3|choose from 'placebo'"):
                 estimate(name, family, asked)
     if first != "CR1":
-        with pytest.raises((DesignError, ParameterError), match="CR0|choose from 'placebo'"):
+        with pytest.raises((DesignError, ParameterError), match=r"CR0|choose from 'placebo'"):
             estimate(name, family, "CR1")
     if wild == "no":
         with pytest.raises(DesignError, match="made of placebo draws; use"):
