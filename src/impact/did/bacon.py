@@ -100,6 +100,7 @@ def bacon_decomposition(
     return Summary(
         table,
         {
+            "shows": "comparisons behind two-way fixed effects",
             "diagnostic": "bacon_decomposition",
             "estimand": "the comparisons whose weighted sum is the estimate of two-way fixed effects",
             "outcome": names,

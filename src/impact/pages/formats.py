@@ -43,6 +43,8 @@ NAMES = {
     "ess": "Effective number of people",
     "p_value": "p-value",
     "df": "Degrees of freedom",
+    "bias_if_passed": "Bias if the test passes",
+    "mc_error": "Error of the simulation",
 }
 
 # Stored unit -> (readers' unit, factor): a month is a twelfth of a year.
@@ -205,12 +207,16 @@ def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False) -> st
 def estimate_text(value: Any, digits: int, *, sign: bool = False) -> str:
     """Write an estimate; one above 10,000 has three figures, since files have the exact value.
 
+    The end of a range may be infinite, where no value is rejected.
+
     Examples
     --------
     >>> estimate_text(234282, 0, sign=True), estimate_text(-9876, 0)
     ('+234,000', '−9,876')
     """
     value = float(value)
+    if np.isinf(value):
+        return "no limit"
     return number(float(f"{value:.3g}") if abs(value) > 10_000 else value, digits, sign=sign)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
-    MISSING,
     SCALES,
     adjusted,
     by_arm,
@@ -25,15 +24,14 @@ from impact.pages.formats import (
     numeric,
     p_value,
     period,
-    placebo_units,
     places,
-    plain,
     rate_unit,
     readers_units,
     require_released,
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.summaries import summary
 
 
 def table(released: Released) -> Table:
@@ -49,11 +47,10 @@ def table(released: Released) -> Table:
         For anything that was not released.
     """
     require_released(released)
-    layout = _SUMMARIES.get(str(released.method.get("shows")), _summary)
-    if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
-        layout = _overlap
+    if released.kind == "test" and "estimate" in released.table:
+        return test(released)
     layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds}
-    return layouts.get(released.kind, layout)(released)
+    return layouts.get(released.kind, summary)(released)
 
 
 def effects(released: Released) -> Table:
@@ -251,149 +248,18 @@ def bounds(released: Released) -> Table:
     return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released.method))
 
 
-def _baseline(released: Released) -> Table:
-    """Number and share, or mean and standard deviation, of each characteristic in each arm."""
-    shown, marked = released.table, released.marked()
-    columns = [Column("Characteristic", characteristics(shown), True)]
-    for arm in ("supported", "control"):
-        cells = []
-        for i in range(len(shown)):
-            persons, percent, mean, sd = (
-                marked[f"{arm}_{w}"].iloc[i] for w in ("persons", "percent", "mean", "sd")
-            )
-            if shown["level"].iloc[i] == "mean (SD)":
-                digits = places([shown[f"{arm}_mean"].iloc[i]]) or 1
-                cells.append(
-                    mean if isinstance(mean, str) else f"{number(mean, digits)} (SD {number(sd, digits)})"
-                )
-            elif isinstance(persons, str) or pd.isna(percent):
-                cells.append(number(persons))
-            else:
-                cells.append(f"{number(persons)} ({number(percent)}%)")
-        columns.append(Column(label(arm), cells))
-    under = ["Number and percentage, or mean and standard deviation (SD).", *notes(released)]
-    return table_of(
-        released, "Who is in the study, at the date support began or might have begun", columns, under
-    )
-
-
-def _naive(released: Released) -> Table:
-    """Before and after with support, and the same for the comparison people: never one without the other."""
-    shown = released.table
-    unit, factor = rate_unit(released.method)
-    columns = [Column("Service", shown["outcome"].map(label).tolist(), True)]
-    whens = ("before", "after") if released.method.get("has_before", True) else ("after",)
-    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in whens]
-    digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
-    for arm in ("supported", "control"):
-        *before, after = (
-            cells_of(released, f"{arm}_{when}", shown.index, lambda v: number(factor * v, digits))
-            for when in whens
-        )
-        percent = cells_of(
-            released, f"{arm}_change_percent", shown.index, lambda v: f"{number(v, sign=True)}%"
-        )
-        moved = zip(before[0] if before else after, after, percent, strict=True)
-        # Without a change there is one figure to show, or none.
-        cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
-        columns.append(Column(label(arm), cells))
-    what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
-    return table_of(released, f"{what}, {unit}, with the comparison beside", columns, notes(released))
-
-
-def _overlap(released: Released) -> Table:
-    """People of each arm in each bin of the estimated chance of being supported."""
-    keys = ["bin_low", "bin_high"]
-    index = released.table[keys].drop_duplicates().sort_values("bin_low").reset_index(drop=True)
-    digits = 2 if ((100 * index["bin_low"]).round(6) % 1 == 0).all() else 3
-    bins = [interval_text(low, high, digits) for low, high in index.itertuples(index=False)]
-    columns = [Column("Estimated chance of being supported", bins, True)]
-    for arm, part in by_arm(released.table):
-        rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
-        columns.append(Column(label(arm), cells_of(released, "persons", rows)))
-    what = f"{who(released).capitalize()} by estimated chance of being supported"
-    return table_of(released, what, columns, notes(released))
-
-
-def _placebo(released: Released) -> Table:
-    shown = released.table
-    bins = placebo_units(released)
-    digits = places(bins["high"])
-    here = ["this study" if h else "" for h in shown["here"].fillna(False)]
+def test(released: Released) -> Table:
+    """One test of one effect by draws of its own: the estimate, its range, and how small a p-value can be."""
+    method, shown = require_released(released).method, released.table
+    rows = shown.assign(scale=method["scale"], unit=method["unit"], row=range(len(shown)))
     columns = [
-        Column(
-            "Estimate",
-            [interval_text(a, b, digits) for a, b in zip(bins["low"], bins["high"], strict=True)],
-            True,
-        ),
-        Column("Draws", cells_of(released, "draws", shown.index)),
-        Column("Where this study lies", here, True),
+        Column("Test", shown["test"].map(label).tolist(), True),
+        _effect_column(released, readers_units(rows), str(method["scale"])),
+        Column("p-value", cells_of(released, "p_value", shown.index, p_value)),
+        Column("Smallest possible p-value", cells_of(released, "smallest_p", shown.index, p_value)),
     ]
-    return table_of(released, "Estimates for starts that never happened", columns, notes(released))
-
-
-def _summary(released: Released) -> Table:
-    """Any other table: words on the left, counts with thousands separators."""
-    shown = released.table.drop(columns="withheld", errors="ignore")
-    columns: list[Column] = []
-    for name in shown.columns:
-        words = not pd.api.types.is_numeric_dtype(shown[name]) and not released.hidden[name].all()
-        fractions = not words and bool((numeric(shown[name].dropna()) % 1 != 0).any())
-        digits = max(places(shown[name]), 1) if fractions else 0
-        show: Callable[[Any], str] = _words if words else partial(number, places=digits)
-        if name == "p_value":
-            show = p_value
-        elif name in _CODES:
-            show = label if name in _NAMED else str
-        cells = cells_of(released, name, shown.index, show)
-        # A table begins each of its rows with a capital, wherever its words come from.
-        first = cells if columns else [cell[:1].upper() + cell[1:] for cell in cells]
-        title = who(released).capitalize() if name == "persons" else label(name)
-        columns.append(Column(title, first, words))
-    title = released.method.get("shows") or released.name
-    return table_of(released, label(title), columns, notes(released))
-
-
-_ARMS = {arm: label(arm) for arm in ("supported", "treated", "control")}
-# Columns whose words are codes: of these, readers are shown names, and column names are left as they are.
-_NAMED = ("arm", "outcome", "service")
-_CODES = (*_NAMED, "column", "table")
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, (pd.Timestamp, str)):
-        return period(value) if isinstance(value, pd.Timestamp) else _ARMS.get(value) or plain(value)
-    return MISSING if pd.isna(value) else str(value)
-
-
-def _quality(released: Released) -> Table:
-    """The checks of the records that found something, and how many found nothing."""
-    shown = released.table
-    found = shown.index[numeric(shown["count"]) != 0]
-    columns = [
-        Column(title, cells_of(released, name, found, show), name != "count")
-        for name, title, show in (
-            ("rule", "Check", _capital),
-            ("table", "Table", label),
-            ("column", "Column", str),
-            ("count", "Records", number),
-            ("action", "What was done", _capital),
-        )
-    ]
-    rest = f"{number(len(shown) - len(found))} other checks found nothing."
-    return table_of(released, "What the checks of the records found", columns, [rest, *notes(released)])
-
-
-def _capital(text: object) -> str:
-    return str(text)[:1].upper() + str(text)[1:]
-
-
-_SUMMARIES: dict[str, Callable[[Released], Table]] = {
-    "data quality": _quality,
-    "people at the index date, by arm": _baseline,
-    "before and after": _naive,
-    "placebo": _placebo,
-}
+    caption = f"{label(method['shows'])}: {label(method['outcome'])} ({_level(shown)} range in brackets)"
+    return table_of(released, caption, columns, notes(released), how=_how(method))
 
 
 def _how(method: Mapping[str, Any]) -> list[str]:

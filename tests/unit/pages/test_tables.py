@@ -8,7 +8,7 @@ from impact.disclosure import Released, release
 from impact.errors import DisclosureError
 from impact.pages import tables
 from impact.pages.formats import policy_sentence
-from impact.results import Balance, Effects, Rates, Summary
+from impact.results import Balance, Effects, Rates, Summary, Test
 
 FIRST = {"emergency_admission": (-58.0, 22.0, -0.18, 0.07), "ae": (-41.0, 26.0, -0.06, 0.04)}
 
@@ -165,3 +165,52 @@ def test_outpatient_in_a_sentence_is_outpatient_appointments() -> None:
     table = pd.DataFrame({"element": ["outcomes"], "in this study": ["ae (primary), outpatient and gp."]})
     said = tables.table(release({"trial": Summary(table, {})}, "hes")["trial"]).rows[0][1]
     assert said == "A&E attendances (primary), outpatient appointments and GP contacts."
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "ends", "header", "cell"),
+    [
+        (
+            "difference",
+            "per 1,000 person-months",
+            (-9.0, -1.0),
+            "Difference per 1,000 people a year",
+            "−60 (−108 to −12)",
+        ),
+        ("log ratio", "log ratio", (-np.inf, np.inf), "Ratio", "0.01 (0.00 to no limit)"),
+    ],
+)
+def test_a_test_shows_its_estimate_in_readers_units_and_how_small_a_p_value_can_be(
+    scale: str, unit: str, ends: tuple[float, float], header: str, cell: str
+) -> None:
+    said = {"shows": "placebo test", "outcome": "ae", "scale": scale, "unit": unit}
+    counts = pd.DataFrame({"persons": [400], "treated": [60], "clusters": [60], "events": [900]})
+    made = Test(
+        "no effect",
+        -2.5,
+        np.nan,
+        0.02,
+        said,
+        counts,
+        estimate=-5.0,
+        conf_low=ends[0],
+        conf_high=ends[1],
+        conf_level=0.9,
+        smallest_p=0.01,
+    )
+    table = tables.table(release({"test": made}, "hes")["test"])
+    assert table.caption == "Placebo test: A&E attendances (90% range in brackets)"
+    assert [c.header for c in table.columns] == ["Test", header, "p-value", "Smallest possible p-value"]
+    assert table.rows == [("No effect", cell, "0.020", "0.010")]
+
+
+def test_estimates_in_a_description_are_in_readers_units() -> None:
+    made = Summary(
+        pd.DataFrame({"outcome": ["ae"], "treated": [60], "estimate": [-5.0], "weight": [0.25]}),
+        {"shows": "comparisons", "unit": "per 1,000 person-months"},
+        people=["treated"],
+        derived={"estimate": ["treated"], "weight": ["treated"]},
+    )
+    table = tables.table(release({"summary": made}, "hes")["summary"])
+    assert table.columns[2].header == "Estimate per 1,000 people a year"
+    assert table.rows[0] == ("A&E attendances", "60", "−60", "0.25")

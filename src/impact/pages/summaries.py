@@ -1,0 +1,189 @@
+"""Descriptions as tables for readers: who is in the study, before and after, checks, and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.pages.formats import (
+    MISSING,
+    READERS_UNITS,
+    by_arm,
+    characteristics,
+    interval_text,
+    label,
+    notes,
+    number,
+    numeric,
+    p_value,
+    period,
+    placebo_units,
+    places,
+    plain,
+    rate_unit,
+    who,
+)
+from impact.pages.layout import Column, Table, cells_of, table_of
+
+
+def summary(released: Released) -> Table:
+    """Lay out a description by what it shows."""
+    if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
+        return _overlap(released)
+    return _LAYOUTS.get(str(released.method.get("shows")), _plain)(released)
+
+
+def _baseline(released: Released) -> Table:
+    """Number and share, or mean and standard deviation, of each characteristic in each arm."""
+    shown, marked = released.table, released.marked()
+    columns = [Column("Characteristic", characteristics(shown), True)]
+    for arm in ("supported", "control"):
+        cells = []
+        for i in range(len(shown)):
+            persons, percent, mean, sd = (
+                marked[f"{arm}_{w}"].iloc[i] for w in ("persons", "percent", "mean", "sd")
+            )
+            if shown["level"].iloc[i] == "mean (SD)":
+                digits = places([shown[f"{arm}_mean"].iloc[i]]) or 1
+                cells.append(
+                    mean if isinstance(mean, str) else f"{number(mean, digits)} (SD {number(sd, digits)})"
+                )
+            elif isinstance(persons, str) or pd.isna(percent):
+                cells.append(number(persons))
+            else:
+                cells.append(f"{number(persons)} ({number(percent)}%)")
+        columns.append(Column(label(arm), cells))
+    under = ["Number and percentage, or mean and standard deviation (SD).", *notes(released)]
+    return table_of(
+        released, "Who is in the study, at the date support began or might have begun", columns, under
+    )
+
+
+def _naive(released: Released) -> Table:
+    """Before and after with support, and the same for the comparison people: never one without the other."""
+    shown = released.table
+    unit, factor = rate_unit(released.method)
+    columns = [Column("Service", shown["outcome"].map(label).tolist(), True)]
+    whens = ("before", "after") if released.method.get("has_before", True) else ("after",)
+    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in whens]
+    digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
+    for arm in ("supported", "control"):
+        *before, after = (
+            cells_of(released, f"{arm}_{when}", shown.index, lambda v: number(factor * v, digits))
+            for when in whens
+        )
+        percent = cells_of(
+            released, f"{arm}_change_percent", shown.index, lambda v: f"{number(v, sign=True)}%"
+        )
+        moved = zip(before[0] if before else after, after, percent, strict=True)
+        # Without a change there is one figure to show, or none.
+        cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
+        columns.append(Column(label(arm), cells))
+    what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
+    return table_of(released, f"{what}, {unit}, with the comparison beside", columns, notes(released))
+
+
+def _overlap(released: Released) -> Table:
+    """People of each arm in each bin of the estimated chance of being supported."""
+    keys = ["bin_low", "bin_high"]
+    index = released.table[keys].drop_duplicates().sort_values("bin_low").reset_index(drop=True)
+    digits = 2 if ((100 * index["bin_low"]).round(6) % 1 == 0).all() else 3
+    bins = [interval_text(low, high, digits) for low, high in index.itertuples(index=False)]
+    columns = [Column("Estimated chance of being supported", bins, True)]
+    for arm, part in by_arm(released.table):
+        rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
+        columns.append(Column(label(arm), cells_of(released, "persons", rows)))
+    what = f"{who(released).capitalize()} by estimated chance of being supported"
+    return table_of(released, what, columns, notes(released))
+
+
+def _placebo(released: Released) -> Table:
+    shown = released.table
+    bins = placebo_units(released)
+    digits = places(bins["high"])
+    here = ["this study" if h else "" for h in shown["here"].fillna(False)]
+    columns = [
+        Column(
+            "Estimate",
+            [interval_text(a, b, digits) for a, b in zip(bins["low"], bins["high"], strict=True)],
+            True,
+        ),
+        Column("Draws", cells_of(released, "draws", shown.index)),
+        Column("Where this study lies", here, True),
+    ]
+    return table_of(released, "Estimates for starts that never happened", columns, notes(released))
+
+
+def _plain(released: Released) -> Table:
+    """Any other table: words on the left, counts with thousands separators."""
+    shown = released.table.drop(columns="withheld", errors="ignore")
+    columns: list[Column] = []
+    for name in shown.columns:
+        words = not pd.api.types.is_numeric_dtype(shown[name]) and not released.hidden[name].all()
+        fractions = not words and bool((numeric(shown[name].dropna()) % 1 != 0).any())
+        digits = max(places(shown[name]), 1) if fractions else 0
+        show: Callable[[Any], str] = _words if words else partial(number, places=digits)
+        if name == "p_value":
+            show = p_value
+        elif name in _CODES:
+            show = label if name in _NAMED else str
+        title = who(released).capitalize() if name == "persons" else label(name)
+        if name == "estimate" and released.method.get("unit") in READERS_UNITS:
+            unit, factor = READERS_UNITS[released.method["unit"]]
+            title, show = f"{title} {unit}", partial(_times, factor)
+        cells = cells_of(released, name, shown.index, show)
+        # A table begins each of its rows with a capital, wherever its words come from.
+        first = cells if columns else [cell[:1].upper() + cell[1:] for cell in cells]
+        columns.append(Column(title, first, words))
+    title = released.method.get("shows") or released.name
+    return table_of(released, label(title), columns, notes(released))
+
+
+_ARMS = {arm: label(arm) for arm in ("supported", "treated", "control")}
+# Columns whose words are codes: of these, readers are shown names, and column names are left as they are.
+_NAMED = ("arm", "outcome", "service")
+_CODES = (*_NAMED, "column", "table")
+
+
+def _times(factor: float, value: float) -> str:
+    return number(factor * value, sign=True)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, (pd.Timestamp, str)):
+        return period(value) if isinstance(value, pd.Timestamp) else _ARMS.get(value) or plain(value)
+    return MISSING if pd.isna(value) else str(value)
+
+
+def _quality(released: Released) -> Table:
+    """The checks of the records that found something, and how many found nothing."""
+    shown = released.table
+    found = shown.index[numeric(shown["count"]) != 0]
+    columns = [
+        Column(title, cells_of(released, name, found, show), name != "count")
+        for name, title, show in (
+            ("rule", "Check", _capital),
+            ("table", "Table", label),
+            ("column", "Column", str),
+            ("count", "Records", number),
+            ("action", "What was done", _capital),
+        )
+    ]
+    rest = f"{number(len(shown) - len(found))} other checks found nothing."
+    return table_of(released, "What the checks of the records found", columns, [rest, *notes(released)])
+
+
+def _capital(text: object) -> str:
+    return str(text)[:1].upper() + str(text)[1:]
+
+
+_LAYOUTS: dict[str, Callable[[Released], Table]] = {
+    "data quality": _quality,
+    "people at the index date, by arm": _baseline,
+    "before and after": _naive,
+    "placebo": _placebo,
+}
