@@ -35,7 +35,8 @@ def aggregate(effects: Effects, *, by: By = "simple") -> Effects:
     Parameters
     ----------
     effects : Effects
-        From ``callaway_santanna``.
+        By start and period, from ``callaway_santanna``, ``sun_abraham``, ``imputation``, ``etwfe`` or
+        ``stacked``.
     by : 'simple', 'event_time', 'group' or 'period'
         One average over all supported periods, or one for each event time, group or calendar period.
 

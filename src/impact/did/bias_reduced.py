@@ -49,7 +49,7 @@ def bias_reduced(effects: Effects) -> Effects:
     if regression is None:
         raise DesignError(
             "CR2 errors belong to one regression of one outcome (two_by_two, twfe, linear sun_abraham and "
-            "etwfe); use CR1 or CR3 (leave_one_out)."
+            "etwfe); leave inference out, or use CR3 (leave_one_out)."
         )
     if effects.satterthwaite is not None:
         return effects

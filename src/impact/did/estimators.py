@@ -105,7 +105,7 @@ def estimate(
         effects = analysis(panel)
     else:
         known = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
-        raise DesignError(f"inference={inference!r}: {estimator} has {known} and CR3.")
+        raise DesignError(f"inference={inference!r}: {estimator} has {known}, and CR3 for few clusters.")
     # Said here, once a result, and not by the estimators, which draws and checks call hundreds of times.
     names = panel.check_outcomes(outcome)
     left = [note for name in names for note in leaving_notes(weighed(panel, names), name)]

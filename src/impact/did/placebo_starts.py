@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.design import check_choice, start_positions
+from impact.did.estimators import ESTIMATORS
 from impact.errors import DesignError, ParameterError
 from impact.results import Effects
 
@@ -67,9 +68,6 @@ def placebo_starts(
     >>> table[["term", "scale", "estimate"]].round(6).values.tolist()[0]
     ['1 period before', 'difference', -0.5]
     """
-    # The registry holds every estimator, and its module imports this one.
-    from impact.did import ESTIMATORS
-
     check_choice("estimator", estimator, tuple(ESTIMATORS))
     names = panel.check_outcomes(outcome)
     shifts = [shift] if isinstance(shift, int | float | np.number) else list(shift)

@@ -146,7 +146,7 @@ def _parts(panel: Panel, member: NDArray[np.bool_], within: str, analyse: _Analy
     elif adjusted:
         raise ParameterError(
             f"covariates with within={within!r}: the difference of two effects that are each adjusted "
-            "to their own subgroup is not an adjusted triple difference; use estimator='callaway_santanna'."
+            "to their own subgroup is not an adjusted triple difference; use within='callaway_santanna'."
         )
     return {
         "eligible": Part(1.0, analyse(panel.subset(member), "the eligible")),

@@ -99,7 +99,7 @@ def twfe(
     T = len(panel.periods)
     if len(np.unique(start[start < T])) > 1:
         if staggered == "refuse":
-            raise DesignError(f"{_STAGGERED}. Use callaway_santanna, or ask for staggered='allow'.")
+            raise DesignError(f"{_STAGGERED}. Use etwfe or callaway_santanna, or ask for staggered='allow'.")
         notes.append(f"Read with care: {_STAGGERED}.")
     order = np.argsort(start, kind="stable")
     panel, start = panel.subset(order), start[order]

@@ -108,7 +108,7 @@ def two_by_two(
     if len(np.unique(start[start < T])) > 1:
         raise DesignError(
             "two_by_two needs one start for everyone, but support starts in several periods: use "
-            "callaway_santanna, or build the panel with clock='event'."
+            "etwfe or callaway_santanna, or build the panel with clock='event'."
         )
     x = covariate_matrix(panel, covariates)[1:]
     codes, clusters = cluster_codes(panel.cluster)

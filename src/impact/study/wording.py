@@ -86,6 +86,8 @@ def _arguments(study: Study) -> Iterator[tuple[Location, str]]:
         method, takes = getattr(chosen, chosen.named()), _or(chosen.taken(), "and")
         for name in sorted(chosen.model_fields_set - {*chosen.plan}):
             yield (section, name), f"{method} has no such argument; it takes {takes}."
+    if study.did and study.did.inference == "CR2" and len(study.outcomes) > 1:
+        yield ("did", "inference"), "CR2 errors belong to one outcome; name one outcome, or use CR3."
 
 
 def _panel(study: Study) -> Iterator[tuple[Location, str]]:
