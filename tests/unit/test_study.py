@@ -229,3 +229,8 @@ def test_in_a_notebook_a_study_whose_design_is_the_demos_is_refused() -> None:
 
 def test_in_a_notebook_one_changed_value_leaves_the_demo_as_it_is() -> None:
     assert "MADE Demo ('demo',) 9" in run_in_ipython(DEMO, "# Parameters\nseed = 9\n", MAKE)
+
+
+def test_cr2_of_several_outcomes_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ParameterError, match=r"did\.inference: CR2 errors belong to one outcome"):
+        Study(**SMALL | {"outcomes": ["ae", "gp"]}, did={"estimator": "twfe", "inference": "CR2"})
