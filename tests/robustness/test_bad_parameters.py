@@ -49,7 +49,8 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         (
             "callaway_santanna",
             "calaway_santana",
-            "5: did.estimator: expected two_by_two, twfe or callaway_santanna, found 'calaway_santana'. "
+            "5: did.estimator: expected two_by_two, twfe, callaway_santanna, sun_abraham, imputation, etwfe, "
+            "stacked, synthetic_did or triple_difference, found 'calaway_santana'. "
             "Did you mean 'callaway_santanna'?",
         ),
         (

@@ -125,8 +125,8 @@ def test_values_reach_the_notebook_validated_and_absent_sections_are_not_the_dem
     notebook(
         project,
         "findings",
-        "assert did == {'estimator': 'callaway_santanna', 'control': 'never_treated', 'covariates': [],\n"
-        "    'method': 'dr', 'base_period': 'universal', 'anticipation': 0}\n"
+        "assert did == {'estimator': 'etwfe', 'control': 'never_treated', 'covariates': [],\n"
+        "    'anticipation': 0, 'family': 'poisson'}\n"
         "assert (matching, seed) == (None, 20261122)",
     )
     (outcome,) = run(["params/small.yaml"])

@@ -35,10 +35,27 @@ def test_periods_are_named_as_readers_write_them(make_panel):
     assert period_name(np.int64(3)) == "3"
 
 
+NOBODY = "nobody is treated|nobody's support begins|there are no supported people"
+BEFORE = "everyone treated was treated before|nobody's support begins|there are no supported people"
+ONE = "only one person or cluster|needs two supported clusters"
+# What these two need beside an outcome.
+MORE = {"synthetic_did": {"inference": "jackknife"}, "triple_difference": {"subgroup": "tenant"}}
+
+
+def run(estimator, panel, outcome):
+    """Any estimator, among people who are all at risk and of whom every other is eligible."""
+    tenant = np.arange(panel.n) % 2 == 0
+    panel = replace(panel, covariates=panel.covariates.assign(tenant=tenant))
+    return did.ESTIMATORS[estimator](panel, outcome=outcome, **MORE.get(estimator, {}))
+
+
 @pytest.mark.parametrize("estimator", list(did.ESTIMATORS))
 def test_every_estimator_takes_several_outcomes_and_can_be_written(make_panel, estimator):
-    panel = make_panel(starts=(3,), clusters=30, holes=0.03)
-    effects = did.summarise(did.ESTIMATORS[estimator](panel, outcome=["gp", "ae"]))
+    complete = estimator == "synthetic_did"
+    panel = make_panel(n=600, starts=(3,), clusters=30, holes=0.0 if complete else 0.03)
+    if complete:
+        panel = panel.subset((panel.exposure["ae"] > 0).all(1))
+    effects = did.summarise(run(estimator, panel, ["gp", "ae"]))
     assert set(effects.table["scale"]) == {"difference", "log ratio", "events avoided"}
     assert effects.df == 29
     assert effects.table["outcome"].tolist() == ["gp"] * 3 + ["ae"] * 3
@@ -60,22 +77,28 @@ def test_intervals_use_the_clusters_at_risk(make_panel, estimator):
         outcomes=panel.outcomes | {"ae": panel.outcomes["ae"] * (time > 0)},
         exposure=panel.exposure | {"ae": time},
     )
-    assert did.ESTIMATORS[estimator](panel, outcome="ae").df == 11
+    assert run(estimator, panel, "ae").df == 11
 
 
 @pytest.mark.parametrize("estimator", list(did.ESTIMATORS))
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda p: replace(p, start=np.full(p.n, 6)), "nobody is treated"),
-        (lambda p: replace(p, start=np.where(p.start < 6, 0, 6)), "everyone treated was treated before"),
-        (lambda p: replace(p, start=np.full(p.n, -1)), "everyone treated was treated before"),
+        (
+            lambda p: replace(p, start=np.full(p.n, 6)),
+            "nobody is treated|nobody's support begins|there are no supported people",
+        ),
+        (lambda p: replace(p, start=np.where(p.start < 6, 0, 6)), BEFORE),
+        (lambda p: replace(p, start=np.full(p.n, -1)), BEFORE),
         (lambda p: replace(p, outcomes={"gp": 0 * p.outcomes["gp"]}), "it never happens|no events among"),
-        (lambda p: replace(p, cluster=(p.start < 6).astype(int)), "only one person or cluster"),
+        (
+            lambda p: replace(p, cluster=(p.start < 6).astype(int)),
+            "only one person or cluster|needs two supported clusters",
+        ),
     ],
 )
 def test_every_estimator_refuses_a_design_that_cannot_work(make_panel, estimator, change, match):
     panel = make_panel(starts=(3,))
     panel = replace(panel, outcomes={"gp": panel.outcomes["gp"]}, exposure={"gp": panel.exposure["gp"]})
     with pytest.raises(DesignError, match=match):
-        did.ESTIMATORS[estimator](change(panel), outcome="gp")
+        run(estimator, change(panel), "gp")
