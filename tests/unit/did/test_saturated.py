@@ -327,7 +327,7 @@ def test_a_ratio_of_one_cell_has_the_error_of_the_regressions_own_coefficient(ma
 
 
 def test_counts_that_only_leavers_or_late_comers_have_leave_a_finite_fit():
-    """A start whose people with events before support are gone by then expects none after it, without an error.
+    """A start whose people with events before support are gone by then expects none after it, and no error.
 
     Person effects tie periods together only through people who have events in one and are at risk in both.
     """

@@ -162,7 +162,8 @@ def test_joint_over_outcomes(panel):
 
 
 def test_what_cannot_be_compared_is_refused(make_panel):
-    with pytest.raises(DesignError, match=r"starts in several periods: use etwfe or callaway_santanna.*clock='event'"):
+    told = r"starts in several periods: use etwfe or callaway_santanna.*clock='event'"
+    with pytest.raises(DesignError, match=told):
         did.two_by_two(make_panel(), outcome="gp")
     panel = make_panel(starts=(3,))
     one = replace(panel, start=np.where(np.arange(panel.n) == 0, 3, 6))
