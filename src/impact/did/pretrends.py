@@ -93,8 +93,8 @@ def _wald(
 
     if statistic == "wald":
         few = (
-            f"{q} effects are tested with {clusters} clusters: the test rejects too often. Use "
-            "statistic='hotelling' or 'sup_t', average by event time, or use longer periods."
+            f"{q} effects are tested together with {clusters} clusters: so many that the test finds a "
+            "difference too often."
         )
         return value, float(gammaincc(q / 2, value / 2)), {}, [few] if q > (clusters - 1) / 10 else []
     if q >= clusters:

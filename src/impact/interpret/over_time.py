@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -116,7 +117,12 @@ def _or_reason(make: Callable[[], Any]) -> tuple[Any, str]:
     try:
         return make(), ""
     except DesignError as error:
-        return None, str(error)
+        return None, _found(str(error))
+
+
+def _found(message: str) -> str:
+    """Return what an error found, for readers; what to call instead follows a semicolon."""
+    return re.sub(r"^(bands|honest_bounds|pretrend_test): ", "", message).partition("; ")[0].rstrip(".") + "."
 
 
 def _noted(effects: Effects, note: str) -> Effects:

@@ -83,7 +83,16 @@ def _ratio_axis(ax: Axes, y: Any, low: Any, high: Any) -> None:
 
 
 def limits(shown: pd.DataFrame) -> list[str]:
-    """Say in words how far trends may part in each row of the bounds."""
+    """Say in words how far trends may part in each row of the bounds, as ``readers_units`` gives them."""
+    if "m" in shown:
+        return [
+            "not at all"
+            if pd.isna(m)
+            else f"at a pace changing by at most {_pace(m, shown)} a step"
+            if m > _steady(shown)
+            else "at a steady pace"
+            for m in shown["m"]
+        ]
     words = {0.5: "half as fast as before it", 1.0: "as fast as before it", 2.0: "twice as fast as before it"}
     return [
         "not at all" if pd.isna(m) else f"at most {words.get(m, f'{m:g} times as fast as before it')}"
@@ -106,18 +115,41 @@ def range_text(low: Any, high: Any, digits: int, *, ratio: bool) -> str:
     return first if words[0] and words[0] == words[1] else f"{first} to {last}"
 
 
-def breakdown_text(value: Any) -> str:
+def _steady(shown: pd.DataFrame) -> float:
+    """How much a pace changes that does not: nothing, which as a ratio is 1."""
+    return 1.0 if (shown["scale"] == "log ratio").any() else 0.0
+
+
+def _pace(change: float, shown: pd.DataFrame) -> str:
+    """Write by how much a pace changes: in the unit of the differences, or as a percentage of a ratio."""
+    ratio = bool(_steady(shown))
+    value = 100 * (change - 1) if ratio else change
+    three = np.format_float_positional(value, precision=3, fractional=False, trim="-")
+    return f"{number(value) if value >= 100 else three}{'%' if ratio else ''}"
+
+
+def breakdown_text(shown: pd.DataFrame) -> str:
     """Say how far trends may part before the range takes in no effect."""
-    if pd.isna(value):
-        return "The range takes in no effect even if the groups would have moved alike."
-    if value < 0.01:
-        return "The range leaves out no effect only if the groups would have moved alike."
-    if value > 100:
-        return "The range leaves out no effect however fast the groups would have parted."
-    return (
-        f"The range leaves out no effect as long as the groups would have parted at most {number(value, 2)} "
-        "times as fast, from one point to the next, as they did at worst before support."
+    value = float(shown["breakdown"].iloc[0])
+    alike, far, least, most = "moved alike", "however fast the groups would have parted", 0.01, 100.0
+    part = (
+        f"at most {number(value, 2)} times as fast, from one point to the next, as they did at worst before "
+        "support"
     )
+    if "m" in shown:
+        ratio = bool(_steady(shown))
+        alike, far = "parted at a steady pace", "however unevenly the groups would have parted"
+        # Less is told from nothing by no reader, and a hundredfold is no limit.
+        least, most = (1.00005, 100.0) if ratio else (1e-6, np.finfo(float).max)
+        unit = "" if ratio else f" {shown['unit'].iloc[0]}"
+        part = f"at a pace that changes by at most {_pace(value, shown)}{unit} from one point to the next"
+    if pd.isna(value):
+        return f"The range takes in no effect even if the groups would have {alike}."
+    if value <= least:
+        return f"The range leaves out no effect only if the groups would have {alike}."
+    if value > most:
+        return f"The range leaves out no effect {far}."
+    return f"The range leaves out no effect as long as the groups would have parted {part}."
 
 
 def base_text(method: Mapping[str, Any]) -> str:
@@ -143,5 +175,5 @@ def alt(released: Released) -> str:
     ]
     return (
         f"{label(shown['outcome'].iloc[0])}, {what}, by how far the groups would have parted without "
-        f"support. {' '.join(said)} {breakdown_text(shown['breakdown'].iloc[0])}"
+        f"support. {' '.join(said)} {breakdown_text(shown)}"
     )

@@ -79,8 +79,8 @@ def caption(kind: str, released: Released) -> str:
 _CAPTIONS = {
     "rates": "Solid line and circles: people with support. Dashed line and squares: the comparison. Dotted "
     "line: support starts.",
-    "event_study": "Each point is the difference from the comparison, with its 95% range. Squares: before "
-    "support, where there should be none. Circles: with support.",
+    "event_study": "Each point sets people with support beside the comparison, with its 95% range; the line "
+    "is no difference. Squares: before support, where points should lie near it. Circles: with support.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",
     "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
@@ -88,7 +88,7 @@ _CAPTIONS = {
     "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
     "services are allowed for). Diamond: not clear.",
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
-    "faster than it says. Thick: the range leaves out no effect.",
+    "more than it says. Thick: the range leaves out no effect.",
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 

@@ -91,6 +91,8 @@ def number(value: Any, places: int = 0, *, sign: bool = False) -> str:
         return value
     if value is None or pd.isna(value):
         return MISSING
+    if np.isinf(value):
+        return "no limit"
     text = f"{float(value):,.{places}f}"
     if float(text.replace(",", "")) == 0:
         return text.lstrip("-")
@@ -140,7 +142,8 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
     """Convert stored effects to what readers are shown: the only place where this is done.
 
     Rates per 1,000 person-months become rates per 1,000 people a year (x 12), logarithms of ratios become
-    ratios. ``estimate``, the interval and the band are converted together; ``unit`` says to what.
+    ratios. ``estimate``, the interval and the band are converted together, and with bounds by ``m`` what that
+    limits; ``unit`` says to what. An end without limit stays infinite.
 
     Examples
     --------
@@ -155,9 +158,13 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
     unit = out["unit"].astype(str)
     factor = unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[1]).to_numpy(float)
     columns = ["estimate", "conf_low", "conf_high", "band_low", "band_high"]
+    if "m" in out:
+        columns += ["m", "breakdown"]
     for column in out.columns.intersection(columns, sort=False):
         value = numeric(out[column])
-        out[column] = np.where(ratio, np.exp(np.where(ratio, value, 0)), factor * value)
+        logs = ratio & np.isfinite(value)
+        with np.errstate(over="ignore"):
+            out[column] = np.where(logs, np.exp(np.where(logs, value, 0)), factor * value)
     out["unit"] = np.where(ratio, "ratio", unit.map(lambda u: READERS_UNITS.get(u, (u, 1.0))[0]))
     return out
 
@@ -198,9 +205,11 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
 
 
 def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False) -> str:
-    """Write an interval: '−101 to −14'; a missing one is missing."""
+    """Write an interval: '−101 to −14'; a missing one is missing, and one of all numbers has no limit."""
     if pd.isna(low) or pd.isna(high):
         return MISSING
+    if np.isinf(low) and np.isinf(high):
+        return number(high)
     return f"{estimate_text(low, digits, sign=sign)} to {estimate_text(high, digits, sign=sign)}"
 
 
@@ -215,8 +224,6 @@ def estimate_text(value: Any, digits: int, *, sign: bool = False) -> str:
     ('+234,000', '−9,876')
     """
     value = float(value)
-    if np.isinf(value):
-        return "no limit"
     return number(float(f"{value:.3g}") if abs(value) > 10_000 else value, digits, sign=sign)
 
 

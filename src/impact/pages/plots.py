@@ -26,6 +26,7 @@ from impact.pages.formats import (
     label,
     number,
     numeric,
+    period,
     placebo_units,
     places,
     rate_unit,
@@ -91,6 +92,7 @@ def event_study(released: Released) -> Axes:
             unit = "Ratio of rates" if scale == "log ratio" else f"Difference {part['unit'].iloc[0]}"
             ax.set_title(f"{label(outcome)}\n{unit}")
         axes[-1].set_xlabel(f"{_periods_word(released)} from the start of support")
+        _whole_numbers(axes[-1])
     return axes[0]
 
 
@@ -363,12 +365,21 @@ def _mark_anticipation(ax: Axes, released: Released) -> None:
 def _time_axis(ax: Axes, periods: pd.Series) -> None:
     if not pd.api.types.is_datetime64_any_dtype(periods):
         ax.set_xlabel("Months from the start of support" if (periods < 0).any() else "Period")
+        _whole_numbers(ax)
         return
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator: Any = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _whole_numbers(ax: Axes) -> None:
+    """Mark whole periods only: there is no month −7.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 3, 5, 6, 10]))
+    ax.xaxis.set_major_formatter(lambda v, _: period(v))
 
 
 def _periods_word(released: Released) -> str:

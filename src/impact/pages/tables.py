@@ -238,7 +238,7 @@ def bounds(released: Released) -> Table:
     unit = "Ratio" if not sign else f"Difference {shown['unit'].iloc[0]}" if len(shown) else "Difference"
     under = []
     if len(shown) and not released.hidden["breakdown"].iloc[0]:
-        under += [breakdown_text(shown["breakdown"].iloc[0]), base_text(released.method)]
+        under += [breakdown_text(shown), base_text(released.method)]
     columns = [
         Column("Without support, the groups would have parted", limits(shown), True),
         Column(f"{unit}: {_level(shown)} range", ranges),

@@ -18,6 +18,7 @@ from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of
 from impact.pages.formats import (
     label,
     listed,
+    notes,
     number,
     numeric,
     p_value,
@@ -330,7 +331,7 @@ def pretrend(released: Released) -> Statement:
     p = float(numeric(released.table["p_value"])[0])
     if np.isnan(p):
         said = " ".join(
-            ["Whether the groups moved alike before support could not be tested.", *released.notes]
+            ["Whether the groups moved alike before support could not be tested.", *notes(released)]
         )
     elif p < 0.05:
         said = (

@@ -11,6 +11,7 @@ import pytest
 from impact.data.panel import Panel
 from impact.errors import DesignError
 from impact.interpret import over_time
+from impact.interpret.over_time import _found
 
 
 def panel(rate=3.0, *, n=80, periods=24, starts=(12,), freq="MS", seed=0):
@@ -101,3 +102,9 @@ def test_the_test_before_support_is_that_for_few_clusters():
     found = run(panel(3.0))["pretrend"]
     assert found.method["statistic"] == "hotelling"
     assert found.method["notes"] == []
+
+
+def test_readers_are_told_what_was_found_and_not_what_to_call() -> None:
+    said = "5 effects cannot be tested together with 4 clusters; use statistic='sup_t'."
+    assert _found(said) == "5 effects cannot be tested together with 4 clusters."
+    assert _found("honest_bounds: nothing is there; use it.") == "nothing is there."

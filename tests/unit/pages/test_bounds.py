@@ -8,7 +8,7 @@ import pytest
 
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
-from impact.pages import bounds, tables
+from impact.pages import bounds, show, tables
 from impact.results import Bounds
 
 HUGE = [(-0.5, -0.1), (-3.0, 2.0), (-40.0, 37.9)]
@@ -102,7 +102,6 @@ def test_nothing_of_the_figure_is_cut_off() -> None:
     ],
 )
 def test_how_far_trends_may_part_is_said_for_every_value(value: float, said: str) -> None:
-    assert said in bounds.breakdown_text(value)
     assert said in " ".join(tables.bounds(released(breakdown=value)).notes)
 
 
@@ -125,6 +124,52 @@ def test_withheld_bounds_say_nothing_of_what_they_found() -> None:
     assert {row[1] for row in table.rows} == {"*"}
     assert not [note for note in table.notes if "no effect" in note or "measured from" in note]
     assert bounds.bounds(found) is found
+
+
+def smooth(scale: str, breakdown: float = 1.0) -> Released:
+    limits, ranges = [np.nan, 0.0, 0.5], [(-3.0, -1.0), (-4.0, -0.5), (-5.0, 0.2)]
+    rows = [
+        {"outcome": "ae", "term": "event time 0", "scale": scale, "unit": "per 1,000 person-months"}
+        | {"restriction": "smoothness", "m": m, "estimate": np.nan, "conf_low": low, "conf_high": high}
+        | {"conf_level": 0.95, "null_value": 0.0, "breakdown": breakdown}
+        for m, (low, high) in zip(limits, ranges, strict=True)
+    ]
+    counts = pd.DataFrame([{"persons": 900, "treated": 300, "clusters": 900, "events": 90}] * 3)
+    made = Bounds(pd.DataFrame(rows), {"estimator": "twfe"}, counts)
+    return release({"bounds": made}, "hes")["bounds"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "change", "note"),
+    [
+        ("difference", "6", "changes by at most 12 per 1,000 people a year from one point to the next."),
+        ("log ratio", "64.9%", "changes by at most 172% from one point to the next."),
+    ],
+)
+def test_smooth_trends_have_words_in_the_unit_shown(scale: str, change: str, note: str) -> None:
+    found = smooth(scale)
+    words = ["not at all", "at a steady pace", f"at a pace changing by at most {change} a step"]
+    table = tables.table(found)
+    assert [row[0] for row in table.rows] == words
+    assert note in table.notes[0]
+    assert f"{words[2]}: " in bounds.alt(found)
+    ax = bounds.bounds(found)
+    assert [mark.get_text().replace("\n", " ") for mark in ax.get_yticklabels()] == words
+    assert "steady pace" in bounds.alt(found)
+    assert show(ax)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.nan, "even if the groups would have parted at a steady pace"),
+        (0.0, "only if the groups would have parted at a steady pace"),
+        (np.inf, "however unevenly"),
+    ],
+)
+@pytest.mark.parametrize("scale", ["difference", "log ratio"])
+def test_the_largest_change_of_pace_is_said_for_every_value(scale: str, value: float, said: str) -> None:
+    assert said in tables.bounds(smooth(scale, value)).notes[0]
 
 
 def test_only_bounds_can_be_drawn(event_study: Released) -> None:

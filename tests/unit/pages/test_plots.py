@@ -180,3 +180,16 @@ def test_a_forest_looks_no_surer_than_the_words(effects: Callable[..., Released]
     four = {"ae": OUTCOMES["emergency_admission"], "gp": nearly, "outpatient": nearly, "bed_days": nearly}
     lines = plots.forest(effects(four), scale="difference").lines
     assert [line.get_marker() for line in lines if line.get_marker() in ("o", "D")] == ["o", "D", "D", "D"]
+
+
+@pytest.mark.parametrize("first", [-23, -13, -12, -7, -3, -2])
+def test_the_axis_of_time_since_support_marks_whole_months_only(first: int) -> None:
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    ax.plot([first, 11], [0, 1])
+    plots._whole_numbers(ax)
+    ax.figure.draw_without_rendering()
+    marks = [mark.get_text() for mark in ax.get_xticklabels()]
+    assert 4 <= len(marks) <= 9
+    assert all(mark.removeprefix("−").isdecimal() for mark in marks)

@@ -177,7 +177,8 @@ def test_outpatient_in_a_sentence_is_outpatient_appointments() -> None:
             "Difference per 1,000 people a year",
             "−60 (−108 to −12)",
         ),
-        ("log ratio", "log ratio", (-np.inf, np.inf), "Ratio", "0.01 (0.00 to no limit)"),
+        ("log ratio", "log ratio", (-np.inf, np.inf), "Ratio", "0.01 (no limit)"),
+        ("log ratio", "log ratio", (-np.inf, 0.0), "Ratio", "0.01 (no limit to 1.00)"),
     ],
 )
 def test_a_test_shows_its_estimate_in_readers_units_and_how_small_a_p_value_can_be(
