@@ -144,6 +144,11 @@ class Effects:
         if len(self.clusters) != len(self.root):
             raise ValueError("clusters must have one entry for each row of the root")
 
+    def __repr__(self) -> str:
+        """Say what was estimated, without estimates (not released) or clusters (which may be people)."""
+        outcomes = ", ".join(self.labels["outcome"].astype(str).unique())
+        return f"Effects({self.method.get('estimator', '')}: {len(self)} of {outcomes})"
+
     @property
     def vcov(self) -> Array:
         """Covariance of the estimates, (k, k)."""
@@ -459,6 +464,10 @@ class Matched:
     cohort: Any
     method: Mapping[str, Any]
     counts: pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Say how many people there are, and no row of theirs."""
+        return f"Matched({int((self.table['weight'] > 0).sum())} of {len(self.table)})"
 
     def to_json(self) -> str:
         """Return how the sample was matched and its counts; not its rows, which are people."""

@@ -59,6 +59,32 @@ def problems(tmp_path: Path, text: str) -> list[str]:
             "5: did.family: callaway_santanna has no such argument; it takes control, covariates, method, "
             "base_period and anticipation.",
         ),
+        (
+            "callaway_santanna",
+            "etwfe, inference: CR5",
+            "5: did.inference: expected CR1, CR2, CR3, placebo, jackknife or bootstrap, found 'CR5'. "
+            "Did you mean 'CR3'?",
+        ),
+        (
+            "callaway_santanna",
+            "etwfe, effects: people",
+            "5: did.effects: expected arm, person or cohort, found 'people'. Did you mean 'person'?",
+        ),
+        (
+            "callaway_santanna",
+            "etwfe, effects: arm",
+            "5: did.effects: etwfe takes person or cohort, found 'arm'.",
+        ),
+        (
+            "callaway_santanna",
+            "two_by_two, effects: cohort",
+            "5: did.effects: two_by_two takes arm or person, found 'cohort'.",
+        ),
+        (
+            "callaway_santanna",
+            "etwfe, inference: CR2",
+            "5: did.inference: etwfe (poisson) has CR1 and CR3, not CR2; choose one, or leave inference out.",
+        ),
         ("control: [b]", "control: [a]", "3: design.control: a is also listed as treated."),
         ("control: [b]", "control: []", "3: design.control: missing: list the arms, such as [hand_holding]."),
         (
@@ -242,3 +268,36 @@ def test_a_notebook_hears_the_same_sentences() -> None:
         "outcomes: missing. A study holds data, design and outcomes.",
         "outcome: there is no such key. Did you mean 'outcomes'?",
     ]
+
+
+ERRORS = ("CR1", "CR2", "CR3", "placebo", "jackknife", "bootstrap")
+
+
+@pytest.mark.parametrize(
+    ("did", "kinds"),
+    [
+        ("{estimator: two_by_two", "CR1 CR2 CR3"),
+        ("{estimator: twfe", "CR1 CR2 CR3"),
+        ("{estimator: callaway_santanna", "CR3"),
+        ("{estimator: sun_abraham", "CR1 CR2 CR3"),
+        ("{estimator: imputation", "CR3"),
+        ("{estimator: etwfe", "CR1 CR3"),
+        ("{estimator: etwfe, family: linear", "CR1 CR2 CR3"),
+        ("{estimator: stacked, family: linear", "CR1 CR3"),
+        ("{estimator: synthetic_did", "placebo jackknife bootstrap"),
+        ("{estimator: triple_difference, subgroup: x", "CR1 CR3"),
+        ("{estimator: triple_difference, subgroup: x, within: imputation", "CR3"),
+    ],
+)
+def test_errors_an_estimator_does_not_have_are_refused_before_data_are_read(
+    tmp_path: Path, did: str, kinds: str
+) -> None:
+    one = GOOD.replace("[ae, gp]", "[ae]")
+    for inference in ERRORS:
+        text = one.replace("{estimator: callaway_santanna", f"{did}, inference: {inference}")
+        if inference in kinds.split():
+            (tmp_path / "x.yaml").write_text(text)
+            Study.read(tmp_path / "x.yaml")
+        else:
+            (said,) = problems(tmp_path, text)
+            assert f"not {inference}; choose one" in said

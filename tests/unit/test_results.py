@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from impact.results import Effects
+from impact.results import Effects, Matched
 
 
 def effects(seed=0, m=40, k=3, clusters=None, sign=None):
@@ -81,3 +82,15 @@ def test_shapes_must_agree():
     e = effects()
     with pytest.raises(ValueError, match="agree"):
         Effects(e.labels.iloc[:2], e.estimate, e.root, e.clusters, e.df, e.method, e.counts)
+
+
+def test_effects_are_printed_without_clusters_or_estimates():
+    e = effects()
+    e = replace(e, clusters=np.array([f"person-{i}" for i in range(len(e.clusters))]))
+    assert "person-" not in repr(e)
+    assert len(repr(e)) < 100
+
+
+def test_a_matched_sample_is_printed_without_its_people():
+    table = pd.DataFrame({"person_id": ["person-1", "person-2"], "weight": [1.0, 0.0]})
+    assert repr(Matched(table, None, {}, table)) == "Matched(1 of 2)"

@@ -81,6 +81,10 @@ class Panel:
     censoring_weights: Array | None = None
     ended: NDArray[Any] | None = None
 
+    def __repr__(self) -> str:
+        """Say what the panel holds without its people."""
+        return f"Panel({self.n} by {len(self.periods)} periods, outcomes: {', '.join(self.outcomes)})"
+
     @property
     def n(self) -> int:
         """Number of people."""
@@ -114,8 +118,12 @@ class Panel:
 
     def check_outcomes(self, outcome: str | Sequence[str]) -> list[str]:
         """Return the outcomes asked for as a list, or say which of them the panel does not hold."""
-        names = [outcome] if isinstance(outcome, str) else list(outcome)
+        names = _listed(outcome)
+        if not names:
+            raise DataError("outcome: name at least one of " + ", ".join(map(repr, self.outcomes)) + ".")
         for name in names:
+            if names.count(name) > 1:
+                raise DataError(f"outcome={name!r} stands twice; name each outcome once.")
             if name not in self.outcomes:
                 raise DataError(
                     f"outcome={name!r}: the panel holds {', '.join(map(repr, self.outcomes))}."
@@ -211,6 +219,8 @@ class Panel:
         _check_columns(frame, [*wanted, *([exposure] if exposure else [])])
         if not named:
             raise DataError("outcomes is empty: name at least one outcome column.")
+        if frame.empty:
+            raise DataError("the data have no rows: a panel needs one for each unit and period.")
 
         when = _ordered(frame[period])
         times = pd.Index(np.sort(when.dropna().unique()))

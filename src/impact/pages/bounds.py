@@ -143,7 +143,7 @@ def breakdown_text(shown: pd.DataFrame) -> str:
         least, most = (1.00005, 100.0) if ratio else (1e-6, np.finfo(float).max)
         unit = "" if ratio else f" {shown['unit'].iloc[0]}"
         part = f"at a pace that changes by at most {_pace(value, shown)}{unit} from one point to the next"
-    if pd.isna(value):
+    if np.isnan(value):
         return f"The range takes in no effect even if the groups would have {alike}."
     if value <= least:
         return f"The range leaves out no effect only if the groups would have {alike}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -12,6 +12,7 @@ from impact.study.document import REQUIRED, Location
 
 if TYPE_CHECKING:
     from impact.study.model import Study
+    from impact.study.sections import Did
 
 _WANTED = {
     "string_type": "text (put it in quotes if it looks like something else)",
@@ -35,7 +36,7 @@ def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     if kind == "missing":
         return "missing." + (" A study holds data, design and outcomes." if at[0] in REQUIRED else "")
     if kind == "literal_error":
-        known = [str(k) for k in get_args(_field(model, at))] or str(limits["expected"]).split(", ")
+        known = _choices(_field(model, at)) or str(limits["expected"]).split(", ")
         return f"expected {_or(known)}, found {_short(found)}.{nearest(str(found), known)}"
     if kind in _WANTED:
         return f"expected {_WANTED[kind]}, found {_short(found)}."
@@ -69,9 +70,9 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
             ("did",),
             "design.months_before is 0, and a difference-in-differences needs a time before; leave did out.",
         )
-    if did and did.estimator == "triple_difference" and not did.subgroup:
-        yield ("did", "subgroup"), "missing: name the column that says who is eligible for support."
     yield from _arguments(study)
+    if did:
+        yield from _available(did, len(study.outcomes))
     if data.panel:
         yield from _panel(study)
     else:
@@ -86,8 +87,41 @@ def _arguments(study: Study) -> Iterator[tuple[Location, str]]:
         method, takes = getattr(chosen, chosen.named()), _or(chosen.taken(), "and")
         for name in sorted(chosen.model_fields_set - {*chosen.plan}):
             yield (section, name), f"{method} has no such argument; it takes {takes}."
-    if study.did and study.did.inference == "CR2" and len(study.outcomes) > 1:
+
+
+# Whose levels each estimator can hold fixed.
+_LEVELS = {"two_by_two": ("arm", "person"), "etwfe": ("person", "cohort")}
+
+
+def _available(did: Did, outcomes: int) -> Iterator[tuple[Location, str]]:
+    """Find what the chosen estimator does not have, before any data are read."""
+    if did.estimator == "triple_difference" and not did.subgroup:
+        yield ("did", "subgroup"), "missing: name the column that says who is eligible for support."
+    used = did.within if did.estimator == "triple_difference" else did.estimator
+    levels = _LEVELS.get(used, ())
+    if levels and did.effects and did.effects not in levels:
+        yield ("did", "effects"), f"{used} takes {_or(levels)}, found {did.effects!r}."
+    kinds = _inference(did, used)
+    if did.inference and did.inference not in kinds:
+        named = used if used == did.estimator else f"{did.estimator} with {used}"
+        yield (
+            ("did", "inference"),
+            f"{named}{f' ({did.family})' if used == 'etwfe' else ''} has {_or(kinds, 'and')}, not "
+            f"{did.inference}; choose one, or leave inference out.",
+        )
+    elif did.inference == "CR2" and outcomes > 1:
         yield ("did", "inference"), "CR2 errors belong to one outcome; name one outcome, or use CR3."
+
+
+def _inference(did: Did, used: str) -> list[str]:
+    """Name the errors that the estimator has, as the table in docs/methods.md says."""
+    if used == "synthetic_did":
+        return ["placebo", "jackknife", "bootstrap"]
+    regression = used not in ("callaway_santanna", "imputation")
+    one = did.estimator in ("two_by_two", "twfe", "sun_abraham") or (
+        did.estimator == "etwfe" and did.family == "linear"
+    )
+    return [*(["CR1"] if regression else []), *(["CR2"] if one else []), "CR3"]
 
 
 def _panel(study: Study) -> Iterator[tuple[Location, str]]:
@@ -166,6 +200,13 @@ def _field(model: type[BaseModel], at: Location) -> Any:
 
 def _models(annotation: Any) -> list[Any]:
     return [a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields")]
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words a field may be, also where it may be left out."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in _choices(part)]
 
 
 def _keys(annotation: Any) -> list[str]:

@@ -87,3 +87,22 @@ def test_a_start_in_the_month_after_the_last_is_not_within_the_panel(last):
     assert found.start.tolist() == [2, 4, 4, 4]
     assert found.begins.tolist()[:3] == [2, 4, 6]
     assert found.begins[3] > 1000
+
+
+def test_a_table_without_rows_is_refused():
+    with pytest.raises(DataError, match="no rows"):
+        panel(frame().iloc[:0])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [([], "name at least one"), (["falls", "falls"], "outcome='falls' stands twice")]
+)
+def test_outcomes_are_named_and_each_once(names, said):
+    with pytest.raises(DataError, match=said):
+        panel(frame()).check_outcomes(names)
+
+
+def test_a_panel_is_printed_without_its_people():
+    shown = repr(panel(frame().assign(site=[f"person-{site}" for site in frame()["site"]])))
+    assert shown.startswith("Panel(")
+    assert "person-" not in shown
