@@ -106,14 +106,14 @@ def test_order_of_people_scale_of_weights_and_further_outcomes_do_not_matter(see
     np.testing.assert_allclose(a.std_error, b.std_error, rtol=1e-8)
 
 
-def test_periods_without_untreated_people_are_left_out_and_named():
+def test_periods_without_untreated_people_are_left_out_and_counted():
     panel = draw(1)
     panel = panel.subset(panel.start < 5)
     effects = imputation(panel, outcome="gp")
     cells = list(zip(effects.table["group"], effects.table["period"], strict=True))
     assert cells == [(2, 2)]
-    (left,) = [note for note in effects.method["notes"] if "no untreated people" in note]
-    assert "4 (start 3)" in left
+    (left,) = [note for note in effects.method["notes"] if "too few clusters" in note]
+    assert "time after 2 of 2 starts, about " in left
     assert any("of the supported person-time" in note for note in effects.method["notes"])
 
 
@@ -122,6 +122,8 @@ def test_a_start_of_one_cluster_has_no_error_and_is_left_out():
     alone = replace(panel, cluster=np.where(panel.start == 3, -1, panel.cluster))
     effects = imputation(alone, outcome="gp")
     assert set(effects.table["group"]) == {2}
-    assert any("single cluster" in note and "(start 3)" in note for note in effects.method["notes"])
+    (left,) = [note for note in effects.method["notes"] if "single cluster" in note]
+    assert "time after 1 of 2 starts, about " in left
+    assert "start 3" not in left
     with pytest.raises(DesignError, match="no effect can be told"):
         imputation(replace(panel, cluster=panel.start % 2 + 2 * (panel.start > 4)), outcome="gp")

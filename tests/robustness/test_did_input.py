@@ -216,24 +216,8 @@ def fit(result):
 
 
 # Found and not yet mended: (panel, call), or all calls of a panel. Whoever mends one deletes its line.
-_TRACE = "a stack trace or a number that is none, in place of a sentence"
-_SINGLE = "what happened to the only control is taken as known without error"
-_FLAT = "an outcome that never varies has an interval of rounding errors"
 FAULTS = {
-    ("the same in every row", None): _FLAT,
-    ("one control", "etwfe, anticipation"): _TRACE,
-    ("one control site", "etwfe, anticipation"): _TRACE,
-    ("nothing happens with support", "event_study, counts"): _TRACE,
-    ("nothing happens to controls", "etwfe, anticipation"): _TRACE,
-    ("nobody at risk", "two_by_two"): _TRACE,
-    ("no time with support", "two_by_two, people"): _TRACE,
-    ("no time with support", "sun_abraham"): _TRACE,
-    ("no time with support", "etwfe, linear"): _TRACE,
-    ("no time with support", "etwfe, anticipation"): _TRACE,
-    ("no time with support", "CR2"): _TRACE,
-    ("no time with support", "event_study"): _TRACE,
-    ("no time with support", "event_study, counts"): _TRACE,
-    ("no time before support", "two_by_two, people"): _TRACE,
+    ("the same in every row", "aggregate"): "an estimator called by itself answers zero, without an error",
 }
 
 
@@ -364,8 +348,8 @@ def test_synthetic_did_has_errors_for_one_supported_site():
 @pytest.mark.parametrize(
     "estimate",
     [
-        pytest.param(did.imputation, marks=pytest.mark.xfail(reason=_SINGLE, strict=True)),
-        pytest.param(did.sun_abraham, marks=pytest.mark.xfail(reason=_SINGLE, strict=True)),
+        did.imputation,
+        did.sun_abraham,
         did.callaway_santanna,
         lambda p, outcome: did.etwfe(p, outcome=outcome, family="linear"),
     ],
@@ -452,28 +436,96 @@ def test_an_unknown_outcome_is_named_with_those_there_are(call):
         UNKNOWN[call](panel("as it should be", True), "aee")
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        pytest.param([], marks=pytest.mark.xfail(reason="a ValueError of numpy", strict=True)),
-        pytest.param(["ae", "ae"], marks=pytest.mark.xfail(reason="taken, and shown twice", strict=True)),
-    ],
-)
+@pytest.mark.parametrize("outcome", [[], ["ae", "ae"]])
 def test_outcomes_are_named_once_each(outcome):
     with pytest.raises(ImpactError, match="outcome"):
         did.estimate(panel("as it should be", False), outcome=outcome, estimator="etwfe")
 
 
-@pytest.mark.xfail(reason="a TypeError", strict=True)
 def test_randomisation_takes_one_outcome():
     with pytest.raises(ParameterError, match="outcome"):
         UNKNOWN["randomisation_test"](panel("as it should be", True), ["ae", "gp"])
 
 
-@pytest.mark.xfail(reason="event times without anyone at risk are regressors of nothing", strict=True)
 def test_an_event_study_of_a_follow_up_that_is_cut():
     """As every study does that has months_after: nobody is seen late after a start."""
     cut = panel("as it should be", False).followed_for(2)
     assert (
         did.event_study(cut, outcome="ae", estimator="twfe", staggered="allow").table["event_time"].max() == 1
     )
+
+
+@pytest.mark.parametrize("family", ["linear", "poisson"])
+def test_event_times_of_a_single_cluster_are_left_out_and_named(family):
+    """Late after the start one site is left: its outcome would be taken as known without error."""
+    given = panel("as it should be", True)
+    supported = given.start < 7
+    sites = np.unique(given.cluster[supported])
+    leave = (supported & (given.cluster != sites[0]))[:, None] & (np.arange(7) >= 6)
+    cut = replace(given, exposure={k: np.where(leave, 0.0, v) for k, v in given.exposure.items()})
+    cut = replace(cut, outcomes={k: np.where(leave, 0.0, v) for k, v in cut.outcomes.items()})
+    out = did.event_study(cut, outcome="ae", estimator="twfe", family=family)
+    assert out.table["event_time"].max() == 2
+    assert "ae: left out, as they rest on a single cluster: event time 3." in out.method["notes"]
+    # What happened to that one site then moves nothing.
+    last = supported[:, None] & ~leave & (np.arange(7) >= 6)
+    much = replace(cut, outcomes={**cut.outcomes, "ae": cut.outcomes["ae"] + 100.0 * last})
+    again = did.event_study(much, outcome="ae", estimator="twfe", family=family)
+    np.testing.assert_allclose(again.estimate, out.estimate, atol=1e-8)
+
+
+def test_no_event_time_with_support_in_more_than_one_cluster():
+    given = panel("as it should be", True)
+    supported = given.start < 7
+    leave = (supported & (given.cluster != given.cluster[supported][0]))[:, None] & (np.arange(7) >= 3)
+    cut = replace(given, exposure={k: np.where(leave, 0.0, v) for k, v in given.exposure.items()})
+    cut = replace(cut, outcomes={k: np.where(leave, 0.0, v) for k, v in cut.outcomes.items()})
+    with pytest.raises(DesignError, match="fewer than two supported clusters are at risk with support"):
+        did.event_study(cut, outcome="ae", estimator="twfe")
+
+
+def test_periods_with_no_more_control_clusters_than_covariates_have_no_effect():
+    """Each period has effects of the covariates, which fit so few controls exactly."""
+    f = rows()
+    few = f[f["start"].notna() | f["person"].isin([PERSON % i for i in (6, 7, 8)])]
+    given = built(few, cluster=None)
+    for estimator in ("imputation", "etwfe"):
+        found = [
+            did.estimate(given, outcome="ae", estimator=estimator, covariates=c).counts["treated"].iloc[0]
+            for c in ([], ["age", "sex"])
+        ]
+        direct = getattr(did, estimator)(given, outcome="ae", covariates=["age", "sex"])
+        # From the last start on there are these three only.
+        assert direct.table["period"].max() < 6
+        assert found[0] >= found[1]
+        assert any("effects cover" in note for note in direct.method["notes"])
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "says"),
+    [
+        ("no time with support", "sun_abraham", "nobody with support is at risk after it began"),
+        ("no time with support", "two_by_two, people", "nobody with support is at risk after it began"),
+        ("no time with support", "event_study, counts", "no effect of support could be estimated"),
+        ("nothing happens with support", "event_study, counts", "no effect of support could be estimated"),
+        ("nothing happens to controls", "etwfe, anticipation", "no effect of support could be estimated"),
+        ("no time before support", "two_by_two, people", "use effects='arm'"),
+        ("nobody at risk", "two_by_two", "nobody is treated|no people at risk"),
+        ("the same in every row", "etwfe", "'ae': its rate never varies"),
+        ("the same in every row", "event_study", "'ae': its rate never varies"),
+    ],
+)
+def test_what_cannot_be_estimated_is_said(name, call, says):
+    with pytest.raises(DesignError, match=says):
+        CALLS[call](panel(name, call in ONE_START))
+
+
+def test_no_ratio_at_any_event_time():
+    effects = did.etwfe(panel("nothing happens with support", False), outcome="ae")
+    with pytest.raises(DesignError, match="no effect of support could be estimated: no events with support"):
+        did.aggregate(effects, by="event_time")
+
+
+def test_an_unknown_argument_is_named_with_the_nearest():
+    with pytest.raises(ParameterError, match=r"^anticipaton: etwfe has no .* Did you mean 'anticipation'\?"):
+        did.estimate(panel("as it should be", False), outcome="ae", estimator="etwfe", anticipaton=1)

@@ -114,6 +114,8 @@ def summarise(effects: Effects) -> Effects:
         d_rate = np.zeros(len(effects))
         d_rate[events] = scale / person_time
         d_rate[time] = -rate / person_time
+        if means.poisson and effects.estimate[expected].sum() <= 0:
+            raise _no_effect(cells.outcome, "too few events among people without support, and none expected")
         if means.poisson and observed > 0:
             effect, d_effect = means.log_ratio(cells, after)
             rows, by = three_scales(effect, rate, person_time / scale, family="poisson")
@@ -145,6 +147,8 @@ def equal_average(effects: Effects, term: str) -> Effects:
     weights = (labels["outcome"].to_numpy()[:, None] == kept["outcome"].to_numpy()).astype(float)
     if "event_time" in labels:
         weights *= (labels["event_time"] >= 0).to_numpy(bool)[:, None]
+    if without := kept["outcome"][weights.sum(0) == 0].tolist():
+        raise _no_effect(without[0], "no time with support can be compared, or nothing happened in it")
     return effects.combine(weights / weights.sum(0), labels=kept)
 
 
@@ -173,6 +177,8 @@ class _Cells:
         supported = labels["event_time"].iloc[self.at].to_numpy(int) >= 0
         self.after = np.flatnonzero(supported)
         self._supported = supported
+        if not supported.any():
+            raise _no_effect(outcome, "no time with support can be compared")
         self._counts = {name: effects.counts[name].to_numpy()[self.at] for name in effects.counts}
         self._everyone = effects.counts.iloc[shares[0]]
 
@@ -249,6 +255,9 @@ class _Means:
 
     def effects(self, which: str) -> Effects:
         """Return what was gathered as effects on those supported."""
+        if not self.labels:
+            outcome = self.source.labels["outcome"].iloc[0]
+            raise _no_effect(outcome, "no events with support, or none expected without it, so no ratio")
         estimate, jacobian = np.array(self.estimate), np.column_stack(self.jacobian)
         out = self.source.transform(
             lambda _: estimate,
@@ -257,6 +266,13 @@ class _Means:
             counts=pd.DataFrame(self.pooled),
         )
         return replace(out, method={**out.method, "estimand": f"effect on those supported, {which}"})
+
+
+def _no_effect(outcome: str, why: str) -> DesignError:
+    return DesignError(
+        f"outcome={outcome!r}: no effect of support could be estimated: {why}. Use a longer window, longer "
+        "periods or wider controls."
+    )
 
 
 def _poisson(effects: Effects) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
 from impact.did.comparison import Comparisons, Index, Pairs, People, Score
+from impact.did.coverage import WANT, left_out
 from impact.did.design import (
     as_list,
     check_choice,
@@ -158,11 +159,12 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
     clusters = risk.clusters(plan)
     found = clusters[:2].min(0) >= 2
     some = np.unique(plan.own[found & (plan.t >= starts[plan.own])])
-    lost = ", ".join(name for h, name in enumerate(shown) if h not in some)
+    T = len(panel.periods)
+    lost = [(g, t) for h, g in enumerate(starts[: len(shown)].tolist()) if h not in some for t in range(g, T)]
     if not len(some):
         raise DesignError(
-            f"outcome={name!r}: no group can be compared: each has a single cluster at risk, or no controls"
-            f" ({lost}). Use longer periods or wider controls."
+            f"outcome={name!r}: no group can be compared: each has a single cluster at risk, or no "
+            "controls. Use longer periods or wider controls."
         )
     found &= np.isin(plan.own, some)
     kept = plan.only(found)
@@ -180,11 +182,7 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
         for h, t, estimate, count in zip(kept.own, kept.t, fits.estimate, counts.tolist(), strict=True)
     ]
     joint.add(name, cells, fits.influence)
-    if lost:
-        notes.append(
-            f"{name}: left out, for want of controls or of people in more than one cluster: those whose "
-            f"support began in {lost}."
-        )
+    notes += left_out(panel, name, {WANT: lost} if lost else {})
     time = np.array([panel.weights[m] @ panel.exposure[name][m] for m in joint.members.values()])
     supported = np.arange(time.shape[1]) >= starts[:, None]
     covered = np.zeros_like(supported)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from impact.data.panel import Panel
 from impact.did.cells import Cell
+
+WANT = "for want of controls or of people in more than one cluster"
+
+
+def left_out(panel: Panel, name: str, lost: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:
+    """Say why cells (start, period) are left out: how many starts and roughly how much time, not whose.
+
+    The month of a start that is left out is often that of one person or site.
+    """
+    T, notes = len(panel.periods), []
+    time = panel.weights[:, None] * panel.exposure[name]
+    total = time[np.arange(T) >= panel.start[:, None]].sum()
+    starts = len(np.unique(panel.start[panel.start < T]))
+    for why, cells in lost.items():
+        share = sum(time[panel.start == g, t].sum() for g, t in cells if t >= g) / total
+        roughly = f"about {5 * round(20 * share)}%" if share >= 0.075 else "less than 10%"
+        notes.append(
+            f"{name}: left out, {why}: time after {len({g for g, _ in cells})} of {starts} starts, {roughly} "
+            "of the supported person-time."
+        )
+    return notes
 
 
 def coverage(panel: Panel, name: str, cells: Sequence[Cell]) -> list[str]:

@@ -281,10 +281,31 @@ def covariate_matrix(panel: Panel, covariates: Sequence[str]) -> Array:
     return np.vstack(rows)
 
 
+def check_varies(panel: Panel, outcomes: Sequence[str]) -> None:
+    """Refuse an outcome that never varies: its effect would be zero with an interval of rounding errors.
+
+    This is about whole panels. In a part of one, such as those not eligible, it is a result.
+    """
+    for name in outcomes:
+        seen = panel.exposure[name] > 0
+        rate = panel.outcomes[name][seen] / panel.exposure[name][seen]
+        if np.any(rate) and np.ptp(rate) <= 1e-12 * np.abs(rate).max():
+            raise DesignError(f"outcome={name!r}: its rate never varies in this panel, so it cannot change.")
+
+
 def check_events(panel: Panel, outcome: str, after: NDArray[np.bool_]) -> list[str]:
-    """Refuse an outcome that never happens, and note one that is rare among the treated after support."""
+    """Refuse an outcome that never happens, or that nobody with support is at risk of.
+
+    Returns a note where it is rare among the treated after support.
+    """
     if not np.any(panel.outcomes[outcome]):
         raise DesignError(f"outcome={outcome!r}: it never happens in this panel, so it cannot change.")
+    time = panel.exposure[outcome]
+    if not (time[after] > 0).any():
+        raise DesignError(
+            f"outcome={outcome!r}: nobody with support is at risk after it began; check the start dates and "
+            "the window."
+        )
     events = panel.outcomes[outcome][after].sum()
     if events >= FEW_EVENTS or (panel.outcomes[outcome] < 0).any():
         return []

@@ -11,7 +11,7 @@ from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.bias_reduced import bias_reduced
 from impact.did.callaway_santanna import callaway_santanna
-from impact.did.design import check_choice, weighed
+from impact.did.design import check_choice, check_varies, weighed
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputation
 from impact.did.leave_one_out import leave_one_out
@@ -22,7 +22,7 @@ from impact.did.synthetic_did import synthetic_did
 from impact.did.triple_difference import triple_difference
 from impact.did.twfe import twfe
 from impact.did.two_by_two import two_by_two
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError, nearest
 from impact.results import Effects
 
 ESTIMATORS: dict[str, Callable[..., Effects]] = {
@@ -91,6 +91,14 @@ def estimate(
     """
     check_choice("estimator", estimator, tuple(ESTIMATORS))
     method = ESTIMATORS[estimator]
+    known = [name for name in signature(method).parameters if name not in ("panel", "outcome", "inference")]
+    for name in arguments:
+        if name not in known:
+            raise ParameterError(
+                f"{name}: {estimator} has no such argument, but {', '.join(known)}.{nearest(name, known)}"
+            )
+    names = panel.check_outcomes(outcome)
+    check_varies(panel, names)
     own = "inference" in signature(method).parameters
     if own and inference is not None:
         arguments = {**arguments, "inference": inference}
@@ -104,9 +112,8 @@ def estimate(
     elif own or inference in (None, "CR2") or (inference == "CR1" and estimator not in _CR0):
         effects = analysis(panel)
     else:
-        known = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
-        raise DesignError(f"inference={inference!r}: {estimator} has {known}, and CR3 for few clusters.")
+        has = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
+        raise DesignError(f"inference={inference!r}: {estimator} has {has}, and CR3 for few clusters.")
     # Said here, once a result, and not by the estimators, which draws and checks call hundreds of times.
-    names = panel.check_outcomes(outcome)
     left = [note for name in names for note in leaving_notes(weighed(panel, names), name)]
     return replace(effects, method={**effects.method, "notes": [*effects.method["notes"], *left]})

@@ -12,7 +12,7 @@ import pandas as pd
 from impact.data.panel import Panel
 from impact.did.aggregate import aggregate, equal_average
 from impact.did.callaway_santanna import callaway_santanna
-from impact.did.design import weighed
+from impact.did.design import check_varies, weighed
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputed_event_study
 from impact.did.pooled import pooled_event_study
@@ -136,6 +136,7 @@ def event_study(
             f"estimator={estimator!r} has no event study; these have: {', '.join(_EVENT_STUDIES)}."
             + nearest(estimator, _EVENT_STUDIES)
         )
+    check_varies(panel, panel.check_outcomes(outcome))
     effects = _EVENT_STUDIES[estimator](panel, outcome, check_step(step), arguments)
     if effects.overall is None:
         effects = replace(effects, overall=equal_average(effects, "average over event times"))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.aggregate import aggregate
 from impact.did.cells import Cell, Joint
-from impact.did.coverage import coverage
-from impact.did.design import as_list, check_events, covariate_matrix, people, period_name, staggered
-from impact.did.regression import observation_weights
+from impact.did.coverage import coverage, left_out
+from impact.did.design import as_list, check_events, covariate_matrix, people, staggered
+from impact.did.regression import by_cluster, observation_weights
 from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cluster_sums
 from impact.numbers.regress import pseudo_inverse
@@ -188,7 +188,7 @@ class _Untreated:
         panel = joint.panel
         self.joint, self.panel, self.name, self.z = joint, panel, name, z
         self.weights, self.before = _weights(panel, name), _untreated(panel, anticipation)
-        v = self.weights * self.before
+        v = self._informative(len(z))
         total = v.sum(1)
         self.known = total > 0
         self.weights[~self.known] = 0
@@ -215,7 +215,7 @@ class _Untreated:
             "clusters": len(np.unique(joint.codes[self.known])),
         }
         self.levers: dict[int, Array] = {}
-        self.lost: dict[str, list[str]] = {}
+        self.lost: dict[str, list[tuple[int, int]]] = {}
 
     def cells(self) -> list[Cell]:
         """Return the effects that the data identify, and keep what their influences need."""
@@ -236,7 +236,7 @@ class _Untreated:
                 gammas.append(gamma)
                 sizes.append(size)
         if not found:
-            why = "; ".join(f"{', '.join(which)} {why}" for why, which in self.lost.items())
+            why = "; ".join(self.lost)
             raise DesignError(
                 f"outcome={self.name!r}: no effect can be told from person and period effects "
                 f"({why or 'nobody supported was at risk before support'}). Widen the window or the controls."
@@ -313,9 +313,23 @@ class _Untreated:
             notes.append(
                 f"{name}: left out, as they have no time at risk without support: {people(without)}."
             )
-        for why, which in self.lost.items():
-            notes.append(f"{name}: left out, {why}: {', '.join(which)}.")
-        return notes + coverage(panel, name, cells)
+        return notes + left_out(panel, name, self.lost) + coverage(panel, name, cells)
+
+    def _informative(self, q: int) -> Array:
+        """Return the weights of untreated time (n, T), without periods that too few clusters speak of.
+
+        A period's effects fit what is seen of ``q`` clusters or fewer without a residual, as if it were known
+        without error. Who is seen in no other period says nothing of it.
+        """
+        v = self.weights * self.before
+        while True:
+            seen = v > 0
+            _, hit = by_cluster(self.joint.codes, seen & (seen.sum(1) > 1)[:, None])
+            few = (hit.sum(0) <= q) & seen.any(0)
+            if not few.any():
+                return v
+            v[:, few] = 0
+            self.weights[self.before & few] = 0
 
     def _gammas(self, g: int, members: slice) -> tuple[NDArray[np.int64], Array]:
         """Return a group's supported periods, and how the period effects enter its mean forecast in each."""
@@ -338,13 +352,11 @@ class _Untreated:
         """Whether a cell has an effect and an error; if not, keep why."""
         why = None
         if np.isnan(gamma).any():
-            why = "as no untreated people show what these periods were like without support"
+            why = "as too few clusters show what these periods were like without support"
         elif (clusters == clusters[0]).all():
             why = "as their people belong to a single cluster, which has no error"
         if why is not None:
-            periods = self.panel.periods
-            cell = f"{period_name(periods[t])} (start {period_name(periods[g])})"
-            self.lost.setdefault(why, []).append(cell)
+            self.lost.setdefault(why, []).append((g, int(t)))
         return why is None
 
 

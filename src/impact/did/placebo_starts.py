@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
-from impact.did.design import check_choice, start_positions
+from impact.did.design import check_choice, check_varies, start_positions
 from impact.did.estimators import ESTIMATORS
 from impact.errors import DesignError, ParameterError
 from impact.results import Effects
@@ -70,6 +70,7 @@ def placebo_starts(
     """
     check_choice("estimator", estimator, tuple(ESTIMATORS))
     names = panel.check_outcomes(outcome)
+    check_varies(panel, names)
     shifts = [shift] if isinstance(shift, int | float | np.number) else list(shift)
     if not shifts or any(s != int(s) or s < 1 for s in shifts):
         raise ParameterError(f"shift={shift!r}: give whole numbers of periods above zero.")

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.aggregate import unit_of
 from impact.did.cells import Joint
+from impact.did.coverage import left_out
 from impact.did.design import (
     Parts,
     check_choice,
     check_counts,
     clusters_at_risk,
     covariate_matrix,
-    period_name,
     staggered,
 )
 from impact.did.experiments import Window, described, experiments
@@ -102,7 +102,7 @@ class _Pooled:
     def __init__(self, joint: Joint, name: str, family: Family, grid: _Grid, z: Array) -> None:
         self.grid, window, times = grid, grid.window, grid.times
         self.joint, self.name, self.family = joint, name, family
-        self.notes: list[str] = []
+        lost: dict[str, list[tuple[int, int]]] = {}
         if family == "poisson":
             check_counts(joint.panel, name)
         self.used = []
@@ -111,10 +111,14 @@ class _Pooled:
                 e.clusters(joint, name)
                 self.used.append(e)
             except DesignError as error:
-                start = period_name(joint.panel.periods[e.group])
-                self.notes.append(f"{name}: left out: the start in {start}: {error}.")
+                after = [(e.group, int(t)) for t in e.periods if t >= e.group]
+                lost.setdefault(f"as {error}", []).extend(after)
         if not self.used:
-            raise DesignError(f"no start can be compared. {' '.join(self.notes)}")
+            raise DesignError(
+                f"outcome={name!r}: no start can be compared, {'; '.join(lost)}. Use a shorter window, "
+                "longer periods or wider controls."
+            )
+        self.notes = left_out(joint.panel, name, lost)
         sizes = [e.edges[1:] - e.edges[:-1] for e in self.used]
         edges = np.append(0, np.cumsum(np.concatenate(sizes)))
         y, time, weights = np.zeros((3, edges[-1], len(times)))

@@ -94,6 +94,8 @@ def randomisation_test(
     >>> test.p_value, test.smallest_p, test.method["draws"]
     (0.1, 0.1, 10)
     """
+    if not isinstance(outcome, str):
+        raise ParameterError(f"outcome={outcome!r}: give one outcome; this tests one effect.")
     check_choice("effect", effect, tuple(_SCALE))
     check_choice("assignment", assignment, ("observed", "randomised"))
     if draws < 19 or not 0 < conf_level < 1:

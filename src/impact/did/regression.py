@@ -151,10 +151,9 @@ class Clusters:
         self.total = total
         self.names, self.seen = [], []
         for low, high in pairwise(sample.edges.tolist()):
-            order = low + np.argsort(codes[low:high], kind="stable")
-            names, first = np.unique(codes[order], return_index=True)
+            names, seen = by_cluster(codes[low:high], sample.time[low:high] > 0)
             self.names.append(names)
-            self.seen.append(np.logical_or.reduceat(sample.time[order] > 0, first, axis=0))
+            self.seen.append(seen)
 
     @property
     def by_cell(self) -> NDArray[np.int64]:
@@ -171,6 +170,21 @@ class Clusters:
         for names, seen, here in zip(self.names, self.seen, cells, strict=True):
             out[names] |= seen & here
         return out
+
+    def by_event_time(self, event: NDArray[np.int64], cells: Mask) -> dict[int, int]:
+        """Return how many clusters are at risk at each event time (G, T) within these cells (G, T)."""
+        times = np.unique(event[cells])
+        out = np.zeros((self.total, len(times)), bool)
+        for names, seen, here, when in zip(self.names, self.seen, cells, event, strict=True):
+            out[np.ix_(names, np.searchsorted(times, when[here]))] |= seen[:, here]
+        return dict(zip(times.tolist(), out.sum(0).tolist(), strict=True))
+
+
+def by_cluster(codes: NDArray[np.int64], seen: Mask) -> tuple[NDArray[np.int64], Mask]:
+    """Return which clusters there are, and in which of the columns (n, T) any of their people is seen."""
+    order = np.argsort(codes, kind="stable")
+    names, first = np.unique(codes[order], return_index=True)
+    return names, np.logical_or.reduceat(seen[order], first, axis=0)
 
 
 def observation_weights(panel: Panel) -> Array:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
+from impact.did.coverage import WANT, left_out
 from impact.did.design import (
     as_list,
     check_choice,
@@ -133,14 +134,14 @@ class _Regression:
 
     def __init__(self, joint: Joint, name: str, plan: Plan, z: Array | None) -> None:
         self.joint, self.name, self.plan, self.z = joint, name, plan, z
-        whole = Sample.of(joint.panel, name, plan.family, joint.panel.start)
+        self.whole = whole = Sample.of(joint.panel, name, plan.family, joint.panel.start)
         last = -1 - plan.anticipation
         apart = whole.event > last if plan.control == "not_yet_treated" else whole.event != last
         self.treated: Mask = apart & whole.supported
         self.clusters = Clusters(whole, joint.codes, len(joint.clusters))
         self.use = self._comparable(whole.supported)
         self.inside = self.use if plan.family == "linear" else self._happened(whole)
-        self.whole, self.sample = whole, whole.only(self.inside)
+        self.sample = whole.only(self.inside)
         self.at, terms = self._terms()
         self.fit = self._fitted(terms)
         # How many interactions with covariates there are, and how many there might be.
@@ -161,6 +162,7 @@ class _Regression:
         whole, control = self.whole, self.use & ~self.treated
         at_risk = whole.sums(whole.time > 0)
         events = whole.sums(self.joint.panel.outcomes[self.name])
+        control = self._others(control)
         others = np.array([at_risk[here, t].sum() for t, here in enumerate(control.T)])
         controls = self.clusters.by_period(control)
         clusters = controls.sum(0) + [
@@ -204,14 +206,9 @@ class _Regression:
     def notes(self) -> list[str]:
         """Say whom and what the effects leave out, and where no events were expected."""
         panel, groups, name = self.joint.panel, self.whole.groups, self.name
-        shown = [period_name(panel.periods[g]) for g in groups[self.whole.supported.ravel()]]
-        kept = np.asarray((self.use & self.treated).any(1))
-        notes = []
-        if lost := ", ".join(g for g, k in zip(shown, kept.tolist(), strict=False) if not k):
-            notes.append(
-                f"{name}: left out, for want of controls or of people in more than one cluster: those whose "
-                f"support began in {lost}."
-            )
+        T, kept = len(panel.periods), np.asarray((self.use & self.treated).any(1))
+        lost = groups[self.whole.supported.ravel() & ~kept].tolist()
+        notes = left_out(panel, name, {WANT: [(g, t) for g in lost for t in range(g, T)]} if lost else {})
         time = self.whole.sums(np.asarray(panel.weights[:, None] * panel.exposure[name]))
         after = self.whole.supported & (self.whole.event >= 0)
         share = float(time[after & self.use].sum() / time[after].sum())
@@ -223,35 +220,39 @@ class _Regression:
                 "too few people or events differ in them."
             )
         base = self.inside & ~self.treated
-        quiet = [
-            g for g, here in zip(shown, (kept & ~np.asarray(base.any(1))).tolist(), strict=False) if here
-        ]
-        silent = np.asarray(self.use.any(0) & ~base.any(0))
-        quiet += [period_name(p) for p, here in zip(panel.periods, silent.tolist(), strict=True) if here]
-        if quiet:
+        quiet, silent = (kept & ~base.any(1)).sum(), (self.use.any(0) & ~base.any(0)).sum()
+        if quiet or silent:
             notes.append(
-                f"{name}: without support nothing happened to those whose support began in, or to anyone in, "
-                f"{', '.join(quiet)}, so that no events are expected there."
+                f"{name}: without support nothing happened to those of {quiet} of "
+                f"{self.whole.supported.sum()} starts, or to anyone in {silent} of {T} periods, so that no events "
+                "are expected there."
             )
         return notes
 
     def _comparable(self, supported: Mask) -> Mask:
         """Leave out what has fewer than two clusters: cells, groups before support, and periods' controls."""
+        # Each period has effects of the covariates, which fit so few clusters without a residual.
+        few = 1 if self.z is None else self.z.shape[1]
         many = self.clusters.by_cell
         use = (many > 0) & ~(self.treated & (many < 2))
         while True:
             base = use & ~self.treated
-            before, controls = self.clusters.by_group(base), self.clusters.by_period(base).sum(0)
-            kept = use & (~supported | (before[:, None] > 1)) & (controls > 1)
+            before = self.clusters.by_group(base)
+            controls = self.clusters.by_period(self._others(base)).sum(0)
+            kept = use & (~supported | (before[:, None] > 1)) & (controls > few)
             if (kept == use).all():
                 break
             use = kept
         if not (use & self.treated).any():
             raise DesignError(
                 f"outcome={self.name!r}: no group can be compared: each has a single cluster at risk, or no "
-                "controls. Use longer periods or wider controls."
+                "controls (more clusters than covariates). Use longer periods or wider controls."
             )
         return use
+
+    def _others(self, base: Mask) -> Mask:
+        """Return the cells (G, T) of controls: never those of people who may only show their own level."""
+        return base & ~self.whole.supported if self.plan.control == "never_treated" else base
 
     def _happened(self, whole: Sample) -> Mask:
         """Leave out what has no events, or none that link it to the rest: a coefficient would be infinite."""

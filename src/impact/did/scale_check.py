@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
-from impact.did.design import check_choice, start_positions
+from impact.did.design import check_choice, check_varies, start_positions
 from impact.errors import DesignError
 from impact.results import Effects
 
@@ -64,6 +64,7 @@ def scale_check(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
     [['linear', 1.0], ['poisson', -9.0], ['linear less poisson', 10.0]]
     """
     names = panel.check_outcomes(outcome)
+    check_varies(panel, names)
     pair = _pair(estimator, arguments)
     answers = {family: summarise(run(panel, outcome=names, **given)) for family, (run, given) in pair.items()}
     both = Effects.stack(answers)

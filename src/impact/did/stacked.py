@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
-from impact.did.coverage import coverage
+from impact.did.coverage import coverage, left_out
 from impact.did.design import (
     check_choice,
     check_counts,
     check_events,
     clusters_at_risk,
     covariate_matrix,
-    period_name,
     staggered,
 )
 from impact.did.experiments import Experiment, Window, described, experiments
@@ -196,14 +195,15 @@ class _Stack:
             check_counts(joint.panel, name)
         self.found: list[_Comparison] = []
         self.cells: list[Cell] = []
-        self.lost: list[str] = []
+        self.lost: dict[str, list[tuple[int, int]]] = {}
         for e in experiments(joint, window):
             late = e.periods >= e.group - window.anticipation
             try:
                 clusters = e.clusters(joint, name)
                 one = _Comparison(joint, name, family, e, z, late)
             except DesignError as error:
-                self.lost.append(f"{period_name(joint.panel.periods[e.group])} ({error})")
+                after = [(e.group, int(t)) for t in e.periods if t >= e.group]
+                self.lost.setdefault(f"as {error}", []).extend(after)
                 continue
             self.found.append(one)
             for t, estimate, treated, events in zip(
@@ -233,5 +233,5 @@ class _Stack:
 
     def notes(self) -> list[str]:
         """Say which starts and how much of the supported time the effects leave out."""
-        notes = [f"{self.name}: left out, as they cannot be compared: starts in {'; '.join(self.lost)}."]
-        return (notes if self.lost else []) + coverage(self.joint.panel, self.name, self.cells)
+        panel, name = self.joint.panel, self.name
+        return left_out(panel, name, self.lost) + coverage(panel, name, self.cells)

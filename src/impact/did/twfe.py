@@ -21,7 +21,16 @@ from impact.did.design import (
     start_positions,
     weighed,
 )
-from impact.did.regression import CR1, ONE, Family, Sample, observation_weights, period_terms, root_of
+from impact.did.regression import (
+    CR1,
+    ONE,
+    Clusters,
+    Family,
+    Sample,
+    observation_weights,
+    period_terms,
+    root_of,
+)
 from impact.did.scales import three_scales
 from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
@@ -108,7 +117,8 @@ def twfe(
     for name in names:
         check_arms(panel, start, panel.exposure[name])
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
-        model = _Model(panel, name, start, family, step if event_study else None)
+        model = _Model(panel, name, start, codes, family, step if event_study else None)
+        notes += model.notes
         by = model.add(parts, codes)
     used = [clusters_at_risk(panel, name) for name in names]
     method = {
@@ -137,7 +147,13 @@ class _Model:
     """The regression of one outcome; people are sorted by start."""
 
     def __init__(
-        self, panel: Panel, name: str, start: NDArray[np.int64], family: Family, step: int | None
+        self,
+        panel: Panel,
+        name: str,
+        start: NDArray[np.int64],
+        codes: NDArray[np.int64],
+        family: Family,
+        step: int | None,
     ) -> None:
         self.panel, self.name, self.family, self.step = panel, name, family, step
         sample = Sample.of(panel, name, family, start)
@@ -145,22 +161,43 @@ class _Model:
             # A period in which nothing happened at all says nothing about a ratio.
             happened = np.broadcast_to(sample.value.any(0), sample.event.shape)
             sample = sample.only(happened)
-        self.sample, self.seen = sample, sample.time > 0
+        self.notes: list[str] = []
         self.event = np.arange(len(panel.periods)) - start[:, None]
         self.supported = (start < len(panel.periods))[:, None]
         event = sample.event
         self.spans = [event[event >= 0]]
         if step is not None:
-            times = np.unique(event[np.broadcast_to(sample.supported, event.shape)])
-            block = block_of(times, step)
-            base = times[block == -1]
-            self.spans = [times[block == b] for b in np.unique(block) if b != -1]
-            self.said = {"step": step, "reference": int(min(base)), "reference_to": -1}
+            sample = self._by_event_time(sample, codes, step)
+        self.sample, self.seen = sample, sample.time > 0
         here = [np.isin(event, span) for span in self.spans]
         if family == "poisson":
             self._check_cells(int(start.min()))
         terms = [(where & sample.supported, ONE) for where in here]
         self.fit = sample.fit(terms + period_terms(np.asarray(self.seen.any(0)), len(event)))
+
+    def _by_event_time(self, sample: Sample, codes: NDArray[np.int64], step: int) -> Sample:
+        """Find the blocks of event times with an effect; leave out the time of those with one cluster."""
+        event, name = sample.event, self.name
+        supported = np.broadcast_to(sample.supported, event.shape)
+        at_risk = supported & (sample.sums(sample.time > 0) > 0)
+        times = np.unique(event[at_risk])
+        # Each block is counted as a whole, so that it is known by its number in place of its event times.
+        clusters = Clusters(sample, codes, int(codes.max()) + 1)
+        found = clusters.by_event_time(block_of(event, step), at_risk)
+        spans = {b: times[block_of(times, step) == b] for b in found}
+        alone = [span_labels(spans.pop(b), step)["term"] for b, count in found.items() if count < 2]
+        if -1 not in spans or max(spans) < 0:
+            side = "just before support" if -1 not in spans else "with support"
+            raise DesignError(
+                f"outcome={name!r}: fewer than two supported clusters are at risk {side}, so there is "
+                "nothing to compare; use a longer step or a longer window."
+            )
+        if alone:
+            self.notes.append(f"{name}: left out, as they rest on a single cluster: {', '.join(alone)}.")
+        base = spans.pop(-1)
+        self.spans = list(spans.values())
+        self.said = {"step": step, "reference": int(min(base)), "reference_to": -1}
+        return sample.only(~supported | np.isin(event, np.concatenate([base, *self.spans])))
 
     def add(self, parts: Parts, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Add the effects: by event time on the model's scale, or one on three scales.

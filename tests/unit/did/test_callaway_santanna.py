@@ -229,8 +229,10 @@ def test_without_never_treated_the_last_group_is_a_control_only(make_panel):
     effects = did.callaway_santanna(panel, outcome="gp")
     assert set(effects.table["group"]) == set(panel.periods[[2, 3]])
     assert effects.table["period"].max() == panel.periods[4]
-    assert any("2023-06" in note for note in effects.method["notes"])
-    assert any("of the supported person-time" in note for note in effects.method["notes"])
+    notes = effects.method["notes"]
+    assert any("time after 1 of 3 starts" in note for note in notes)
+    assert not any("2023-06" in note for note in notes)
+    assert any("the effects cover" in note for note in notes)
     with pytest.raises(DesignError) as error:
         did.callaway_santanna(panel, outcome="gp", control="never_treated")
     assert str(error.value) == (
@@ -243,7 +245,9 @@ def test_a_group_with_one_cluster_is_left_out_and_named(make_panel):
     cluster = np.where(panel.start == 3, 99, panel.cluster)
     effects = did.callaway_santanna(replace(panel, cluster=cluster), outcome="gp")
     assert panel.periods[3] not in set(effects.table["group"])
-    assert any("2023-04" in note and "more than one cluster" in note for note in effects.method["notes"])
+    (note,) = [n for n in effects.method["notes"] if "more than one cluster" in n]
+    assert "time after 1 of 3 starts, about " in note
+    assert "2023-04" not in str(effects.method["notes"])  # The month in which one site started.
 
 
 @pytest.mark.parametrize(
