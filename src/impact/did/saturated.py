@@ -223,9 +223,8 @@ class _Regression:
         quiet, silent = (kept & ~base.any(1)).sum(), (self.use.any(0) & ~base.any(0)).sum()
         if quiet or silent:
             notes.append(
-                f"{name}: without support nothing happened to those of {quiet} of "
-                f"{self.whole.supported.sum()} starts, or to anyone in {silent} of {T} periods, so that no events "
-                "are expected there."
+                f"{name}: without support nothing happened to those of {quiet} of {self.whole.supported.sum()} "
+                f"starts, or to anyone in {silent} of {T} periods, so that no events are expected there."
             )
         return notes
 
