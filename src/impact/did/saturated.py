@@ -207,7 +207,8 @@ class _Regression:
         """Say whom and what the effects leave out, and where no events were expected."""
         panel, groups, name = self.joint.panel, self.whole.groups, self.name
         T, kept = len(panel.periods), np.asarray((self.use & self.treated).any(1))
-        lost = groups[self.whole.supported.ravel() & ~kept].tolist()
+        supported = self.whole.supported.ravel()
+        lost = groups[supported & ~kept].tolist()
         notes = left_out(panel, name, {WANT: [(g, t) for g in lost for t in range(g, T)]} if lost else {})
         time = self.whole.sums(np.asarray(panel.weights[:, None] * panel.exposure[name]))
         after = self.whole.supported & (self.whole.event >= 0)
@@ -223,7 +224,7 @@ class _Regression:
         quiet, silent = (kept & ~base.any(1)).sum(), (self.use.any(0) & ~base.any(0)).sum()
         if quiet or silent:
             notes.append(
-                f"{name}: without support nothing happened to those of {quiet} of {self.whole.supported.sum()} "
+                f"{name}: without support nothing happened to those of {quiet} of {supported.sum()} "
                 f"starts, or to anyone in {silent} of {T} periods, so that no events are expected there."
             )
         return notes
