@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal
@@ -91,12 +91,7 @@ def estimate(
     """
     check_choice("estimator", estimator, tuple(ESTIMATORS))
     method = ESTIMATORS[estimator]
-    known = [name for name in signature(method).parameters if name not in ("panel", "outcome", "inference")]
-    for name in arguments:
-        if name not in known:
-            raise ParameterError(
-                f"{name}: {estimator} has no such argument, but {', '.join(known)}.{nearest(name, known)}"
-            )
+    _check_names(estimator, arguments)
     names = panel.check_outcomes(outcome)
     check_varies(panel, names)
     own = "inference" in signature(method).parameters
@@ -117,3 +112,18 @@ def estimate(
     # Said here, once a result, and not by the estimators, which draws and checks call hundreds of times.
     left = [note for name in names for note in leaving_notes(weighed(panel, names), name)]
     return replace(effects, method={**effects.method, "notes": [*effects.method["notes"], *left]})
+
+
+def _check_names(estimator: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse an argument that the estimator, or the one used within it, does not have."""
+    known = list(signature(ESTIMATORS[estimator]).parameters)
+    if "within" in known:
+        known += signature(ESTIMATORS.get(arguments.get("within", "two_by_two"), two_by_two)).parameters
+    known = [
+        name for name in dict.fromkeys(known) if name not in ("panel", "outcome", "inference", "arguments")
+    ]
+    for name in arguments:
+        if name not in known:
+            raise ParameterError(
+                f"{name}: {estimator} has no such argument, but {', '.join(known)}.{nearest(name, known)}"
+            )

@@ -279,7 +279,7 @@ def _said(method: Mapping[str, Any], mixed: bool) -> dict[str, Any]:
     if mixed:
         notes.append(
             "With several starts this assumes that the trends of those not yet supported differ between the "
-            "subgroups as those of the never supported do; callaway_santanna does not."
+            "subgroups as those of the never supported do."
         )
     return {
         **{k: v for k, v in method.items() if k != "analyses"},
