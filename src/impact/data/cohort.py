@@ -77,6 +77,10 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.people)
 
+    def __repr__(self) -> str:
+        """Say how many people there are, and no row of theirs."""
+        return f"Cohort({len(self)}, {int(self.treated.sum())} of them treated)"
+
     @classmethod
     def from_frame(
         cls,

@@ -40,6 +40,10 @@ class LongData:
     checks: Summary
     flow: Summary
 
+    def __repr__(self) -> str:
+        """Say what the table holds, and no row of it."""
+        return f"LongData({self.frame['unit'].nunique()} units, outcomes: {', '.join(self.outcomes)})"
+
     @property
     def quality(self) -> pd.DataFrame:
         """What each check of the data found: ``table, column, rule, severity, count, action``."""

@@ -545,3 +545,9 @@ def test_from_frame_keeps_the_frame():
     assert cohort.table[["t", "x", "y"]].to_numpy().tolist() == frame.to_numpy().tolist()
     assert cohort.exposure["y"].tolist() == [1, 1]
     assert cohort.subset(np.array([False, True])).outcomes["y"].tolist() == [2]
+
+
+def test_a_cohort_is_printed_without_its_people(random_cohort):
+    said = repr(random_cohort)
+    assert said.startswith(f"Cohort({len(random_cohort)}, ")
+    assert len(said) < 60

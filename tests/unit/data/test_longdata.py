@@ -145,3 +145,8 @@ def test_designs_a_long_file_cannot_carry(returns):
         returns.with_placebo(share=0.5, start="2031-01")
     with pytest.raises(DataError, match="Did you mean 'attendances'"):
         returns.with_placebo(share=0.5).panel(outcomes=["attendance"])
+
+
+def test_a_long_table_is_printed_without_its_rows(returns):
+    assert repr(returns).startswith("LongData(")
+    assert len(repr(returns)) < 100
