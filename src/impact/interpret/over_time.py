@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from impact.data.panel import Panel
-from impact.did import bands, event_study, honest_bounds, pretrend_test
+from impact.did import ESTIMATORS, bands, event_study, honest_bounds, pretrend_test
 from impact.did.steps import block_of
 from impact.errors import DesignError
 from impact.results import Bounds, Effects, Result, Test
@@ -67,6 +68,15 @@ def _by_time(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str,
     """Estimate in the shortest steps that hold enough events, without far ends that do not."""
     steps = _STEPS.get(panel.step, {1: panel.step})
     longest = max(steps)
+    # Two estimators give one effect and no run of it over time: another estimator shows that.
+    another = {
+        "synthetic_did": "callaway_santanna",
+        "triple_difference": arguments.get("within", "two_by_two"),
+    }
+    if estimator in another:
+        estimator = another[estimator]
+        taken = signature(ESTIMATORS[estimator]).parameters
+        arguments = {name: value for name, value in arguments.items() if name in taken}
     for step in steps:
         try:
             effects = event_study(panel, outcome=outcome, estimator=estimator, step=step, **arguments)

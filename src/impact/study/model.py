@@ -157,7 +157,9 @@ class Study(Section):
             include={"period", "start", "end", "months_before", "months_after", "cluster"}, exclude_none=True
         )
         covariates = list(self.did.columns) if self.did else []
-        follow_up = self.design.months_after
+        # Synthetic controls need everyone in every period, and end where the study ends.
+        whole = self.did is not None and self.did.estimator == "synthetic_did"
+        follow_up = None if whole else self.design.months_after
         return {"outcomes": list(self.outcomes), "covariates": covariates, "follow_up": follow_up, **design}
 
     @property

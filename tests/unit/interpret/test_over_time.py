@@ -108,3 +108,15 @@ def test_readers_are_told_what_was_found_and_not_what_to_call() -> None:
     said = "5 effects cannot be tested together with 4 clusters; use statistic='sup_t'."
     assert _found(said) == "5 effects cannot be tested together with 4 clusters."
     assert _found("honest_bounds: nothing is there; use it.") == "nothing is there."
+
+
+@pytest.mark.parametrize(
+    ("estimator", "arguments", "shown"),
+    [
+        ("synthetic_did", {"inference": "jackknife"}, "callaway_santanna"),
+        ("triple_difference", {"subgroup": "old", "within": "imputation"}, "imputation"),
+    ],
+)
+def test_estimators_of_one_effect_are_shown_over_time_by_another(estimator, arguments, shown):
+    found = run(panel(), estimator, **arguments)
+    assert found["by_time"].method["estimator"] == shown
