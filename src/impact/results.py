@@ -453,17 +453,36 @@ class Rates:
 
 
 @dataclass(frozen=True, eq=False)
+class Weighting:
+    """How estimated weights move with their parameters, so that errors count the weights' own error.
+
+    ``gradient (n, p)`` is the derivative of each person's weight; ``influence (n, p)`` each person's
+    influence on the parameters. An estimate with derivative ``u (n,)`` by the weights gains ``influence @
+    (gradient.T @ u)`` in the influence of each person.
+    """
+
+    gradient: Array
+    influence: Array
+
+    def rows(self, at: NDArray[Any]) -> Weighting:
+        """The same for the people at these positions."""
+        return Weighting(self.gradient[at], self.influence[at])
+
+
+@dataclass(frozen=True, eq=False)
 class Matched:
-    """A matched sample, in memory only: its rows are people and are never written.
+    """A matched or weighted sample, in memory only: its rows are people and are never written.
 
     ``table`` has ``person_id, weight, subclass, distance`` for everyone in the cohort (weight 0 and a
-    missing subclass for people who were not matched); ``cohort`` is what was matched.
+    missing subclass for people who were not matched); ``cohort`` is what was matched. ``weighting`` comes
+    with weights that were estimated, its rows in the order of the cohort.
     """
 
     table: pd.DataFrame
     cohort: Any
     method: Mapping[str, Any]
     counts: pd.DataFrame
+    weighting: Weighting | None = None
 
     def __repr__(self) -> str:
         """Say how many people there are, and no row of theirs."""

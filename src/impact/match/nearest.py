@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from impact.errors import DesignError, ParameterError
 from impact.errors import nearest as nearest_name
+from impact.match.distances import measure
 from impact.match.greedy import Rule, in_space, on_a_line
-from impact.match.propensity import Array, Design, Rows, both_arms, columns, design, fitted, in_id_order
+from impact.match.people import People, same
+from impact.match.propensity import Array, Rows
 from impact.results import Matched
 
 if TYPE_CHECKING:
@@ -91,23 +93,25 @@ def nearest(
     [1, 2, 2, 1, <NA>, <NA>]
     """
     _check(distance, caliper, ratio)
-    both_arms(cohort)
-    order = in_id_order(cohort)
-    frame, treated = cohort.table.iloc[order], cohort.treated[order]
-    exact = columns(frame, exact, "exact") if len(exact) else []
-    group = same(frame, exact)
-    covariates = design(frame, on)
-    on = list(dict.fromkeys(covariates.names["covariate"]))
-    score = fitted(covariates, treated) if distance == "propensity" or caliper is not None else None
+    people = People.of(cohort, on=on, exact=exact)
+    order, frame, treated, exact, group, on = (
+        people.order,
+        people.frame,
+        people.treated,
+        people.exact,
+        people.group,
+        people.on,
+    )
+    apart = measure(people, distance=distance, scored=caliper is not None)
+    score = apart.score
     width = np.inf if caliper is None or score is None else caliper * score.std(ddof=1)
     rule = Rule(width, ratio, replace)
-    if distance == "propensity":
-        line = np.asarray(score)
-        partner = on_a_line(line, treated, group, rule)
-        gaps = np.abs(line[treated][:, None] - line[partner])
+    if apart.line is not None:
+        partner = on_a_line(apart.line, treated, group, rule)
+        gaps = np.abs(apart.line[treated][:, None] - apart.line[partner])
     else:
-        points = whitened(covariates, treated)
-        cell = same(frame, [*exact, *on])
+        assert apart.points is not None
+        points, cell = apart.points, same(frame, [*exact, *on])
         partner = in_space(points, treated, group, rule, cell=cell, score=score)
         gaps = np.sqrt(((points[treated][:, None] - points[partner]) ** 2).sum(axis=2))
     if not (partner >= 0).any():
@@ -125,34 +129,11 @@ def nearest(
             "caliper_width": None if caliper is None else width,
             "ratio": ratio,
             "replace": replace,
+            "clusters": "matched set and control person" if replace else "matched set",
             "total_distance": float(gaps[partner >= 0].sum()),
         },
         _counts(treated, group, score, width, partner),
     )
-
-
-def same(frame: pd.DataFrame, names: Sequence[str]) -> Rows:
-    """Number the rows of a frame so that rows equal in all the named columns share a number."""
-    code = np.zeros(len(frame), np.intp)
-    for name in names:
-        levels, kinds = pd.factorize(frame[name], sort=False)
-        code = np.asarray(pd.factorize(code * (len(kinds) + 1) + levels)[0], np.intp)
-    return code
-
-
-def whitened(covariates: Design, treated: NDArray[np.bool_]) -> Array:
-    """Coordinates in which the Euclidean distance is the Mahalanobis distance."""
-    x = covariates.values - covariates.values.mean(axis=1, keepdims=True)
-    scale = x.std(axis=1, keepdims=True)
-    x = (x / np.where(scale > 0, scale, 1))[scale[:, 0] > 0]
-    within = x.copy()
-    for arm in (treated, ~treated):
-        within[:, arm] -= x[:, arm].mean(axis=1, keepdims=True)
-    values, vectors = np.linalg.eigh(within @ within.T / (x.shape[1] - 2))
-    # Indicators of all levels add up to one, so directions without variance are expected; the generalised
-    # inverse leaves them out.
-    kept = values > 1e-9 * values[-1]
-    return np.asarray(x.T @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
 def _check(distance: str, caliper: float | None, ratio: int) -> None:

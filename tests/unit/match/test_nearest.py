@@ -117,7 +117,7 @@ def test_everyone_gets_a_first_control_before_anyone_a_second():
 
 def test_mahalanobis_distance_is_the_textbook_one():
     """Pooled covariance within arms with n - 2, all levels of a category, generalised inverse."""
-    from impact.match.nearest import whitened
+    from impact.match.distances import whitened
     from impact.match.propensity import design
 
     frame = people(80)

@@ -1,0 +1,98 @@
+"""The people of a cohort as every method takes them: sorted by identifier, with covariates and strata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.match.propensity import Array, Design, Rows, both_arms, columns, design, in_id_order
+from impact.results import Matched, Weighting
+
+if TYPE_CHECKING:
+    from impact.data import Cohort
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Everyone in a cohort, sorted by ``person_id`` so that no result depends on the order of rows.
+
+    ``order (n,)`` leads from here to the cohort's rows; ``group (n,)`` numbers the strata within which people
+    may be matched (equal in all of ``exact``).
+    """
+
+    cohort: Cohort
+    order: Rows
+    frame: pd.DataFrame
+    treated: NDArray[np.bool_]
+    covariates: Design
+    exact: list[str]
+    group: Rows
+
+    @classmethod
+    def of(cls, cohort: Cohort, *, on: Sequence[str], exact: Sequence[str] = ()) -> People:
+        """Sort the people and look up their covariates; errors as of ``propensity``."""
+        both_arms(cohort)
+        order = in_id_order(cohort)
+        frame = cohort.table.iloc[order]
+        exact = columns(frame, exact, "exact") if len(exact) else []
+        return cls(cohort, order, frame, cohort.treated[order], design(frame, on), exact, same(frame, exact))
+
+    @property
+    def on(self) -> list[str]:
+        """Names of the covariates, once each."""
+        return list(dict.fromkeys(self.covariates.names["covariate"]))
+
+    def matched(
+        self,
+        weight: Array,
+        *,
+        subclass: Rows | None = None,
+        score: Array | None = None,
+        method: Mapping[str, Any],
+        counts: pd.DataFrame,
+        weighting: Weighting | None = None,
+    ) -> Matched:
+        """Return the sample of a method in which each person has one row.
+
+        Parameters
+        ----------
+        weight : array (n,)
+            0 for who is not used.
+        subclass : array (n,) of int, optional
+            Number of a person's set or stratum from 1, 0 for none.
+        score : array (n,), optional
+        method : mapping
+            At least estimator, estimand, distance, replace and clusters; covariates and exact are added.
+        counts : DataFrame
+            ``arm, rule, persons``.
+        weighting : Weighting, optional
+            Rows in the order of the people here.
+        """
+        back = np.argsort(self.order)
+        number = np.zeros(len(weight), np.intp) if subclass is None else subclass
+        table = pd.DataFrame(
+            {
+                "person_id": np.asarray(self.cohort.person_id),
+                "weight": weight[back],
+                "subclass": pd.array(number[back], dtype="Int64"),
+                "distance": np.nan if score is None else score[back],
+            }
+        )
+        table.loc[table["subclass"] == 0, "subclass"] = pd.NA
+        named = {"covariates": self.on, "exact": self.exact}
+        there = None if weighting is None else weighting.rows(back)
+        return Matched(table, self.cohort, {**method, **named}, counts, there)
+
+
+def same(frame: pd.DataFrame, names: Sequence[str]) -> Rows:
+    """Number the rows of a frame so that rows equal in all the named columns share a number."""
+    code = np.zeros(len(frame), np.intp)
+    for name in names:
+        levels, kinds = pd.factorize(frame[name], sort=False)
+        code = np.asarray(pd.factorize(code * (len(kinds) + 1) + levels)[0], np.intp)
+    return code
