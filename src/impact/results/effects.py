@@ -1,81 +1,28 @@
-"""The result family. Every result is frozen and carries ``table``, ``method``, ``counts`` and ``to_json()``.
+"""The one algebra: estimates and the root of their covariance.
 
-``Effects`` is the one algebra: an estimate and the root of its covariance. Standard errors and intervals
-are derived from the root and never stored; averages, ratios and events avoided are made by ``combine``
-(known weights) and ``transform`` (everything that was estimated).
+Standard errors and intervals are derived from the root and never stored; averages, ratios and events avoided
+are made by ``combine`` (known weights) and ``transform`` (everything that was estimated).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from impact.errors import DesignError
-
-Array = NDArray[np.float64]
+from impact.results.blocks import Array, Blocks
+from impact.results.json_text import as_json
 
 # The scales a reader may be shown, each with the value that means 'no effect'. Every other scale belongs to
 # a quantity that only helps to form effects (group shares, the treated's events and person-time).
 NULL_VALUE: dict[str, float] = {"difference": 0.0, "log ratio": 0.0, "events avoided": 0.0}
 
 _COUNTS = ("persons", "treated", "clusters", "events")
-
-
-def as_json(table: pd.DataFrame, method: Mapping[str, Any], **more: Any) -> str:
-    """Write a table and its method as one JSON text, with missing values as null."""
-    rows = json.loads(table.to_json(orient="records", double_precision=15, date_format="iso"))
-    return json.dumps({"method": dict(method), **more, "table": rows}, default=str, ensure_ascii=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Blocks:
-    """A root whose rows are made when they are asked for, so that people by effects is never stored.
-
-    Parameters
-    ----------
-    shape : (m, k)
-    make : callable
-        ``make(rows, by)`` gives the rows of the slice ``rows`` times ``by`` (k, j), an array (rows, j).
-    size : int
-        How many rows are made at once.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> root = Blocks((3, 2), lambda rows, by: np.eye(3, 2)[rows] @ by, size=2)
-    >>> (root @ np.array([[1.0], [5.0]])).ravel().tolist()
-    [1.0, 5.0, 0.0]
-    """
-
-    shape: tuple[int, int]
-    make: Callable[[slice, Array], Array]
-    size: int = 4096
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __matmul__(self, by: Array) -> Array:
-        out = np.empty((len(self), by.shape[1]))
-        at = 0
-        for block in self.blocks(by):
-            out[at : at + len(block)] = block
-            at += len(block)
-        return out
-
-    def blocks(self, by: Array) -> Iterator[Array]:
-        """Yield the rows of the root times ``by``, in order."""
-        for at in range(0, len(self), self.size):
-            yield self.make(slice(at, min(at + self.size, len(self))), by)
-
-    def times(self, by: Array) -> Blocks:
-        """Return the root times ``by`` as a root whose rows are again made when asked for."""
-        return Blocks((len(self), by.shape[1]), lambda rows, more: self.make(rows, by @ more), self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,200 +280,3 @@ class Effects:
             pooled = (column * used).sum(0) if name == "events" else np.where(used, column, 0).max(0)
             out[name] = pooled.astype(int)
         return pd.DataFrame(out)
-
-
-@dataclass(frozen=True, eq=False)
-class Test:
-    """One hypothesis test: its statistic, degrees of freedom, p-value and what was tested.
-
-    A test of one effect by its own draws also has the ``estimate``, the interval of all values that it does
-    not reject, and ``smallest_p``, the smallest p-value that these data could have given.
-    """
-
-    __test__ = False  # not a pytest class
-
-    name: str
-    statistic: float
-    df: float
-    p_value: float
-    method: Mapping[str, Any]
-    counts: pd.DataFrame
-    estimate: float | None = None
-    conf_low: float | None = None
-    conf_high: float | None = None
-    conf_level: float | None = None
-    smallest_p: float | None = None
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row."""
-        row = {"test": self.name, "statistic": self.statistic, "df": self.df, "p_value": self.p_value}
-        for name in ("estimate", "conf_low", "conf_high", "conf_level", "smallest_p"):
-            value = getattr(self, name)
-            row |= {} if value is None else {name: value}
-        return pd.DataFrame([row])
-
-    def to_json(self) -> str:
-        """Return the test as JSON."""
-        return as_json(self.table, self.method)
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """A descriptive table: counts of people and events, and figures derived from them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy, one row an entry.
-    people, events : sequences of str
-        Columns that count people or events: these are suppressed and rounded when they are released.
-    derived : mapping of column to columns
-        Columns computed from counts, which are withheld where any of those counts is too small.
-    adds_up : sequence of str
-        Columns that together name a set of rows whose counts add up to a total that is also shown.
-    percent : mapping of column to (numerator, denominator)
-        Percentages, which are computed again from the rounded counts when they are released.
-    method : mapping
-        What the table shows.
-    """
-
-    table: pd.DataFrame
-    method: Mapping[str, Any]
-    people: Sequence[str] = ()
-    events: Sequence[str] = ()
-    derived: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    percent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    adds_up: Sequence[str] = ()
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        """The columns that are counts."""
-        return self.table[[*self.people, *self.events]]
-
-    def to_json(self) -> str:
-        """Return the table as JSON."""
-        return as_json(self.table, self.method)
-
-
-@dataclass(frozen=True, eq=False)
-class Rates:
-    """Rates by arm and period.
-
-    ``table`` has ``outcome, arm, period, step`` and ``persons, events, person_months,
-    rate_per_1000_person_months``; ``period`` is the first period of a step, ``step`` how many periods it
-    spans.
-    """
-
-    table: pd.DataFrame
-    method: Mapping[str, Any]
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        """People and events behind each rate."""
-        return self.table[["persons", "events"]]
-
-    def coarsen(self, blocks: Sequence[int]) -> Rates:
-        """Pool periods that have the same number in ``blocks`` (one entry a period, in order)."""
-        frame = self.table
-        periods = sorted(frame["period"].unique())
-        block = frame["period"].map(dict(zip(periods, blocks, strict=True)))
-        pooled = (
-            frame.assign(block=block)
-            .groupby(["outcome", "arm", "block"], sort=True, observed=True)
-            .agg(
-                period=("period", "min"),
-                step=("step", "sum"),
-                persons=("persons", "max"),
-                events=("events", "sum"),
-                person_months=("person_months", "sum"),
-            )
-            .reset_index()
-            .drop(columns="block")
-        )
-        pooled["rate_per_1000_person_months"] = 1000 * pooled["events"] / pooled["person_months"]
-        return replace(self, table=pooled[frame.columns.tolist()])
-
-    def to_json(self) -> str:
-        """Return the rates as JSON."""
-        return as_json(self.table, self.method)
-
-
-@dataclass(frozen=True, eq=False)
-class Weighting:
-    """How estimated weights move with their parameters, so that errors count the weights' own error.
-
-    ``gradient (n, p)`` is the derivative of each person's weight; ``influence (n, p)`` each person's
-    influence on the parameters. An estimate with derivative ``u (n,)`` by the weights gains ``influence @
-    (gradient.T @ u)`` in the influence of each person.
-    """
-
-    gradient: Array
-    influence: Array
-
-    def rows(self, at: NDArray[Any]) -> Weighting:
-        """The same for the people at these positions."""
-        return Weighting(self.gradient[at], self.influence[at])
-
-
-@dataclass(frozen=True, eq=False)
-class Matched:
-    """A matched or weighted sample, in memory only: its rows are people and are never written.
-
-    ``table`` has ``person_id, weight, subclass, distance`` for everyone in the cohort (weight 0 and a
-    missing subclass for people who were not matched); ``cohort`` is what was matched. ``weighting`` comes
-    with weights that were estimated, its rows in the order of the cohort.
-    """
-
-    table: pd.DataFrame
-    cohort: Any
-    method: Mapping[str, Any]
-    counts: pd.DataFrame
-    weighting: Weighting | None = None
-
-    def __repr__(self) -> str:
-        """Say how many people there are, and no row of theirs."""
-        return f"Matched({int((self.table['weight'] > 0).sum())} of {len(self.table)})"
-
-    def to_json(self) -> str:
-        """Return how the sample was matched and its counts; not its rows, which are people."""
-        return as_json(self.counts, self.method)
-
-
-@dataclass(frozen=True, eq=False)
-class Balance:
-    """Balance of covariates between arms before and after matching.
-
-    ``table`` has ``covariate, level, sample ('before' | 'after'), mean_treated, mean_control, smd,
-    variance_ratio, ks`` and ``counts`` has ``sample, arm, persons, ess``.
-    """
-
-    table: pd.DataFrame
-    method: Mapping[str, Any]
-    counts: pd.DataFrame
-
-    def to_json(self) -> str:
-        """Return the balance table as JSON."""
-        return as_json(self.table, self.method, counts=json.loads(self.counts.to_json(orient="records")))
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """Intervals for an effect where parallel trends are relaxed, one for each limit of how far.
-
-    ``table`` has ``outcome, term, scale, unit, restriction``, the limit (``m_bar`` or ``m``), ``estimate,
-    conf_low, conf_high, conf_level, null_value`` and ``breakdown``, the largest limit at which the interval
-    excludes the null value; ``counts`` has the people and events behind each row.
-    """
-
-    table: pd.DataFrame
-    method: Mapping[str, Any]
-    counts: pd.DataFrame
-
-    def to_json(self) -> str:
-        """Return table, method and counts as JSON."""
-        return as_json(pd.concat([self.table, self.counts], axis=1), self.method)
-
-
-Result = Effects | Test | Summary | Rates | Matched | Balance | Bounds
-Sample = Literal["before", "after"]
