@@ -46,7 +46,7 @@ def test_two_by_two_is_twfe_on_a_balanced_panel_of_two_periods(seed):
     panel = draw(seed, periods=2, starts=(1,))
     person = did.two_by_two(panel, outcome="gp", family="linear", effects="person")
     arm = did.two_by_two(panel, outcome="gp", family="linear")
-    within = did.twfe(panel, outcome="gp")
+    within = did.twfe(panel, outcome="gp", family="linear")
     np.testing.assert_allclose(person.estimate, within.estimate, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(person.std_error, within.std_error, rtol=1e-9)
     np.testing.assert_allclose(arm.estimate, within.estimate, rtol=1e-9, atol=1e-9)
@@ -104,7 +104,7 @@ def test_linear_models_ignore_a_person_effect_and_a_period_effect(seed):
     one_shifted = replace(one, outcomes={"gp": one.outcomes["gp"] + moved - panel.outcomes["gp"]})
     for before, after, estimate in (
         (panel, shifted, lambda p: did.callaway_santanna(p, outcome="gp", covariates=["age"])),
-        (panel, shifted, lambda p: did.twfe(p, outcome="gp", staggered="allow")),
+        (panel, shifted, lambda p: did.twfe(p, outcome="gp", family="linear", staggered="allow")),
         (one, one_shifted, lambda p: did.two_by_two(p, outcome="gp", family="linear", effects="person")),
         (one, one_shifted, lambda p: did.two_by_two(p, outcome="gp", family="linear")),
     ):

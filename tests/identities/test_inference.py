@@ -171,7 +171,7 @@ def test_leave_one_out_is_the_dense_jackknife(sites):
     flat = replace(panel_of(sites), weights=np.ones(PEOPLE), exposure={"ae": np.ones((PEOPLE, T))})
     y, x, _, rows = dense((site, start, y, np.ones((PEOPLE, T)), np.ones(PEOPLE)))
     draws = np.array([np.linalg.lstsq(x[rows != g], y[rows != g], rcond=None)[0][-1] for g in range(SITES)])
-    out = leave_one_out(flat, lambda p: twfe(p, outcome="ae"))
+    out = leave_one_out(flat, lambda p: twfe(p, outcome="ae", family="linear"))
     difference = out.table.set_index("scale").loc["difference"]
     expected = (SITES - 1) / SITES * ((draws - draws.mean()) ** 2).sum()
     assert difference["std_error"] ** 2 == pytest.approx(expected, rel=1e-9)
@@ -189,7 +189,9 @@ def test_leave_one_out_is_the_dense_jackknife(sites):
 
 def test_leave_one_out_keeps_the_scales_together(sites):
     """Events avoided have the same relative error as the difference, as the person-time is what it was."""
-    table = leave_one_out(panel_of(sites), lambda p: twfe(p, outcome="ae")).table.set_index("scale")
+    table = leave_one_out(panel_of(sites), lambda p: twfe(p, outcome="ae", family="linear")).table.set_index(
+        "scale"
+    )
     t = table["statistic"]
     assert t["events avoided"] == pytest.approx(-t["difference"], rel=1e-9)
 
@@ -252,7 +254,7 @@ def test_wild_bootstrap_of_an_average_of_effects_by_start_and_period():
 
 def test_wild_interval_and_p_value_say_the_same(sites):
     """The p-value falls to 5% at the ends of the interval, and a value is in it or rejected."""
-    effects = twfe(panel_of(sites), outcome="ae").select([True, False, False])
+    effects = twfe(panel_of(sites), outcome="ae", family="linear").select([True, False, False])
     regression = effects.regression
     test = wild_bootstrap(effects, seed=1)
     assert test.method["draws"] == 128

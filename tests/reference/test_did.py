@@ -136,6 +136,6 @@ def test_castle_doctrine_two_way_fixed_effects(data):
     panel = Panel.from_long(
         frame, unit="state", period="year", outcomes=["l_homicide"], first_treated="start"
     )
-    out = did.twfe(panel, outcome="l_homicide", staggered="allow")
+    out = did.twfe(panel, outcome="l_homicide", family="linear", staggered="allow")
     assert out.estimate[0] == pytest.approx(0.08181161693, abs=1e-8)
     assert out.std_error[0] == pytest.approx(0.05887421808, abs=1e-8)

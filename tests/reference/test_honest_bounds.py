@@ -50,7 +50,7 @@ def medicaid(data):
     frame = frame[frame["yexp2"] != 2015]
     frame["first"] = frame["yexp2"].where(frame["yexp2"] == 2014)
     panel = Panel.from_long(frame, unit="stfips", period="year", outcomes=["dins"], first_treated="first")
-    return did.event_study(panel, outcome="dins", estimator="twfe")
+    return did.event_study(panel, outcome="dins", estimator="twfe", family="linear")
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_castle_through_the_door(castle):
     panel = Panel.from_long(
         castle, unit="state", period="year", outcomes=["l_homicide"], first_treated="start"
     )
-    effects = bias_reduced(did.twfe(panel, outcome="l_homicide", staggered="allow"))
+    effects = bias_reduced(did.twfe(panel, outcome="l_homicide", family="linear", staggered="allow"))
     scales = effects.labels["scale"].tolist()
     for scale in ("difference", "events avoided"):
         at = scales.index(scale)
@@ -85,7 +85,9 @@ def test_castle_leave_one_out(castle):
     panel = Panel.from_long(
         castle, unit="state", period="year", outcomes=["l_homicide"], first_treated="start"
     )
-    out = leave_one_out(panel, lambda p: did.twfe(p, outcome="l_homicide", staggered="allow"))
+    out = leave_one_out(
+        panel, lambda p: did.twfe(p, outcome="l_homicide", family="linear", staggered="allow")
+    )
     assert out.std_error[0] == pytest.approx(expected, rel=1e-9)
     # Larger than CR2, as it errs on the safe side.
     assert CR2 < out.std_error[0] < 1.1 * CR2
@@ -106,7 +108,7 @@ def test_two_groups_of_people_are_scipys_permutation_test():
     expected = permutation_test(
         (change[:4], change[4:]), statistic, alternative="greater", n_resamples=np.inf, vectorized=True
     )
-    test = randomisation_test(panel, outcome="y", estimator="twfe", seed=1)
+    test = randomisation_test(panel, outcome="y", estimator="twfe", family="linear", seed=1)
     assert test.method["draws"] == 126
     assert test.p_value == pytest.approx(expected.pvalue)
     # Ends of the interval: values whose permutation p-value crosses 5% (from the same function of scipy).

@@ -145,8 +145,8 @@ ADJUSTED = {"covariates": ["age", "sex"]}
 CALLS = {
     "two_by_two": estimator("two_by_two", **ADJUSTED),
     "two_by_two, people": estimator("two_by_two", family="linear", effects="person"),
-    "twfe": estimator("twfe"),
-    "twfe, counts": estimator("twfe", family="poisson"),
+    "twfe": estimator("twfe", family="linear"),
+    "twfe, counts": estimator("twfe"),
     "callaway_santanna": estimator("callaway_santanna"),
     "callaway_santanna, adjusted": estimator("callaway_santanna", control="never_treated", **ADJUSTED),
     "sun_abraham": estimator("sun_abraham"),
@@ -408,7 +408,7 @@ def test_anticipation_longer_than_the_time_before_support(estimator):
 
 UNKNOWN = {
     "randomisation_test": lambda p, outcome: did.randomisation_test(
-        p, outcome=outcome, estimator="twfe", draws=19, seed=1
+        p, outcome=outcome, estimator="twfe", family="linear", draws=19, seed=1
     ),
     **{
         name: lambda p, outcome, name=name: did.estimate(
@@ -529,3 +529,32 @@ def test_no_ratio_at_any_event_time():
 def test_an_unknown_argument_is_named_with_the_nearest():
     with pytest.raises(ParameterError, match=r"^anticipaton: etwfe has no .* Did you mean 'anticipation'\?"):
         did.estimate(panel("as it should be", False), outcome="ae", estimator="etwfe", anticipaton=1)
+
+
+def test_an_event_study_refuses_an_argument_its_estimator_does_not_have():
+    good = panel("as it should be", False)
+    with pytest.raises(ParameterError, match=r"^covarates: etwfe has no .* Did you mean 'covariates'\?"):
+        did.event_study(good, outcome="ae", estimator="etwfe", covarates=["age"])
+    with pytest.raises(ParameterError, match="leads: etwfe has no such argument"):
+        did.event_study(good, outcome="ae", estimator="etwfe", leads=2)
+    assert len(did.event_study(good, outcome="ae", estimator="imputation", leads=2)) > 2
+
+
+@pytest.mark.parametrize("within", ["callaway_santanna", "imputation"])
+def test_a_triple_difference_has_the_errors_of_the_estimator_within(within):
+    asked = {"estimator": "triple_difference", "subgroup": "sex", "eligible": "f", "within": within}
+    with pytest.raises(DesignError, match=rf"triple_difference with {within} has CR0 .*, and CR3"):
+        did.estimate(panel("as it should be", False), outcome="ae", inference="CR1", **asked)
+
+
+def test_two_clusterings_by_the_one_door():
+    good = panel("as it should be", False)
+    asked = {"outcome": "ae", "estimator": "etwfe"}
+    both = did.estimate(good, second_cluster="sex", **asked)
+    by_hand = did.two_way(good, lambda p: did.estimate(p, **asked), second="sex")
+    pd.testing.assert_frame_equal(both.table, by_hand.table)
+    for inference in ("CR2", "CR3"):
+        with pytest.raises(DesignError, match=r"second_cluster='sex': .*CR0 and CR1 only; leave"):
+            did.estimate(good, second_cluster="sex", inference=inference, **asked)
+    with pytest.raises(DesignError, match="synthetic_did has neither"):
+        did.estimate(good, outcome="ae", estimator="synthetic_did", second_cluster="sex")

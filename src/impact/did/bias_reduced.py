@@ -41,7 +41,7 @@ def bias_reduced(effects: Effects) -> Effects:
     ...                       "falls": [4, 2, 6, 3, 5, 5, 3, 4, 6, 6], "start": [2] * 4 + [None] * 6})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start")
-    >>> effects = bias_reduced(twfe(panel, outcome="falls"))
+    >>> effects = bias_reduced(twfe(panel, outcome="falls", family="linear"))
     >>> effects.std_error[:1].round(4).tolist(), effects.df[:1].round(4).tolist()
     ([0.6009], [2.2727])
     """

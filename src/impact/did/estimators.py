@@ -22,6 +22,7 @@ from impact.did.synthetic_did import synthetic_did
 from impact.did.triple_difference import triple_difference
 from impact.did.twfe import twfe
 from impact.did.two_by_two import two_by_two
+from impact.did.two_way import two_way
 from impact.errors import DesignError, ParameterError, nearest
 from impact.results import Effects
 
@@ -46,6 +47,7 @@ def estimate(
     outcome: str | Sequence[str],
     estimator: str,
     inference: Literal["CR1", "CR2", "CR3", "placebo", "jackknife", "bootstrap"] | None = None,
+    second_cluster: str | None = None,
     **arguments: Any,
 ) -> Effects:
     """Estimate the effect on those supported on the three scales, with the errors asked for.
@@ -62,6 +64,9 @@ def estimate(
         ``synthetic_did``. 'CR2' exists for one outcome by one regression (``twfe``, and linear
         ``sun_abraham`` and ``etwfe``), 'CR3' for all but ``synthetic_did``, which has 'placebo', 'jackknife'
         and 'bootstrap'.
+    second_cluster : str, optional
+        A covariate of the panel: errors by it and by the panel's clusters at once (``two_way``), which
+        exist for CR0 and CR1.
     **arguments
         Of the estimator.
 
@@ -73,6 +78,8 @@ def estimate(
 
     Raises
     ------
+    ParameterError
+        For an argument that the estimator does not have.
     DesignError
         For errors that the estimator does not have.
 
@@ -91,10 +98,11 @@ def estimate(
     """
     check_choice("estimator", estimator, tuple(ESTIMATORS))
     method = ESTIMATORS[estimator]
-    _check_names(estimator, arguments)
+    check_arguments(estimator, arguments)
     names = panel.check_outcomes(outcome)
     check_varies(panel, names)
     own = "inference" in signature(method).parameters
+    used = arguments.get("within", "two_by_two") if estimator == "triple_difference" else estimator
     if own and inference is not None:
         arguments = {**arguments, "inference": inference}
 
@@ -102,21 +110,27 @@ def estimate(
         effects = method(some, outcome=outcome, **arguments)
         return summarise(bias_reduced(effects) if inference == "CR2" else effects)
 
+    if second_cluster is not None and (own or inference in ("CR2", "CR3")):
+        raise DesignError(
+            f"second_cluster={second_cluster!r}: errors by two clusterings exist for CR0 and CR1 only; "
+            + (f"{estimator} has neither." if own else "leave inference out.")
+        )
     if inference == "CR3" and not own:
         effects = leave_one_out(panel, analysis)
-    elif own or inference in (None, "CR2") or (inference == "CR1" and estimator not in _CR0):
-        effects = analysis(panel)
+    elif own or inference in (None, "CR2") or (inference == "CR1" and used not in _CR0):
+        effects = two_way(panel, analysis, second=second_cluster) if second_cluster else analysis(panel)
     else:
-        has = "CR0 (leave inference out)" if estimator in _CR0 else "CR1"
-        raise DesignError(f"inference={inference!r}: {estimator} has {has}, and CR3 for few clusters.")
+        has = "CR0 (leave inference out)" if used in _CR0 else "CR1"
+        named = estimator if used == estimator else f"{estimator} with {used}"
+        raise DesignError(f"inference={inference!r}: {named} has {has}, and CR3 for few clusters.")
     # Said here, once a result, and not by the estimators, which draws and checks call hundreds of times.
     left = [note for name in names for note in leaving_notes(weighed(panel, names), name)]
     return replace(effects, method={**effects.method, "notes": [*effects.method["notes"], *left]})
 
 
-def _check_names(estimator: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse an argument that the estimator, or the one used within it, does not have."""
-    known = list(signature(ESTIMATORS[estimator]).parameters)
+def check_arguments(estimator: str, arguments: Mapping[str, Any], *, also: Sequence[str] = ()) -> None:
+    """Refuse an argument that neither the estimator has, nor the one used within it, nor ``also`` names."""
+    known = [*signature(ESTIMATORS[estimator]).parameters, *also]
     if "within" in known:
         known += signature(ESTIMATORS.get(arguments.get("within", "two_by_two"), two_by_two)).parameters
     known = [

@@ -13,6 +13,7 @@ from impact.data.panel import Panel
 from impact.did.aggregate import aggregate, equal_average
 from impact.did.callaway_santanna import callaway_santanna
 from impact.did.design import check_varies, weighed
+from impact.did.estimators import check_arguments
 from impact.did.etwfe import etwfe
 from impact.did.imputation import imputed_event_study
 from impact.did.pooled import pooled_event_study
@@ -67,16 +68,12 @@ def _by_regression(panel: Panel, outcome: Names, step: int, arguments: Arguments
     return twfe(panel, outcome=outcome, event_study=True, step=step, **taken)
 
 
-def _around_start(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
-    return _by_regression(panel, outcome, step, {"family": "poisson", **arguments})
-
-
 def _some(arguments: Arguments, *names: str) -> Arguments:
     return {name: arguments[name] for name in names if name in arguments}
 
 
 _EVENT_STUDIES: dict[str, Callable[[Panel, Names, int, Arguments], Effects]] = {
-    "two_by_two": _around_start,
+    "two_by_two": _by_regression,
     "twfe": _by_regression,
     "callaway_santanna": _by_group,
     "sun_abraham": _interacted,
@@ -119,7 +116,7 @@ def event_study(
     Raises
     ------
     ParameterError
-        If the estimator has no event study, or ``step`` is not a number of periods.
+        If the estimator has no event study or no such argument, or ``step`` is not a number of periods.
 
     Examples
     --------
@@ -136,6 +133,7 @@ def event_study(
             f"estimator={estimator!r} has no event study; these have: {', '.join(_EVENT_STUDIES)}."
             + nearest(estimator, _EVENT_STUDIES)
         )
+    check_arguments(estimator, arguments, also=["leads"] if estimator == "imputation" else [])
     check_varies(panel, panel.check_outcomes(outcome))
     effects = _EVENT_STUDIES[estimator](panel, outcome, check_step(step), arguments)
     if effects.overall is None:

@@ -84,7 +84,8 @@ def honest_bounds(
     ...     "start": [3] * 12 + [None] * 12})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start")
-    >>> bounds = honest_bounds(event_study(panel, outcome="falls", estimator="twfe"), m_bar=[0.5, 1])
+    >>> effects = event_study(panel, outcome="falls", estimator="twfe", family="linear")
+    >>> bounds = honest_bounds(effects, m_bar=[0.5, 1])
     >>> bounds.table[["restriction", "m_bar", "conf_low", "conf_high"]].round(2)
                restriction  m_bar  conf_low  conf_high
     0      parallel trends    NaN     -4.77      -1.73

@@ -59,7 +59,7 @@ def leave_one_out(panel: Panel, analysis: Callable[[Panel], Effects]) -> Effects
     ...                       "start": [2] * 6 + [None] * 6})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start")
-    >>> robust = leave_one_out(panel, lambda p: twfe(p, outcome="falls", event_study=True))
+    >>> robust = leave_one_out(panel, lambda p: twfe(p, outcome="falls", family="linear", event_study=True))
     >>> robust.table[["estimate", "std_error"]].round(4).values.tolist()
     [[-3.0, 0.9129]]
     """

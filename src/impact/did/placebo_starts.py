@@ -64,8 +64,8 @@ def placebo_starts(
     >>> frame = pd.DataFrame({"site": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4], "year": [1, 2, 3] * 4,
     ...                       "falls": [3, 3, 1, 4, 4, 3, 2, 2, 2, 3, 4, 4], "start": [3] * 6 + [None] * 6})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"], first_treated="start")
-    >>> table = placebo_starts(panel, outcome="falls", estimator="twfe", shift=1).table
-    >>> table[["term", "scale", "estimate"]].round(6).values.tolist()[0]
+    >>> placebo = placebo_starts(panel, outcome="falls", estimator="twfe", family="linear", shift=1)
+    >>> placebo.table[["term", "scale", "estimate"]].round(6).values.tolist()[0]
     ['1 period before', 'difference', -0.5]
     """
     check_choice("estimator", estimator, tuple(ESTIMATORS))

@@ -90,7 +90,7 @@ def randomisation_test(
     ...                       "falls": [4, 2, 6, 3, 5, 5, 3, 4, 6, 6], "start": [2] * 4 + [None] * 6})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start")
-    >>> test = randomisation_test(panel, outcome="falls", estimator="twfe", seed=1)
+    >>> test = randomisation_test(panel, outcome="falls", estimator="twfe", family="linear", seed=1)
     >>> test.p_value, test.smallest_p, test.method["draws"]
     (0.1, 0.1, 10)
     """

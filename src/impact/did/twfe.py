@@ -14,6 +14,7 @@ from impact.did.aggregate import equal_average, unit_of
 from impact.did.design import (
     Parts,
     check_arms,
+    check_change,
     check_choice,
     check_events,
     clusters_at_risk,
@@ -48,7 +49,7 @@ def twfe(
     panel: Panel,
     *,
     outcome: str | Sequence[str],
-    family: Family = "linear",
+    family: Family = "poisson",
     event_study: bool = False,
     step: int = 1,
     staggered: Literal["refuse", "allow"] = "refuse",
@@ -64,7 +65,7 @@ def twfe(
         On either clock.
     outcome : str or sequence of str
         Several outcomes give one joint result.
-    family : 'linear' or 'poisson'
+    family : 'poisson' or 'linear'
     event_study : bool
         One effect for each event time (reference -1) instead of one for all.
     step : int
@@ -93,7 +94,7 @@ def twfe(
     ...                       "falls": [4, 2, 6, 4, 5, 5, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start")
-    >>> twfe(panel, outcome="falls").table[["scale", "estimate"]].round(4)
+    >>> twfe(panel, outcome="falls", family="linear").table[["scale", "estimate"]].round(4)
                 scale  estimate
     0      difference   -2.5000
     1       log ratio   -0.6061
@@ -116,6 +117,8 @@ def twfe(
     parts = Parts(clusters, 2 * T * len(names))
     for name in names:
         check_arms(panel, start, panel.exposure[name])
+        if len(np.unique(start[start < T])) == 1:
+            check_change(panel, name, start, effects="person", family=family)
         notes += check_events(panel, name, np.arange(T) >= start[:, None])
         model = _Model(panel, name, start, codes, family, step if event_study else None)
         notes += model.notes

@@ -53,7 +53,7 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     ...                       "falls": [4, 2, 6, 3, 5, 5, 3, 4], "start": [2, 2, 2, 2] + [None] * 4})
     >>> panel = Panel.from_long(frame, unit="site", period="year", outcomes=["falls"],
     ...                         first_treated="start", covariates=["team"])
-    >>> both = two_way(panel, lambda p: twfe(p, outcome="falls"), second="team")
+    >>> both = two_way(panel, lambda p: twfe(p, outcome="falls", family="linear"), second="team")
     >>> both.df, round(float(both.estimate[0]), 4)
     (1.0, -3.0)
     """

@@ -177,9 +177,8 @@ def test_regressions_in_steps_have_one_dummy_a_block():
     # With everyone seen throughout, person and period effects are taken out by double demeaning.
     x = np.array([d - d.mean(0) - d.mean(1, keepdims=True) + d.mean() for d in map(np.float64, blocks)])
     expected = np.linalg.lstsq(x.reshape(3, -1).T, 1000 * y.ravel(), rcond=None)[0]
-    arguments = {"family": "linear", "before": 4, "after": 4}
-    for estimator in ("twfe", "stacked"):
-        found = event_study(one, outcome="ae", estimator=estimator, step=2, **arguments)
+    for estimator, window in (("twfe", {}), ("stacked", {"before": 4, "after": 4})):
+        found = event_study(one, outcome="ae", estimator=estimator, step=2, family="linear", **window)
         np.testing.assert_allclose(without_base(found).estimate / expected, found.estimate[0] / expected[0])
         assert found.labels["event_time"].tolist() == [-4, -2, 0, 2]
         supported = one.start < 8

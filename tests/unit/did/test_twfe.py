@@ -78,8 +78,8 @@ def test_overall_of_an_event_study_is_the_average_after_support(make_panel):
 def test_several_starts_are_refused_with_the_reason(make_panel):
     panel = make_panel()
     with pytest.raises(DesignError, match=r"forbidden comparisons.*negative.*callaway_santanna"):
-        did.twfe(panel, outcome="gp")
-    allowed = did.twfe(panel, outcome="gp", staggered="allow")
+        did.twfe(panel, outcome="gp", family="linear")
+    allowed = did.twfe(panel, outcome="gp", family="linear", staggered="allow")
     assert any("forbidden comparisons" in note for note in allowed.method["notes"])
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_told_apart_is_refused(make_panel):
     panel = make_panel(starts=(2, 4))
     everyone = panel.subset(panel.start < 6)
     with pytest.raises(DesignError, match="cannot be told apart"):
-        did.twfe(everyone, outcome="gp", event_study=True, staggered="allow")
+        did.twfe(everyone, outcome="gp", family="linear", event_study=True, staggered="allow")
     one = make_panel(starts=(3,))
     empty = one.outcomes["gp"] * ~((one.start == 3)[:, None] & (np.arange(6) == 4))
     with pytest.raises(DesignError, match="no events among the treated at event time 1"):

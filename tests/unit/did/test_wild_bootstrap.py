@@ -39,9 +39,9 @@ def one(effects, scale):
 @pytest.mark.parametrize(
     ("effects", "scale", "how"),
     [
-        (lambda p: twfe(p, outcome="ae"), "difference", "hypothesis imposed (Cameron"),
-        (lambda p: twfe(p, outcome="ae"), "events avoided", "hypothesis imposed (Cameron"),
-        (lambda p: twfe(p, outcome="ae"), "log ratio", "without imposing the hypothesis"),
+        (lambda p: twfe(p, outcome="ae", family="linear"), "difference", "hypothesis imposed (Cameron"),
+        (lambda p: twfe(p, outcome="ae", family="linear"), "events avoided", "hypothesis imposed (Cameron"),
+        (lambda p: twfe(p, outcome="ae", family="linear"), "log ratio", "without imposing the hypothesis"),
         (lambda p: twfe(p, outcome="ae", family="poisson"), "log ratio", "(Kline and Santos 2012)"),
         (lambda p: twfe(p, outcome="ae", family="poisson"), "difference", "without imposing"),
         (lambda p: summarise(etwfe(p, outcome="ae", family="linear")), "difference", "imposed (Cameron"),
@@ -65,7 +65,7 @@ def test_every_effect_has_a_test_that_says_what_it_is(effects, scale, how):
 
 
 def test_multiples_of_an_effect_are_tested_alike():
-    effects = twfe(sites(), outcome="ae")
+    effects = twfe(sites(), outcome="ae", family="linear")
     tests = {s: wild_bootstrap(one(effects, s), seed=1) for s in ("difference", "events avoided")}
     assert tests["difference"].p_value == tests["events avoided"].p_value
     per = tests["events avoided"].estimate / tests["difference"].estimate
@@ -73,29 +73,33 @@ def test_multiples_of_an_effect_are_tested_alike():
 
 
 def test_an_overall_average_and_a_time_of_an_event_study():
-    effects = twfe(sites(0.5), outcome="ae", event_study=True)
+    effects = twfe(sites(0.5), outcome="ae", family="linear", event_study=True)
     for effect in (effects.overall, effects.select(effects.labels["event_time"] == 1)):
         assert "imposed (Cameron" in wild_bootstrap(effect, seed=1).method["inference"]
 
 
 def test_five_sites_get_webbs_points_and_many_random_signs():
-    five = wild_bootstrap(one(twfe(sites(clusters=5, treated=2), outcome="ae"), "difference"), seed=1)
+    five = wild_bootstrap(
+        one(twfe(sites(clusters=5, treated=2), outcome="ae", family="linear"), "difference"), seed=1
+    )
     assert "Webb's six points" in five.method["inference"]
     assert (five.method["draws"], five.method["seed"]) == (9999, 1)
-    many = wild_bootstrap(one(twfe(sites(clusters=20), outcome="ae"), "difference"), seed=1, draws=999)
+    many = wild_bootstrap(
+        one(twfe(sites(clusters=20), outcome="ae", family="linear"), "difference"), seed=1, draws=999
+    )
     assert "random signs" in many.method["inference"]
     assert many.smallest_p == 1 / 1000
 
 
 def test_the_level_is_that_of_the_effects_unless_another_is_asked_for():
-    effect = replace(one(twfe(sites(), outcome="ae"), "difference"), conf_level=0.9)
+    effect = replace(one(twfe(sites(), outcome="ae", family="linear"), "difference"), conf_level=0.9)
     narrow, wide = wild_bootstrap(effect, seed=1), wild_bootstrap(effect, seed=1, conf_level=0.97)
     assert (narrow.conf_level, wide.conf_level) == (0.9, 0.97)
     assert wide.conf_low < narrow.conf_low < narrow.conf_high < wide.conf_high
 
 
 def test_a_withheld_test_shows_none_of_its_numbers():
-    test = wild_bootstrap(one(twfe(sites(people=2), outcome="ae"), "difference"), seed=1)
+    test = wild_bootstrap(one(twfe(sites(people=2), outcome="ae", family="linear"), "difference"), seed=1)
     few = replace(test, counts=test.counts.assign(events=3))
     shown = release({"test": few}, "hes")["test"].table
     assert shown[["statistic", "p_value", "estimate", "conf_low", "conf_high"]].isna().all(axis=None)
