@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from impact.results import Effects
 
 Array = NDArray[np.float64]
 FEW_EVENTS = 10
+_BY_ARM = ", or use two_by_two with effects='arm'"
 
 
 class Parts:
@@ -202,6 +203,37 @@ def check_arms(panel: Panel, start: NDArray[np.int64], time: Array, first: int =
                 f"the {arm} arm has only one person or cluster, so its error cannot be estimated; "
                 "add people or sites, or cluster by a smaller unit."
             )
+
+
+def check_change(
+    panel: Panel,
+    outcome: str,
+    start: NDArray[np.int64],
+    *,
+    effects: Literal["arm", "person"],
+    family: Literal["poisson", "linear"],
+) -> None:
+    """Refuse an arm whose change from before support to after it rests on one cluster, with one start for all.
+
+    The model would fit that cluster without a residual, so that it added nothing to the error. With person
+    effects only people at risk on both sides show a change, and of counts only those with an event.
+    """
+    first = int(start.min())
+    sides = {"before": slice(first), "after": slice(first, None)}
+    at_risk = {when: (panel.exposure[outcome][:, side] > 0).any(1) for when, side in sides.items()}
+    if effects == "person":
+        both = at_risk["before"] & at_risk["after"]
+        if family == "poisson":
+            both &= (panel.outcomes[outcome] > 0).any(1)
+        at_risk = {"(for counts, with an event) both before and after": both}
+    for arm, members in (("treated", start == first), ("control", start > first)):
+        for when, here in at_risk.items():
+            if len(pd.unique(panel.cluster[members & here])) < 2:
+                raise DesignError(
+                    f"outcome={outcome!r}: the {arm} arm has fewer than two people or clusters at risk {when} "
+                    "support began, so its change has no error; widen the window, or cluster by a smaller "
+                    f"unit{_BY_ARM if effects == 'person' else ''}."
+                )
 
 
 def check_counts(panel: Panel, outcome: str) -> None:

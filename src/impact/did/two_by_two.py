@@ -15,6 +15,7 @@ from impact.did.design import (
     Parts,
     as_list,
     check_arms,
+    check_change,
     check_choice,
     check_counts,
     check_events,
@@ -23,7 +24,6 @@ from impact.did.design import (
     leave_out_early,
     people,
     start_positions,
-    total_time,
     weighed,
 )
 from impact.did.scales import three_scales
@@ -111,12 +111,12 @@ def two_by_two(
             "two_by_two needs one start for everyone, but support starts in several periods: use "
             "etwfe or callaway_santanna, or build the panel with clock='event'."
         )
-    check_arms(panel, start, total_time(panel, names))
     x = covariate_matrix(panel, covariates)[1:]
     codes, clusters = cluster_codes(panel.cluster)
     treated, parts, used = start < T, Parts(clusters, 3 * len(names)), []
     for name in names:
         check_arms(panel, start, panel.exposure[name])
+        check_change(panel, name, start, effects=effects, family=family)
         pair = _pair(panel, name, int(start.min()))
         if family == "poisson":
             check_counts(panel, name)
@@ -214,11 +214,6 @@ def _by_person(
     if family == "poisson":
         # Given a person's total, the number after is binomial: the person's own level has gone.
         used &= pair.events.sum(0) > 0
-    if min(len(np.unique(codes[used & arm])) for arm in (treated, ~treated)) < 2:
-        raise DesignError(
-            "two_by_two, effects='person': an arm has fewer than two people or clusters at risk both before "
-            "and after (for counts, with an event), so its change has no error; use effects='arm'."
-        )
     (y0, y1), (e0, e1) = pair.events[:, used], pair.time[:, used]
     z, w, place = design[:, used], pair.weights[used], (codes[used], int(codes.max()) + 1)
     if family == "poisson":
