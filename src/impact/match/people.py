@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.match.propensity import Array, Design, Rows, both_arms, columns, design, in_id_order
+from impact.match.propensity import Array, Design, Missing, Rows, both_arms, columns, design, in_id_order
 from impact.results import Matched, Weighting
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class People:
     """Everyone in a cohort, sorted by ``person_id`` so that no result depends on the order of rows.
 
     ``order (n,)`` leads from here to the cohort's rows; ``group (n,)`` numbers the strata within which people
-    may be matched (equal in all of ``exact``).
+    may be matched (equal in all of ``exact``). ``filled`` says of each column for how many people it was
+    missing; in ``exact`` missing is a value like others.
     """
 
     cohort: Cohort
@@ -32,20 +33,38 @@ class People:
     covariates: Design
     exact: list[str]
     group: Rows
+    missing: Missing = "error"
+    filled: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cohort: Cohort, *, on: Sequence[str], exact: Sequence[str] = ()) -> People:
-        """Sort the people and look up their covariates; errors as of ``propensity``."""
+    def of(
+        cls, cohort: Cohort, *, on: Sequence[str], exact: Sequence[str] = (), missing: Missing = "error"
+    ) -> People:
+        """Sort the people and look up their covariates; ``missing`` and errors as of ``propensity``."""
         both_arms(cohort)
         order = in_id_order(cohort)
         frame = cohort.table.iloc[order]
-        exact = columns(frame, exact, "exact") if len(exact) else []
-        return cls(cohort, order, frame, cohort.treated[order], design(frame, on), exact, same(frame, exact))
+        exact = columns(frame, exact, "exact", missing=missing) if len(exact) else []
+        covariates = design(frame, on, missing=missing)
+        gaps = {name: int(frame[name].isna().sum()) for name in exact}
+        filled = {**covariates.filled, **{name: n for name, n in gaps.items() if n}}
+        treated, group = cohort.treated[order], same(frame, exact)
+        return cls(cohort, order, frame, treated, covariates, exact, group, missing, filled)
 
     @property
     def on(self) -> list[str]:
         """Names of the covariates, once each."""
         return list(dict.fromkeys(self.covariates.names["covariate"]))
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What every method says of the people it matched: ``covariates, exact, missing, filled``."""
+        return {
+            "covariates": self.on,
+            "exact": self.exact,
+            "missing": self.missing,
+            "filled": dict(self.filled),
+        }
 
     def matched(
         self,
@@ -67,7 +86,7 @@ class People:
             Number of a person's set or stratum from 1, 0 for none.
         score : array (n,), optional
         method : mapping
-            At least estimator, estimand, distance, replace and clusters; covariates and exact are added.
+            At least estimator, estimand, distance, replace and clusters; ``described`` is added.
         counts : DataFrame
             ``arm, rule, persons``.
         weighting : Weighting, optional
@@ -84,9 +103,8 @@ class People:
             }
         )
         table.loc[table["subclass"] == 0, "subclass"] = pd.NA
-        named = {"covariates": self.on, "exact": self.exact}
         there = None if weighting is None else weighting.rows(back)
-        return Matched(table, self.cohort, {**method, **named}, counts, there)
+        return Matched(table, self.cohort, {**method, **self.described}, counts, there)
 
 
 def same(frame: pd.DataFrame, names: Sequence[str]) -> Rows:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
-from impact.numbers.regress import glm
+from impact.numbers.regress import Fit, glm
 from impact.results import Summary
 
 if TYPE_CHECKING:
@@ -23,29 +23,62 @@ Rows = NDArray[np.intp]
 # A covariate of more kinds than this (an identifier, a postcode) describes single people, not groups.
 MAX_LEVELS = 50
 
+Missing = Literal["error", "indicator", "category"]
+Link = Literal["logit", "probit", "penalised"]
+# A chance as near to 0 as a number can tell.
+_NEARLY_NONE = 2.0**-52
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
     """Covariates as numbers: numeric columns as they are, every level of a categorical one as a 0/1 column.
 
     ``values`` is (k, n), one covariate a row; ``names`` has k rows, ``covariate`` and ``level`` (none for a
-    number); ``first`` marks the first level of each categorical covariate, which regressions leave out.
+    number); ``first`` marks the first level of each categorical covariate, which regressions leave out;
+    ``filled`` says for how many people each covariate was missing.
     """
 
     values: Array
     names: pd.DataFrame
     first: NDArray[np.bool_]
+    filled: Mapping[str, int] = field(default_factory=dict)
 
 
-def propensity(cohort: Cohort, *, on: Sequence[str]) -> pd.Series:
-    """Probability of having been supported given covariates, from a logistic regression.
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A fitted model of who was supported.
+
+    ``probability (n,)`` and ``linear (n,)``, its linear predictor; equal people have bit-equal values. The
+    model was fitted to those ``inside (n,)``; everyone else is of a category in which nobody was supported.
+    ``fit`` and ``regressors (p, m)``, standardised and with the constant first, are those of the m inside.
+    """
+
+    probability: Array
+    linear: Array
+    inside: NDArray[np.bool_]
+    fit: Fit
+    regressors: Array
+
+
+def propensity(
+    cohort: Cohort, *, on: Sequence[str], link: Link = "logit", missing: Missing = "error"
+) -> pd.Series:
+    """Probability of having been supported given covariates, from a regression.
 
     Parameters
     ----------
     cohort : Cohort
     on : sequence of str
         Covariates, columns of ``cohort.table``. Numbers enter as they are, text and categories as one
-        indicator a level. Nobody is left out for a missing value: it is an error.
+        indicator a level.
+    link : 'logit', 'probit' or 'penalised'
+        'penalised' is the logit with a normal prior on the coefficients, of standard deviation 1 for a
+        standard deviation of the covariate (Gelman and others 2008): it cannot be broken by a category in
+        which all or none were supported.
+    missing : 'error', 'indicator' or 'category'
+        Nobody is left out for a missing value. 'indicator' gives numbers the mean of those known and adds a
+        0/1 column; 'category' cuts numbers in fifths of those known, and adds 'missing'; of text and
+        categories, 'missing' becomes a level with both.
 
     Returns
     -------
@@ -63,7 +96,9 @@ def propensity(cohort: Cohort, *, on: Sequence[str]) -> pd.Series:
     References
     ----------
     Rosenbaum, P. R. and Rubin, D. B. (1983). The central role of the propensity score in observational
-    studies for causal effects. Biometrika 70, 41-55.
+    studies for causal effects. Biometrika 70, 41-55. Gelman, A., Jakulin, A., Pittau, M. G. and Su, Y.-S.
+    (2008). A weakly informative default prior distribution for logistic and other regression models. Annals
+    of Applied Statistics 2, 1360-1383.
 
     Examples
     --------
@@ -77,11 +112,14 @@ def propensity(cohort: Cohort, *, on: Sequence[str]) -> pd.Series:
     rows = in_id_order(cohort)
     treated = both_arms(cohort)[rows]
     score = np.empty(len(rows))
-    score[rows] = fitted(design(cohort.table.iloc[rows], on), treated)
+    covariates = design(cohort.table.iloc[rows], on, missing=missing)
+    score[rows] = fitted(covariates, treated, link=link).probability
     return pd.Series(score, index=cohort.table.index, name="propensity")
 
 
-def overlap(cohort: Cohort, *, on: Sequence[str]) -> Summary:
+def overlap(
+    cohort: Cohort, *, on: Sequence[str], link: Link = "logit", missing: Missing = "error"
+) -> Summary:
     """Count the people of each arm in bins of the propensity score, for a figure that may be shown.
 
     Bins have the widest width out of 0.05, 0.02, 0.01 and 0.005 that gives at least eight of them, so no
@@ -101,7 +139,7 @@ def overlap(cohort: Cohort, *, on: Sequence[str]) -> Summary:
     >>> int(overlap(cohort, on=["lives_alone"]).table["persons"].sum())
     6
     """
-    score = propensity(cohort, on=on).to_numpy()
+    score = propensity(cohort, on=on, link=link, missing=missing).to_numpy()
     widths = [w for w in (0.05, 0.02, 0.01, 0.005) if np.ptp(score) / w >= 8]
     width = widths[0] if widths else 0.005
     bins = np.floor(score / width + 1e-9).astype(int)
@@ -147,44 +185,73 @@ def both_arms(cohort: Cohort) -> NDArray[np.bool_]:
     return treated
 
 
-def columns(frame: pd.DataFrame, names: Sequence[str], argument: str) -> list[str]:
+def columns(
+    frame: pd.DataFrame, names: Sequence[str], argument: str, *, missing: Missing = "error"
+) -> list[str]:
     """Return the named columns once each, or say which are absent or have missing values."""
+    check_word("missing", missing, get_args(Missing))
     asked = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     problems = []
     for name in asked:
         if name not in frame.columns:
             problems.append(f"{argument}: the cohort has no column {name!r}.{nearest(name, frame.columns)}")
-        elif missing := int(frame[name].isna().sum()):
+        elif gaps := int(frame[name].isna().sum()):
             prior = str(name).startswith("prior_")
-            hint = " Fill them, give them a category of their own, or leave the covariate out."
-            if (prior or name == "age") and ("index_date" not in frame or frame["index_date"].isna().any()):
+            hint = " Fill them, choose missing='indicator' or 'category', or leave the covariate out."
+            if (prior or name == "age") and "index_date" in frame and frame["index_date"].isna().any():
                 hint = " It is counted before the index date: give everyone one with cohort.with_index_dates."
-            elif prior:
+            elif prior and "index_date" in frame:
                 hint = " Not all of the year before their index date was observed: leave the covariate out."
-            problems.append(f"{argument}: column {name!r} is missing for {missing} people.{hint}")
+            if gaps == len(frame) or missing == "error":
+                problems.append(f"{argument}: column {name!r} is missing for {gaps} people.{hint}")
     if problems:
         raise DataError(together(problems))
     return asked
 
 
-def design(frame: pd.DataFrame, on: Sequence[str], *, argument: str = "on") -> Design:
-    """Turn the columns ``on`` of a frame into numbers; ``argument`` is what messages call them."""
+def check_word(argument: str, value: object, known: Sequence[str]) -> None:
+    """Refuse a word that is not among those an argument knows."""
+    if value not in known:
+        words = ", ".join(map(repr, known))
+        raise ParameterError(f"{argument}={value!r}: use one of {words}.{nearest(str(value), known)}")
+
+
+def design(
+    frame: pd.DataFrame, on: Sequence[str], *, argument: str = "on", missing: Missing = "error"
+) -> Design:
+    """Turn the columns ``on`` of a frame into numbers; ``argument`` is what messages call them.
+
+    ``missing`` is as of ``propensity``.
+    """
     if not len(on):
         raise ParameterError(f"{argument}=[]: name at least one covariate.")
     values: list[Array] = []
     names: list[tuple[str, str | None]] = []
     first: list[bool] = []
+    filled: dict[str, int] = {}
     problems: list[str] = []
-    for name in columns(frame, on, argument):
+    for name in columns(frame, on, argument, missing=missing):
         column = frame[name]
+        gaps = column.isna().to_numpy()
+        if gaps.any():
+            filled[name] = int(gaps.sum())
         if pd.api.types.is_numeric_dtype(column):
-            values.append(column.to_numpy(dtype=float))
-            names.append((name, None))
-            first.append(False)
-            if not np.isfinite(values[-1]).all():
+            x = column.to_numpy(dtype=float, na_value=np.nan)
+            if np.isinf(x).any():
                 problems.append(f"{argument}: column {name!r} has infinite values.")
-            continue
-        codes, levels = pd.factorize(column, sort=True)
+            if not (gaps.any() and missing == "category"):
+                values.append(np.where(gaps, x[~gaps].mean(), x) if gaps.any() else x)
+                values += [gaps.astype(float)] if gaps.any() else []
+                names += [(name, None), (name, "missing")] if gaps.any() else [(name, None)]
+                first += [False] * (len(values) - len(first))
+                continue
+            codes, levels = _fifths(x, gaps)
+        else:
+            codes, kinds = pd.factorize(column, sort=True)
+            levels = [str(kind) for kind in kinds]
+        if gaps.any():
+            levels += [] if "missing" in levels else ["missing"]
+            codes = np.where(codes < 0, levels.index("missing"), codes)
         if pd.api.types.is_datetime64_any_dtype(column):
             problems.append(f"{argument}: column {name!r} holds dates; make numbers of them, such as an age.")
         elif len(levels) > MAX_LEVELS:
@@ -192,35 +259,96 @@ def design(frame: pd.DataFrame, on: Sequence[str], *, argument: str = "on") -> D
                 f"{argument}: column {name!r} has {len(levels)} levels, more than {MAX_LEVELS}; group them."
             )
         else:
-            values.extend((codes == j).astype(float) for j in range(len(levels)))
-            names.extend((name, str(level)) for level in levels)
-            first.extend(j == 0 for j in range(len(levels)))
+            values += [(codes == j).astype(float) for j in range(len(levels))]
+            names += [(name, level) for level in levels]
+            first += [j == 0 for j in range(len(levels))]
     if problems:
         raise DataError(together(problems))
-    return Design(np.array(values), pd.DataFrame(names, columns=["covariate", "level"]), np.array(first))
+    labels = pd.DataFrame(names, columns=["covariate", "level"])
+    return Design(np.array(values), labels, np.array(first), filled)
 
 
-def fitted(covariates: Design, treated: NDArray[np.bool_]) -> Array:
-    """Fit the logistic regression and return the score, (n,); equal people get bit-equal scores."""
-    x = covariates.values
-    inside = _comparable(covariates, treated)
+def _fifths(x: Array, gaps: NDArray[np.bool_]) -> tuple[Rows, list[str]]:
+    """Cut numbers in fifths of those known, -1 for the others; equal numbers fall in the same fifth."""
+    edges = np.quantile(x[~gaps], [0.2, 0.4, 0.6, 0.8])
+    found, codes = np.unique(np.searchsorted(edges, x[~gaps]), return_inverse=True)
+    out = np.full(len(x), -1)
+    out[~gaps] = codes
+    return out, [f"fifth {j + 1}" for j in found]
+
+
+def fitted(covariates: Design, treated: NDArray[np.bool_], *, link: Link = "logit") -> Score:
+    """Fit the propensity score; equal people get bit-equal scores.
+
+    Where nobody of a category was supported the score is 0, the limit of the fit, and the linear predictor
+    that of the least chance a number can tell from none. With ``link='penalised'`` the prior is on
+    standardised indicators of all levels, so that neither units nor the order of levels matter.
+    """
+    check_word("link", link, get_args(Link))
+    x, penalised = covariates.values, link == "penalised"
+    inside = np.ones(x.shape[1], bool) if penalised else _comparable(covariates, treated)
     kept = x if inside.all() else x[:, inside]
-    centre, spread = kept.mean(axis=1), kept.std(axis=1)
-    use = np.flatnonzero(~covariates.first & (spread > 1e-12 * np.abs(centre)))
-    z = np.ones((len(use) + 1, kept.shape[1]))
-    for row, j in enumerate(use, 1):
-        z[row] = (kept[j] - centre[j]) / spread[j]
+    scaled = standardised(kept, covariates.first & (not penalised))
     try:
-        fit = glm(z, treated[inside].astype(float), family="logit", weights=np.ones(z.shape[1]))
+        fit = glm(
+            scaled.z,
+            treated[inside].astype(float),
+            family="probit" if link == "probit" else "logit",
+            weights=np.ones(scaled.z.shape[1]),
+            prior=np.append(0.0, np.ones(len(scaled.use))) if penalised else None,
+        )
     except DesignError as problem:
         named = ", ".join(dict.fromkeys(covariates.names["covariate"]))
-        raise DesignError(f"on: the propensity score cannot be fitted on {named}: {problem}") from None
-    # Covariate by covariate and not as one matrix product, whose rounding may depend on where a person
-    # stands: equal people must have equal scores, or ties would be broken by noise.
-    index = np.full(x.shape[1], fit.coef[0])
-    for b, j in zip(fit.coef[1:], use, strict=True):
-        index += b * ((x[j] - centre[j]) / spread[j])
-    return np.where(inside, 1 / (1 + np.exp(-index)), 0.0)
+        raise DesignError(
+            f"on: the propensity score cannot be fitted on {named}: {problem} Or choose link='penalised'."
+        ) from None
+    linear = scaled.line(x, fit.coef)
+    if link == "probit":
+        from scipy.special import ndtr, ndtri
+
+        probability, lowest = ndtr(linear), float(ndtri(_NEARLY_NONE))
+    else:
+        # Everyone's exponential is at most 1, so that none overflows.
+        small = np.exp(-np.abs(linear))
+        probability, lowest = np.where(linear > 0, 1, small) / (1 + small), float(np.log(_NEARLY_NONE))
+    return Score(
+        np.where(inside, probability, 0.0),
+        np.where(inside, linear, min(lowest, linear[inside].min())),
+        inside,
+        fit,
+        scaled.z,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Standardised:
+    """Regressors ``z (p, n)``: the constant, then covariates ``use`` less their centre over their spread."""
+
+    z: Array
+    use: Rows
+    centre: Array
+    spread: Array
+
+    def line(self, x: Array, coef: Array) -> Array:
+        """Linear predictor of everyone in ``x (k, n)``; ``coef (p,)``, or (p, n) where people's differ.
+
+        Covariate by covariate and not as one matrix product, whose rounding may depend on where a person
+        stands: equal people must have equal scores, or ties would be broken by noise.
+        """
+        out: Array = np.zeros(x.shape[1]) + coef[0]
+        for b, j in zip(coef[1:], self.use, strict=True):
+            out += b * ((x[j] - self.centre[j]) / self.spread[j])
+        return out
+
+
+def standardised(x: Array, left_out: NDArray[np.bool_]) -> Standardised:
+    """Standardise covariates (k, n), without those left out and those that are the same for all."""
+    centre, spread = x.mean(axis=1), x.std(axis=1)
+    use = np.flatnonzero(~left_out & (spread > 1e-12 * np.abs(centre)))
+    z = np.ones((len(use) + 1, x.shape[1]))
+    for row, j in enumerate(use, 1):
+        z[row] = (x[j] - centre[j]) / spread[j]
+    return Standardised(z, use, centre, spread)
 
 
 def _comparable(covariates: Design, treated: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -241,7 +369,8 @@ def _comparable(covariates: Design, treated: NDArray[np.bool_]) -> NDArray[np.bo
             named = dict.fromkeys(covariates.names["covariate"].iloc[two[only_treated]])
             raise DesignError(
                 f"on: in a category of {', '.join(map(repr, named))} everybody was supported, so the score "
-                "there is 1 and nobody is comparable. Merge that category with another, or leave it out."
+                "there is 1 and nobody is comparable. Merge that category with another, leave it out, or "
+                "choose link='penalised'."
             )
         drop = (x[two[(t1 == 0) & (c1 > 0)]] == 1).any(axis=0)
         drop |= (x[two[(t1 == n1) & (c1 < n0)]] == 0).any(axis=0)

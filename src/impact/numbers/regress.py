@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,16 @@ _SMALL = 1e-5  # the last Newton step squares the error, so that a step this sma
 class Fit:
     """A fitted regression.
 
-    ``coef (k,)``, ``mean (n,)`` the fitted values, and ``bread (k, k)``, the inverse of the information:
-    ``bread @ x[:, i] * w[i] * (y[i] - mean[i])`` is the influence of person ``i`` on the coefficients.
+    ``coef (k,)``, ``mean (n,)`` the fitted values, ``residual (n,)`` the derivative of each person's
+    likelihood by their linear predictor (``y - mean``, but for probit), and ``bread (k, k)``, the inverse of
+    the information: ``bread @ x[:, i] * w[i] * residual[i]`` is the influence of person ``i`` on the
+    coefficients.
     """
 
     coef: Array
     mean: Array
     bread: Array
+    residual: Array
 
 
 def pseudo_inverse(gram: Array) -> tuple[Array, int]:
@@ -59,19 +62,21 @@ def ols(x: Array, y: Array, weights: Array) -> Fit:
     weighted = x * weights
     bread, _ = pseudo_inverse(weighted @ x.T)
     coef = bread @ (weighted @ y)
-    return Fit(coef, coef @ x, bread)
+    mean = coef @ x
+    return Fit(coef, mean, bread, y - mean)
 
 
 def glm(
     x: Array,
     y: Array,
     *,
-    family: Literal["logit", "poisson"],
+    family: Literal["logit", "probit", "poisson"],
     weights: Array,
     offset: Array | float = 0.0,
     start: Array | None = None,
+    prior: Array | None = None,
 ) -> Fit:
-    """Maximum likelihood for a logit or Poisson regression, by Newton's method (Nelder and Wedderburn 1972).
+    """Maximum likelihood for a logit, probit or Poisson regression, by Newton's method.
 
     Parameters
     ----------
@@ -84,11 +89,19 @@ def glm(
         Added to the linear predictor: the logarithm of the time at risk.
     start : array (k,), optional
         Coefficients of a similar fit, from which few steps are needed.
+    prior : array (k,), optional
+        Precision of a normal prior around 0 for each coefficient, 0 for none: the fit is then the most likely
+        value after it (a ridge), which is finite even where a regressor foretells the outcome.
 
     Raises
     ------
     DesignError
         Where no finite solution exists, because a regressor foretells the outcome perfectly.
+
+    References
+    ----------
+    Nelder, J. A. and Wedderburn, R. W. M. (1972). Generalized linear models. Journal of the Royal Statistical
+    Society A 135, 370-384.
 
     Examples
     --------
@@ -97,34 +110,35 @@ def glm(
     >>> [round(float(p), 6) for p in fit.mean]
     [0.75, 0.75, 0.75, 0.75]
     """
-    moments, loglik = _FAMILIES[family]
+    of = _FAMILIES[family]
+    known = np.zeros(len(x)) if prior is None else prior
     if start is None:
         # A first guess of each person's mean, half way to the mean of all, then one least-squares step.
-        mean = (y + np.average(y, weights=weights)) / 2
-        slope = mean * (1 - mean) if family == "logit" else mean
-        eta = np.log(mean / (1 - mean)) if family == "logit" else np.log(mean)
-        start = ols(x, eta - offset + (y - mean) / slope, weights * slope).coef
+        guess = (y + np.average(y, weights=weights)) / 2
+        eta, slope, variance = of.first(guess)
+        start = ols(x, eta - offset + (y - guess) / slope, weights * slope**2 / variance).coef
     coef = start
     eta = offset + coef @ x
     for _ in range(_STEPS):
-        mean, slope = moments(eta)
-        bread, rank = pseudo_inverse((x * (weights * slope)) @ x.T)
-        step = bread @ (x @ (weights * (y - mean)))
+        mean, residual, information = of.moments(eta, y)
+        bread, rank = pseudo_inverse((x * (weights * information)) @ x.T + np.diag(known))
+        step = bread @ (x @ (weights * residual) - known * coef)
         move = step @ x
         largest = float(np.abs(move).max(initial=0.0))
         if largest > 0.5:
             # Far from the solution a full Newton step can overshoot: halve it until the likelihood grows.
-            before = loglik(weights, y, eta)
+            before = of.loglik(weights, y, eta) - known @ coef**2 / 2
             for _ in range(_STEPS):
-                if loglik(weights, y, eta + move) >= before - 1e-9 * abs(before):
+                after = of.loglik(weights, y, eta + move) - known @ (coef + step) ** 2 / 2
+                if after >= before - 1e-9 * abs(before):
                     break
                 step, move = step / 2, move / 2
         coef, eta = coef + step, eta + move
         if largest < _SMALL:
-            mean, slope = moments(eta)
-            bread, rank = pseudo_inverse((x * (weights * slope)) @ x.T)
-            if rank == len(x) or rank == pseudo_inverse((x * weights) @ x.T)[1]:
-                return Fit(coef, mean, bread)
+            mean, residual, information = of.moments(eta, y)
+            bread, rank = pseudo_inverse((x * (weights * information)) @ x.T + np.diag(known))
+            if rank == len(x) or rank == pseudo_inverse((x * weights) @ x.T + np.diag(known))[1]:
+                return Fit(coef, mean, bread, residual)
             break
     raise DesignError(
         "the regression has no finite solution: a covariate (or a level of one) foretells it perfectly; "
@@ -132,31 +146,71 @@ def glm(
     )
 
 
-def _logit_moments(eta: Array) -> tuple[Array, Array]:
+class _Family(NamedTuple):
+    """``moments(eta, y)``: mean, first derivative of the likelihood by ``eta`` and its second, negative.
+
+    ``first(mean)``: linear predictor, its effect on the mean, and the variance, from which to begin.
+    """
+
+    moments: Callable[[Array, Array], tuple[Array, Array, Array]]
+    loglik: Callable[[Array, Array, Array], float]
+    first: Callable[[Array], tuple[Array, Array, Array]]
+
+
+def _logit_moments(eta: Array, y: Array) -> tuple[Array, Array, Array]:
     from scipy.special import expit
 
     mean = expit(eta)
-    return mean, mean * (1 - mean)
+    return mean, y - mean, mean * (1 - mean)
 
 
-def _poisson_moments(eta: Array) -> tuple[Array, Array]:
+def _probit_moments(eta: Array, y: Array) -> tuple[Array, Array, Array]:
+    from scipy.special import log_ndtr, ndtr
+
+    # The observed information, not the expected: Newton's steps then square the error, as _SMALL relies on.
+    sign = 2 * y - 1
+    residual = sign * np.exp(-(eta**2) / 2 - log_ndtr(sign * eta)) / np.sqrt(2 * np.pi)
+    return ndtr(eta), residual, residual * (residual + eta)
+
+
+def _poisson_moments(eta: Array, y: Array) -> tuple[Array, Array, Array]:
     mean = np.exp(np.minimum(eta, 300.0))
-    return mean, mean
+    return mean, y - mean, mean
 
 
 def _logit_loglik(w: Array, y: Array, eta: Array) -> float:
     return float(w @ (y * eta - np.logaddexp(0, eta)))
 
 
+def _probit_loglik(w: Array, y: Array, eta: Array) -> float:
+    from scipy.special import log_ndtr
+
+    return float(w @ log_ndtr((2 * y - 1) * eta))
+
+
 def _poisson_loglik(w: Array, y: Array, eta: Array) -> float:
     return float(w @ (y * eta - np.exp(np.minimum(eta, 300.0))))
 
 
-_FAMILIES: dict[
-    str, tuple[Callable[[Array], tuple[Array, Array]], Callable[[Array, Array, Array], float]]
-] = {
-    "logit": (_logit_moments, _logit_loglik),
-    "poisson": (_poisson_moments, _poisson_loglik),
+def _logit_first(mean: Array) -> tuple[Array, Array, Array]:
+    return np.log(mean / (1 - mean)), mean * (1 - mean), mean * (1 - mean)
+
+
+def _probit_first(mean: Array) -> tuple[Array, Array, Array]:
+    from scipy.special import ndtri
+
+    eta = ndtri(mean)
+    return eta, np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi), mean * (1 - mean)
+
+
+def _poisson_first(mean: Array) -> tuple[Array, Array, Array]:
+    return np.log(mean), mean, mean
+
+
+_FAMILIES = {
+    "logit": _Family(_logit_moments, _logit_loglik, _logit_first),
+    "probit": _Family(_probit_moments, _probit_loglik, _probit_first),
+    "poisson": _Family(_poisson_moments, _poisson_loglik, _poisson_first),
 }
 
 
