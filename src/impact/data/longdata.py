@@ -25,7 +25,7 @@ class LongData:
     ----------
     frame : DataFrame
         Columns ``unit``, ``period``, ``first_treated``, the outcomes, ``exposure`` in months if there is one,
-        ``cluster``, ``arm`` and the covariates.
+        ``cluster``, ``arm``, ``ended`` and the covariates.
     outcomes : tuple of str
     covariates : tuple of str
     per : str
@@ -99,6 +99,7 @@ class LongData:
             covariates=self._columns("covariates", covariates),
             cluster=groups,
             arm="arm" if "arm" in frame else None,
+            ended="ended" if "ended" in frame else None,
         )
         if never := [name for name in names if not panel.outcomes[name].any()]:
             raise DesignError(f"outcomes: {', '.join(map(repr, never))} never happens; leave it out.")
@@ -222,6 +223,9 @@ class LongData:
         def shifted(values: Mapping[str, Array]) -> dict[str, Array]:
             return {k: np.where(inside, np.take_along_axis(v, at, 1), 0.0) for k, v in values.items()}
 
+        # Nobody left who was still observed in the last period, whenever that was for them.
+        to_the_end = np.any([time[:, -1] > 0 for time in panel.exposure.values()], axis=0)
+        why = np.full(panel.n, "unknown", object) if panel.ended is None else panel.ended
         return replace(
             panel,
             periods=pd.Index(times),
@@ -229,6 +233,7 @@ class LongData:
             exposure=shifted(panel.exposure),
             start=np.where(panel.treated, months_before, len(times)),
             clock="event",
+            ended=np.where(to_the_end, "", why),
         )
 
     def with_placebo(

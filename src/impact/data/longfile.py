@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from impact.data.contract import DAYS_PER_MONTH, Column
+from impact.data.ends import ended_problems
 from impact.data.flow import QUALITY, quality_of
 from impact.data.longdata import LongData, units_flow
 from impact.data.reading import Found, Source, ask, connect, guessed, literal, quote, scan, typed
@@ -31,6 +32,7 @@ def read_panel(
     first_treated: str | None = None,
     cluster: str | None = None,
     arm: str | None = None,
+    ended: str | None = None,
     treated: Sequence[str] = (),
     control: Sequence[str] = (),
     where: Mapping[str, Any] | None = None,
@@ -54,6 +56,9 @@ def read_panel(
     arm : str, optional
         Column with the arm, compared as text with ``treated`` and ``control``. Units of other arms are left
         out and counted. Without ``first_treated``, treated units are supported from the first period on.
+    ended : str, optional
+        Column with the reason, in words, why a unit's time ended before the last period: see
+        ``Panel.from_long``.
     where : mapping, optional
         Rows to keep: column and value, or list of values, compared as text.
     covariates : sequence of str
@@ -77,7 +82,8 @@ def read_panel(
     """
     named = dict(outcomes) if isinstance(outcomes, Mapping) else {o: o for o in outcomes}
     summed = {k: [v] if isinstance(v, str) else list(v) for k, v in named.items()}
-    words = {"unit": unit, **({"cluster": cluster} if cluster else {}), **({"arm": arm} if arm else {})}
+    also = {"cluster": cluster, "arm": arm, "ended": ended}
+    words = {"unit": unit, **{name: column for name, column in also.items() if column}}
     times = {"period": period, **({"first_treated": first_treated} if first_treated else {})}
     numbers = [c for columns in summed.values() for c in columns] + ([exposure] if exposure else [])
     arms = {str(a): known == "t" for known, given in (("t", treated), ("c", control)) for a in given}
@@ -215,6 +221,9 @@ def _rows(frame: pd.DataFrame, outcomes: Sequence[str]) -> list[Check]:
         if name in frame:
             moved = frame.groupby("unit")[name].nunique(dropna=False) > 1
             checks.append((name, "changes", "E", int(moved.sum()), stop, "are units in which it changes"))
+    if "ended" in frame:
+        found = ended_problems(frame["ended"], pd.factorize(frame["unit"])[0])
+        checks += [("ended", rule, "E", count, stop, said) for rule, (count, said) in found.items()]
     if "exposure" in frame:
         low = int((frame["exposure"] < 0).sum())
         checks.append(("exposure", "negative", "E", low, stop, "have negative time at risk"))

@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.data.ends import ended_of, ended_problems
+from impact.data.periods import ordered, starts, step_of
 from impact.errors import DataError, nearest, together
 
 Array = NDArray[np.float64]
 Clock = Literal["calendar", "event"]
-_DAYS = {"month": (28, 31), "quarter": (90, 92), "year": (365, 366)}
-_MONTHS = {"month": 1, "quarter": 3, "year": 12}
-# The position at which support begins for those who never have any.
-NEVER = np.iinfo(np.int64).max // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Panel:
     notes : tuple of str
         What was assumed or left out when the panel was built.
     begins : array (n,) of int, optional
-        Position at which support begins even if that is after the last period (``NEVER`` if it does not):
+        Position at which support begins even if that is after the last period (a huge number if it does not):
         who begins soon after the panel may already be in the build-up to it.
     censoring_weights : array (n, T), optional
         One over the probability of still being observed, for moving, opting out and lost linkage (not for
@@ -175,6 +173,7 @@ class Panel:
         cluster: str | None = None,
         weights: str | None = None,
         arm: str | None = None,
+        ended: str | None = None,
     ) -> Panel:
         """Make a panel from anyone's long data frame, one row a unit and period.
 
@@ -194,12 +193,15 @@ class Panel:
             Columns fixed per unit; where they vary, the value in the first observed period is used.
         cluster, weights, arm : str, optional
             Columns fixed per unit; without ``cluster`` each unit is its own.
+        ended : str, optional
+            Column with the reason, in words, why a unit's time at risk ended before the panel's, in one of
+            its rows or in all: 'died' (or dead, death, deceased), 'move', or words of your own.
 
         Raises
         ------
         DataError
-            For a missing column, a duplicate row, a start or cluster that changes within a unit, a value
-            that is not a number, or negative time at risk; all problems together.
+            For a missing column, a duplicate row, a start, cluster or reason that changes within a unit, a
+            value that is not a number, or negative time at risk; all problems together.
 
         Examples
         --------
@@ -216,13 +218,13 @@ class Panel:
         covariates = _listed(covariates)
         fixed = [c for c in (first_treated, cluster, weights, arm) if c]
         wanted = [unit, period, *(c for cs in named.values() for c in cs), *fixed, *covariates]
-        _check_columns(frame, [*wanted, *([exposure] if exposure else [])])
+        _check_columns(frame, [*wanted, *(column for column in (exposure, ended) if column)])
         if not named:
             raise DataError("outcomes is empty: name at least one outcome column.")
         if frame.empty:
             raise DataError("the data have no rows: a panel needs one for each unit and period.")
 
-        when = _ordered(frame[period])
+        when = ordered(frame[period])
         times = pd.Index(np.sort(when.dropna().unique()))
         codes, ids = pd.factorize(frame[unit], sort=True)
         at = times.get_indexer(when)
@@ -230,6 +232,9 @@ class Panel:
         problems += _start_problems(frame, first_treated, times) if first_treated else []
         if cluster and (alone := int(frame[cluster].isna().sum())):
             problems.append(f"{cluster}: {alone} rows have none; name a cluster for every unit.")
+        if ended:
+            found = ended_problems(frame[ended], codes).values()
+            problems += [f"{ended}: {count} row(s) {said}." for count, said in found if count]
         weight = _numbers(frame, weights, problems) if weights else np.ones(len(frame))
         values = {k: np.sum([_numbers(frame, c, problems) for c in cs], axis=0) for k, cs in named.items()}
         time = np.ones(len(frame)) if exposure is None else _numbers(frame, exposure, problems)
@@ -243,7 +248,7 @@ class Panel:
         first = frame.iloc[rows].reset_index(drop=True)
         out = {k: _placed(value, value, time, codes, at) for k, value in values.items()}
         at_risk = {k: _placed(time, value, time, codes, at) for k, value in values.items()}
-        begins = _starts(first[first_treated] if first_treated else None, times, len(ids))
+        begins = starts(first[first_treated] if first_treated else None, times, len(ids))
         start = np.minimum(begins, len(times))
         return cls(
             unit=np.asarray(ids),
@@ -260,8 +265,9 @@ class Panel:
             else np.where(start < len(times), "supported", "control"),
             rate_scale=1000.0 if exposure else 1.0,
             per="per 1,000 person-months" if exposure else f"per {unit} and {period}",
-            step=_step(times),
+            step=step_of(times),
             begins=begins,
+            ended=ended_of(frame[ended], codes) if ended else None,
         )
 
 
@@ -269,24 +275,8 @@ def _listed(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _ordered(values: pd.Series) -> pd.Series:
-    """Return periods or starts as numbers or as dates, by which they can be put in order; else missing."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    if isinstance(values.dtype, pd.PeriodDtype):
-        values = values.dt.to_timestamp()
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        values = values.dt.tz_localize(None)
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_dtype(values):
-        return values
-    numbers = pd.to_numeric(values, errors="coerce")
-    # 03/04/2024 is two different days in two countries: text must say year, month, day.
-    dates = pd.to_datetime(values.where(numbers.isna()), errors="coerce", format="ISO8601")
-    return dates if dates.count() > numbers.count() else numbers
-
-
 def _start_problems(frame: pd.DataFrame, column: str, times: pd.Index) -> list[str]:
-    found = _ordered(frame[column])
+    found = ordered(frame[column])
     if bad := int((found.isna() & frame[column].notna()).sum()):
         return [f"{column}: {bad} rows are neither numbers nor dates; leave it empty for never."]
     kinds = [pd.api.types.is_numeric_dtype(values) for values in (found, times)]
@@ -294,13 +284,6 @@ def _start_problems(frame: pd.DataFrame, column: str, times: pd.Index) -> list[s
         return []
     said = ["numbers" if kind else "dates" for kind in kinds]
     return [f"{column}: holds {said[0]}, but the periods are {said[1]}; give both in the same way."]
-
-
-def _step(times: pd.Index) -> str:
-    if not isinstance(times, pd.DatetimeIndex) or len(times) < 2:
-        return "period"
-    days = float(np.median(np.diff(times.to_numpy()) / np.timedelta64(1, "D")))
-    return next((step for step, (low, high) in _DAYS.items() if low <= days <= high), "period")
 
 
 def _placed(what: Array, value: Array, time: Array, codes: NDArray[np.intp], at: NDArray[np.intp]) -> Array:
@@ -358,36 +341,3 @@ def _problems(
                 "it must be the same in all rows of a unit."
             )
     return problems
-
-
-def _starts(first: pd.Series | None, times: pd.Index, n: int) -> NDArray[np.int64]:
-    """Positions at which support begins: negative before the first period, and counted on after the last."""
-    first = None if first is None else _ordered(first)
-    if first is None or not first.count():
-        return np.full(n, NEVER)
-    if pd.api.types.is_numeric_dtype(times):
-        value, order = first.to_numpy(dtype=float, na_value=np.nan), times.to_numpy(float)
-        none = ~np.isfinite(value) | ((value == 0) & (order[0] > 0))
-        value = np.where(none, 0.0, value)
-        start = np.where(value < order[0], -1, np.searchsorted(order, value, side="left"))
-        width = order[-1] - order[-2] if len(order) > 1 else 1.0
-        beyond = len(order) - 1 + np.ceil((value - order[-1]) / width)
-    else:
-        none = first.isna().to_numpy()
-        order = times.to_numpy().astype("datetime64[ns]")
-        value = np.where(none, order[0], first.to_numpy().astype("datetime64[ns]"))
-        # A start inside the window falls in the last period that begins at or before it, so that a date in
-        # the middle of a month belongs to that month.
-        start = np.searchsorted(order, value, side="right") - 1
-        beyond = len(order) - 1 + _steps(value, order[-1], pd.DatetimeIndex(times))
-    return np.where(none, NEVER, np.where(value > order[-1], beyond, start)).astype(np.int64)
-
-
-def _steps(value: NDArray[Any], last: np.datetime64, times: pd.DatetimeIndex) -> Array:
-    """How many periods after the last one each date lies; months have no common length in days."""
-    step = _step(times)
-    if step in _MONTHS and (times.day == 1).all():
-        months = value.astype("datetime64[M]") - last.astype("datetime64[M]")
-        return np.asarray(months.astype(float) // _MONTHS[step])
-    width = times[-1] - times[-2] if len(times) > 1 else pd.Timedelta(days=1)
-    return np.asarray(np.floor((value - last) / width.to_timedelta64()))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from impact.data import persontime
 from impact.data.contract import DERIVED_OUTCOMES
-from impact.data.panel import NEVER, Clock, Panel
+from impact.data.panel import Clock, Panel
+from impact.data.periods import NEVER
 from impact.data.persontime import Grid, Risk
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from impact.data.ends import is_death
 from impact.data.panel import Panel
-from impact.did.design import covariate_matrix, people, start_positions, total_time
+from impact.did.design import as_list, covariate_matrix, people, start_positions, total_time
 from impact.did.leaving import Spells
 from impact.errors import DataError, DesignError, ParameterError, nearest
 from impact.numbers.regress import pseudo_inverse
@@ -50,7 +51,8 @@ def censoring_weights(
     outcome : str or sequence of str, optional
         Whose past explains leaving, and whose time at risk says who is still there; without it, all.
     reasons : sequence of str, optional
-        Which words of ``Panel.ended`` are censoring; without it, all but death and the end of the data.
+        Which words of ``Panel.ended`` are censoring, never those for a death; without it, all but death and
+        the end of the data.
     truncate : float
         Larger weights are brought down to this quantile of the weights of those at risk in the same arm and
         period, which makes the estimate steadier and leaves some of the bias in; 1 for none.
@@ -64,7 +66,7 @@ def censoring_weights(
     Raises
     ------
     ParameterError
-        For a share outside (0, 1].
+        For a share outside (0, 1], or a death among the reasons.
     DataError
         For reasons that nobody has, or covariates that are not on the panel.
     DesignError
@@ -90,7 +92,7 @@ def censoring_weights(
     names = panel.check_outcomes(list(panel.outcomes) if outcome is None else outcome)
     spells = Spells.of(panel, total_time(panel, names))
     if reasons is not None:
-        spells = _for_reasons(panel, spells, reasons)
+        spells = _for_reasons(panel, spells, as_list(reasons))
     x = covariate_matrix(panel, covariates)[1:]
     past = [column for name in names for column in _past(panel, name)]
     start = start_positions(panel)
@@ -115,6 +117,11 @@ def censoring_weights(
 
 
 def _for_reasons(panel: Panel, spells: Spells, reasons: Sequence[str]) -> Spells:
+    if dead := [reason for reason in reasons if is_death(reason)]:
+        raise ParameterError(
+            f"reasons: {dead[0]!r} is a death, and people who die are not censored: rates are rates while "
+            "alive; leave it out."
+        )
     if panel.ended is None:
         raise DataError("reasons: this panel does not say why people's time ended (Panel.ended).")
     known = sorted({str(reason) for reason in panel.ended[spells.left]})

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data.panel import NEVER, Panel
+from impact.data.panel import Panel
+from impact.data.periods import NEVER
 from impact.did.aggregate import unit_of
 from impact.did.design import as_list, check_choice, period_name, start_positions, total_time, weighed
 from impact.did.scales import three_scales

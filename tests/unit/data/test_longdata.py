@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from impact.data import read, read_panel
+from impact.did import leaving
 from impact.errors import DataError, DesignError, ParameterError
 
 
@@ -150,3 +151,24 @@ def test_designs_a_long_file_cannot_carry(returns):
 def test_a_long_table_is_printed_without_its_rows(returns):
     assert repr(returns).startswith("LongData(")
     assert len(repr(returns)) < 100
+
+
+def test_why_units_ended_goes_from_the_file_to_both_panels():
+    frame = pd.DataFrame({"id": np.repeat(list("abcde"), 6), "month": [*range(1, 7)] * 5, "falls": 1})
+    frame["start"] = np.repeat([3.0, 4.0, 3.0, np.nan, np.nan], 6)
+    frame["why"] = np.repeat([None, "moved", "Died", "lost", None], 6)
+    gone = {"b": 5, "c": 4, "d": 5}
+    frame = frame[frame["month"] <= frame["id"].map(gone).fillna(6)]
+    given = {"file": frame, "unit": "id", "period": "month", "outcomes": ["falls"], "first_treated": "start"}
+    data = read_panel(**given, ended="why")
+    assert data.panel().ended.tolist() == ["unknown", "moved", "death", "lost", "unknown"]
+    # Whoever is seen in the last month of the file did not leave, however soon after their start that is.
+    around = data.around_start(seed=1)
+    assert around.ended.tolist() == ["", "moved", "death", "lost", ""]
+    assert leaving(around, outcome="falls").table["left"].tolist() == [1, 1]
+    with pytest.raises(DataError, match=r"panel\.ended, changes: 1 row\(s\)"):
+        read_panel(
+            **given | {"file": frame.assign(why=frame["month"].map({1: "lost", 2: "moved"}))[:6]}, ended="why"
+        )
+    with pytest.raises(DataError, match=r"panel\.ended, readable"):
+        read_panel(**given, ended="month")

@@ -106,3 +106,27 @@ def test_a_panel_is_printed_without_its_people():
     shown = repr(panel(frame().assign(site=[f"person-{site}" for site in frame()["site"]])))
     assert shown.startswith("Panel(")
     assert "person-" not in shown
+
+
+def test_why_units_ended_is_one_word_a_unit_and_a_death_is_a_death_however_it_is_said():
+    said = [None, None, "Died in hospital", *[" moved "] * 3, *[None] * 3, "", "", "deceased"]
+    found = panel(frame().assign(why=said), ended="why")
+    assert found.ended.tolist() == ["death", "moved", "unknown", "death"]
+    assert panel(frame()).ended is None
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([1, 1, 1], r"why: 3 row\(s\) hold no reason in words, such as 'death'"),
+        (["2004-05-01"] * 3, r"why: 3 row\(s\) hold no reason in words"),
+        ([True, True, True], r"why: 3 row\(s\) hold no reason in words"),
+        (["moved", "lost", None], r"why: 1 row\(s\) are units in which it changes"),
+    ],
+)
+def test_what_is_no_reason_is_refused(said, message):
+    given = frame().assign(why=pd.Series([*said, *[None] * 9], dtype=object))
+    with pytest.raises(DataError, match=message):
+        panel(given, ended="why")
+    with pytest.raises(DataError, match="'why' is not in the data"):
+        panel(frame(), ended="why")

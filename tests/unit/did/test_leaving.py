@@ -312,6 +312,11 @@ def test_reasons_must_be_known():
     ended = np.where(panel.exposure["gp"][:, -1] > 0, "", "move").astype(object)
     with pytest.raises(DataError, match=r"nobody left for 'moved'.*'move'"):
         censoring_weights(replace(panel, ended=ended), reasons=["moved"])
+    for word in ("death", "Died"):
+        with pytest.raises(ParameterError, match=f"'{word}' is a death"):
+            censoring_weights(replace(panel, ended=ended), reasons=["move", word])
+    one, listed = (censoring_weights(replace(panel, ended=ended), reasons=r) for r in ("move", ["move"]))
+    np.testing.assert_array_equal(one.censoring_weights, listed.censoring_weights)
 
 
 # Where the reasons come from -------------------------------------------------------------------------

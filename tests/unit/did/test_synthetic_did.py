@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from impact.data.panel import NEVER, Panel
+from impact.data.panel import Panel
+from impact.data.periods import NEVER
 from impact.did.redrawn import Sample, redrawn
 from impact.did.synthetic_did import synthetic_did
 from impact.did.two_by_two import two_by_two
