@@ -8,6 +8,7 @@ import numpy as np
 
 TEXT = Path(__file__).with_name("page.md")
 LOG, DIFFERENCE = "log ratio", "difference"
+ETWFE = "etwfe(anticipation=0), summarise"
 
 
 def markdown(found, few, left, draws):
@@ -29,7 +30,8 @@ def markdown(found, few, left, draws):
 
 def _judged(frame):
     """The linear estimator on its own scale, the others on the ratio's."""
-    scale = np.where(frame["method"].str.startswith("callaway"), DIFFERENCE, LOG)
+    linear = frame["method"].str.startswith(("callaway", "imputation"))
+    scale = np.where(linear, DIFFERENCE, LOG)
     return frame[frame["scale"] == scale]
 
 
@@ -75,6 +77,9 @@ def _figures(found):
     def bias(method, outcome):
         return f"{given.loc[(method, outcome, LOG), 'bias']:+.3f}"
 
+    def power(method, scale):
+        return f"{given.loc[(method, 'emergency_admission', scale), 'power']:.0%}"
+
     def cover(method, outcome, scale):
         return f"{given.loc[(method, outcome, scale), 'coverage']:.2f}"
 
@@ -84,13 +89,17 @@ def _figures(found):
         "clear": f"{rare[3]['target'] + rare[3]['bias']:+.1f}",
         "naive": f"{np.exp(naive['target'] + naive['bias']):.2f}",
         "ratio": f"{np.exp(naive['target']):.2f}",
-        "found_cs": f"{given.loc[(linear.format(0), 'emergency_admission', DIFFERENCE), 'power']:.0%}",
-        "found_did": f"{given.loc[(two.format('person'), 'emergency_admission', LOG), 'power']:.0%}",
+        "found_cs": power(linear.format(0), DIFFERENCE),
+        "found_bjs": power("imputation(anticipation=0), summarise", DIFFERENCE),
+        "found_etwfe": power(ETWFE, LOG),
+        "found_did": power(two.format("person"), LOG),
         "arm": bias(two.format("arm"), "gp"),
         "person": bias(two.format("person"), "gp"),
         "log_cs": bias(linear.format(0), "emergency_admission"),
         "log_did": bias(two.format("person"), "emergency_admission"),
         "cover_linear": cover(linear.format(0), "bed_days", DIFFERENCE),
+        "cover_etwfe": cover(ETWFE, "bed_days", LOG),
+        "cover_did": cover(two.format("person"), "bed_days", LOG),
         "cover_match": cover("nearest, rate_ratio", "gp", LOG),
         "cover_adjusted": cover("nearest, rate_ratio(adjust=...)", "gp", LOG),
         "match": bias("nearest, rate_ratio", "gp"),

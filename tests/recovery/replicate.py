@@ -16,7 +16,7 @@ import pandas as pd
 
 from impact.data import Cohort, synthetic, worlds
 from impact.data.panel import Panel
-from impact.did import aggregate, callaway_santanna, summarise, two_by_two
+from impact.did import aggregate, callaway_santanna, etwfe, imputation, summarise, two_by_two
 from impact.match import nearest, rate_ratio
 
 OUTCOMES = ["emergency_admission", "ae", "outpatient", "gp", "bed_days"]
@@ -258,6 +258,9 @@ def replicate(world, seed, **how):
         average = {(o, "difference"): average_over_people(drawn, months, o, wait) for o in names}
         add(f"callaway_santanna(anticipation={wait}), aggregate", aggregate(effects).table, average)
         add(f"callaway_santanna(anticipation={wait}), summarise", summarise(effects).table, whole)
+        for estimator in (etwfe, imputation):
+            table = summarise(estimator(months, outcome=names, anticipation=wait)).table
+            add(f"{estimator.__name__}(anticipation={wait}), summarise", table, whole)
     windows = {"12 months before": around}
     if world == "crisis":
         windows["months 4 to 15 before"] = event(one, index, [*range(-15, -3), *range(12)])

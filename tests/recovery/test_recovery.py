@@ -36,7 +36,8 @@ def found():
 
 def rows(found, world, method):
     """The estimates a method is judged by: ratios on the log scale, the linear estimator on its own."""
-    scale = "difference" if "callaway" in method else "log ratio"
+    linear = method.startswith(("callaway", "imputation"))
+    scale = "difference" if linear else "log ratio"
     kept = found[(found["world"] == world) & found["method"].str.startswith(method)]
     kept = kept[kept["scale"] == scale].set_index(["method", "outcome"])
     assert len(kept) >= len(NAMES)
@@ -61,12 +62,12 @@ def misleads(rows):
     return (errors < 0).all() and errors.sum() / np.sqrt(len(errors)) < -ERRORS
 
 
-@pytest.mark.parametrize("method", ["callaway", "two_by_two", "nearest"])
+@pytest.mark.parametrize("method", ["callaway", "etwfe", "imputation", "two_by_two", "nearest"])
 def test_every_method_recovers_when_support_is_given_by_lot(found, method):
     assert recovers(rows(found, "randomised", method), SLACK).empty
 
 
-@pytest.mark.parametrize("method", ["callaway", "two_by_two"])
+@pytest.mark.parametrize("method", ["callaway", "etwfe", "imputation", "two_by_two"])
 def test_differences_in_differences_recover_under_selection_on_stable_need(found, method):
     assert recovers(rows(found, "selection", method), SLACK).empty
 
@@ -74,6 +75,8 @@ def test_differences_in_differences_recover_under_selection_on_stable_need(found
 def test_leaving_the_peak_out_of_the_comparison_recovers_and_using_it_does_not(found):
     for peak, clear in {
         "callaway_santanna(anticipation=0)": "callaway_santanna(anticipation=3)",
+        "etwfe(anticipation=0)": "etwfe(anticipation=3)",
+        "imputation(anticipation=0)": "imputation(anticipation=3)",
         "two_by_two(effects='person'), 12 months": "two_by_two(effects='person'), months 4 to 15",
     }.items():
         assert recovers(rows(found, "crisis", clear), SLACK).empty
