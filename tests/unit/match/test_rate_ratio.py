@@ -217,7 +217,7 @@ def test_all_outcomes_that_are_too_rare_come_together():
         ({"outcome": "visit"}, DataError, "Did you mean 'visits'"),
         ({"outcome": []}, DataError, "at least one outcome"),
         ({"estimand": "margnal"}, ParameterError, "Did you mean 'marginal'"),
-        ({"estimand": "conditional", "adjust": ["age"]}, ParameterError, "takes no adjust"),
+        ({"estimand": "conditional", "adjust": ["age"]}, ParameterError, "without adjust"),
         ({"adjust": ["agee"]}, DataError, "adjust: the cohort has no column 'agee'"),
         ({"adjust": ["helped"]}, DesignError, "tell the arms apart"),
     ],

@@ -1,0 +1,283 @@
+"""The rows of a matched or weighted sample: their weights, sets, and what errors are clustered by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.errors import DataError, DesignError, together
+from impact.errors import nearest as nearest_name
+from impact.match.propensity import Array, Rows, both_arms, design
+from impact.numbers.inference import cr1, root_by
+from impact.results import Effects, Matched, Weighting
+
+if TYPE_CHECKING:
+    from impact.data import Cohort
+
+# Whom the effect is about, in words, by the estimand of the matching method.
+TARGETS = {
+    "ATT": "effect on the matched supported",
+    "ATC": "effect that support would have on the matched controls",
+    "ATE": "average effect over everyone in the sample",
+    "ATO": "average effect over people as likely to be supported as not (overlap weights)",
+    "ATM": "average effect over people who have a match in the other arm (matching weights)",
+}
+NOT_AVOIDED = "Events avoided are given for the effect on the supported only."
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """The rows that are compared, with one outcome: ``y`` in ``months`` at risk."""
+
+    y: Array
+    months: Array
+    weight: Array
+    treated: NDArray[np.bool_]
+    sets: NDArray[np.intp]
+    estimand: str = "ATT"
+
+    @property
+    def at_risk(self) -> NDArray[np.bool_]:
+        """Rows with weight and any time at risk; the others take no part."""
+        return (self.months > 0) & (self.weight > 0)
+
+    @property
+    def target(self) -> tuple[Array, Array]:
+        """Weights of those the effect is about, and their derivatives by the rows' own weights."""
+        at = self.at_risk.astype(float)
+        if self.estimand == "ATE":
+            # Everyone in the sample as they are; the weights only make the arms alike.
+            return at, np.zeros(len(at))
+        among = at * (self.treated if self.estimand == "ATT" else ~self.treated)
+        among = among if self.estimand in ("ATT", "ATC") else at
+        return among * self.weight, among
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Estimates of one outcome, and how the rows move them.
+
+    ``labels`` has ``term, scale, unit`` of each of the s estimates; ``influence (n, s)`` is each row's
+    influence with known weights, ``by_weight (n, s)`` the derivative of the estimates by each row's weight.
+    """
+
+    labels: Sequence[Mapping[str, str]]
+    estimate: Array
+    influence: Array
+    by_weight: Array
+    parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of a sample; ``person`` is a position in the cohort that was followed, -1 for nobody there."""
+
+    cohort: Cohort
+    person: Rows
+    weight: Array
+    treated: NDArray[np.bool_]
+    sets: Rows
+    ways: Sequence[Rows]
+    matching: Mapping[str, Any]
+    grouped: bool = False
+    weighting: Weighting | None = None
+
+    @classmethod
+    def of(cls, matched: Matched | Cohort, cohort: Cohort | None) -> Sample:
+        """Take the rows of a matched sample as they were followed in ``cohort``; or a cohort as it stands."""
+        if not isinstance(matched, Matched):
+            everyone = np.arange(len(both_arms(matched)))
+            arm = np.asarray(matched.treated, bool)
+            return cls(matched, everyone, np.ones(len(everyone)), arm, everyone, [everyone], {})
+        followed = matched.cohort if cohort is None else cohort
+        # People without weight take part where weights were estimated from them too.
+        used = matched.table["weight"].to_numpy(float) > 0
+        table = matched.table if matched.weighting is not None else matched.table[used]
+        at_match = np.asarray(pd.Index(matched.cohort.person_id).get_indexer(table["person_id"]))
+        person = np.asarray(pd.Index(followed.person_id).get_indexer(table["person_id"]))
+        number, names = pd.factorize(table["subclass"])
+        sets = np.where(number < 0, len(names) + np.arange(len(table)), number)
+        kind = matched.method.get("clusters") or _clusters(matched.method, len(names) > 0)
+        ways = {"matched set": [sets], "person": [at_match]}.get(kind, [sets, at_match])
+        sample = cls(
+            followed,
+            person,
+            table["weight"].to_numpy(float),
+            np.asarray(matched.cohort.treated, bool)[at_match],
+            np.asarray(pd.factorize(sets)[0]),
+            ways,
+            {**matched.method, "clusters": kind},
+            len(names) > 0,
+            None if matched.weighting is None else matched.weighting.rows(at_match),
+        )
+        sample = replace(sample, weight=sample.kept(person >= 0))
+        return sample if matched.weighting is not None else sample._rows(sample.weight > 0)
+
+    def _rows(self, at: NDArray[np.bool_]) -> Sample:
+        short = {n: getattr(self, n)[at] for n in ("person", "weight", "treated", "sets")}
+        return replace(self, **short, ways=[way[at] for way in self.ways])
+
+    @property
+    def estimand(self) -> str:
+        """ATT, ATC, ATE, ATO or ATM; a crude comparison stands for ATT, which it would estimate by lot."""
+        return str(self.matching.get("estimand", "ATT"))
+
+    def kept(self, here: NDArray[np.bool_]) -> Array:
+        """Weights when only these rows are left, (n,).
+
+        Who is gone leaves their share to the others of their arm and set; a set that lost its last supported
+        person or its last control compares nobody and is left out. The arm the effect is about keeps its
+        own weights, and the other arm of the set is scaled to it. Weights without sets stay as they are.
+        """
+        if not self.grouped:
+            return np.where(here, self.weight, 0.0)
+        up = []
+        for arm in (self.treated, ~self.treated):
+            before, after = (np.bincount(self.sets, self.weight * rows) for rows in (arm, arm & here))
+            up.append(np.divide(before, after, out=np.zeros(len(after)), where=after > 0))
+        whole = (up[0] > 0) & (up[1] > 0)
+        own = {"ATT": up[0], "ATC": up[1]}.get(self.estimand, np.ones(len(whole)))
+        factor = np.where(whole, up, 0.0) / np.where(whole, own, 1.0)
+        return np.where(here, self.weight * factor[(~self.treated).astype(int), self.sets], 0.0)
+
+    def events(self, outcome: str) -> Followed:
+        """Events and time at risk in one outcome."""
+        y = np.asarray(self.cohort.outcomes[outcome], float)[self.person]
+        months = np.asarray(self.cohort.exposure[outcome], float)[self.person]
+        months = np.where(self.person >= 0, months, 0.0)
+        y = np.where(months > 0, y, 0.0)
+        return Followed(y, months, self.weight, self.treated, self.sets, self.estimand)
+
+    def values(self, outcome: str) -> tuple[Followed, int]:
+        """One value a person, and how many have none: they are left out, as in ``kept``."""
+        y = self.cohort.table[outcome].to_numpy(float, na_value=np.nan)[self.person]
+        here = np.isfinite(y) & (self.person >= 0)
+        lacking = len(np.unique(self.person[~here & (self.weight > 0)]))
+        ones = np.ones(len(y))
+        rows = Followed(np.where(here, y, 0.0), ones, self.kept(here), self.treated, self.sets, self.estimand)
+        return rows, lacking
+
+    def covariates(self, adjust: Sequence[str]) -> Array:
+        """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight."""
+        if not len(adjust):
+            return np.empty((0, len(self.person)))
+        used = np.flatnonzero(self.weight > 0)
+        found = design(self.cohort.table.iloc[self.person[used]], adjust, argument="adjust")
+        out = np.zeros((int((~found.first).sum()), len(self.person)))
+        out[:, used] = found.values[~found.first]
+        return out
+
+    def effects(
+        self,
+        followed: Mapping[str, Followed],
+        parts: Mapping[str, Part],
+        method: Mapping[str, Any],
+        *,
+        ways: Sequence[Rows] | None = None,
+        values: bool = False,
+    ) -> Effects:
+        """Sum influences within clusters, with the factor of CR1, and label what came out.
+
+        ``ways`` replaces the clusters by others that need no factor. Of ``values``, which are no events, the
+        supported who have one are counted.
+        """
+        roots, labels, counts = [], [], []
+        for name, part in parts.items():
+            rows = followed[name]
+            at_risk, supported = rows.at_risk, rows.at_risk & rows.treated
+            factor: Callable[[int], float] = partial(cr1, rows=int(at_risk.sum()), parameters=part.parameters)
+            known = {"factor": factor} if ways is None else {}
+            influence = part.influence
+            if self.weighting is not None:
+                by_parameter = self.weighting.gradient.T @ part.by_weight
+                influence = influence + self.weighting.influence @ by_parameter
+            roots.append(root_by(influence, *(ways or self.ways), at_risk=at_risk, **known))
+            behind = {
+                "persons": len(np.unique(self.person[at_risk])),
+                "treated": int(supported.sum()),
+                "clusters": len(np.unique((ways or self.ways)[0][at_risk])),
+                "events": int(supported.sum() if values else round(float(rows.y[supported].sum()))),
+            }
+            labels += [{"outcome": name, **label} for label in part.labels]
+            counts += [behind] * len(part.estimate)
+        return Effects(
+            pd.DataFrame(labels)[["outcome", "term", "scale", "unit"]],
+            np.concatenate([part.estimate for part in parts.values()]),
+            np.hstack([r.root for r in roots]),
+            roots[0].clusters,
+            min(r.at_risk for r in roots) - 1,
+            {**method, "parameters": max(part.parameters for part in parts.values())},
+            pd.DataFrame(counts),
+            sign=roots[0].sign,
+        )
+
+    def method(
+        self, what: str, *, estimator: str, outcomes: Sequence[str], adjust: Sequence[str], over: str = ""
+    ) -> dict[str, Any]:
+        """Describe the analysis of ``what`` (rates, means, risks): whom it is about, and its errors."""
+        said = {"outcome": list(outcomes), "covariates": list(adjust), "inference": "CR1"}
+        if not self.matching:
+            return said | {
+                "estimator": f"crude {what}",
+                "estimand": "crude comparison of those supported with those not",
+                "control": "everyone not supported",
+                "clusters": "person",
+            }
+        two_way = ", two-way" if len(self.ways) == 2 else ""
+        return said | {
+            "estimator": estimator,
+            "estimand": TARGETS.get(self.estimand, self.estimand) + over,
+            "control": "matched controls" if self.grouped else "weighted controls",
+            "clusters": f"{self.matching['clusters']}{two_way}",
+            "weights": "known" if self.weighting is None else "estimated, their error counted",
+            "matching": dict(self.matching),
+            "notes": [] if self.estimand == "ATT" else [NOT_AVOIDED],
+        }
+
+
+def _clusters(method: Mapping[str, Any], grouped: bool) -> str:
+    """What a sample that does not say it is clustered by."""
+    if method.get("replace"):
+        return "matched set and control person"
+    return "matched set" if grouped else "person"
+
+
+def names_of(held: Sequence[str], outcome: str | Sequence[str]) -> list[str]:
+    """Return the outcomes asked for, once each, or say which are not among those ``held``."""
+    names = [outcome] if isinstance(outcome, str) else list(dict.fromkeys(outcome))
+    there = ", ".join(map(repr, held)) or "none: follow it up first"
+    problems = [
+        f"outcome={name!r}: the outcomes of the cohort are {there}.{nearest_name(name, held)}"
+        for name in names
+        if name not in held
+    ]
+    if problems or not names:
+        raise DataError(together(problems or ["outcome=[]: name at least one outcome."]))
+    return names
+
+
+def comparable(followed: Mapping[str, Followed], *, events: bool = True) -> None:
+    """Refuse outcomes that one of the arms says nothing about; all of them together."""
+    problems = []
+    for name, rows in followed.items():
+        for arm, mine in (("supported", rows.treated), ("controls", ~rows.treated)):
+            mine = mine & rows.at_risk
+            what = "time at risk" if events else "a value of it"
+            reason = ""
+            if not mine.any():
+                reason = f"nobody has {what}; look at the coverage of that service"
+            elif events and not rows.y[mine].any():
+                reason = "nothing ever happened, so there is no ratio; leave this outcome out"
+            elif len(np.unique(rows.sets[mine])) < 2:
+                reason = f"only one person has {what}, too few for a standard error"
+            if reason:
+                problems.append(f"outcome={name!r}: among the {arm} {reason}.")
+                break
+    if problems:
+        raise DesignError(together(problems))
