@@ -480,7 +480,7 @@ def test_no_event_time_with_support_in_more_than_one_cluster():
     leave = (supported & (given.cluster != given.cluster[supported][0]))[:, None] & (np.arange(7) >= 3)
     cut = replace(given, exposure={k: np.where(leave, 0.0, v) for k, v in given.exposure.items()})
     cut = replace(cut, outcomes={k: np.where(leave, 0.0, v) for k, v in cut.outcomes.items()})
-    with pytest.raises(DesignError, match="fewer than two supported clusters are at risk with support"):
+    with pytest.raises(DesignError, match="treated arm has fewer than two people or clusters"):
         did.event_study(cut, outcome="ae", estimator="twfe")
 
 
@@ -506,7 +506,7 @@ def test_periods_with_no_more_control_clusters_than_covariates_have_no_effect():
     [
         ("no time with support", "sun_abraham", "nobody with support is at risk after it began"),
         ("no time with support", "two_by_two, people", "nobody with support is at risk after it began"),
-        ("no time with support", "event_study, counts", "no effect of support could be estimated"),
+        ("no time with support", "event_study, counts", "no people at risk before and after it"),
         ("nothing happens with support", "event_study, counts", "no effect of support could be estimated"),
         ("nothing happens to controls", "etwfe, anticipation", "no effect of support could be estimated"),
         ("no time before support", "two_by_two, people", "use effects='arm'"),

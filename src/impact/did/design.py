@@ -16,7 +16,7 @@ from impact.results import Effects
 
 Array = NDArray[np.float64]
 FEW_EVENTS = 10
-_BY_ARM = ", or use two_by_two with effects='arm'"
+_BY_ARM = ", or use effects='arm' of two_by_two"
 
 
 class Parts:
@@ -213,7 +213,7 @@ def check_change(
     effects: Literal["arm", "person"],
     family: Literal["poisson", "linear"],
 ) -> None:
-    """Refuse an arm whose change from before support to after it rests on one cluster, with one start for all.
+    """Refuse an arm whose change from before support to after it rests on one cluster; one start for all.
 
     The model would fit that cluster without a residual, so that it added nothing to the error. With person
     effects only people at risk on both sides show a change, and of counts only those with an event.
@@ -230,9 +230,9 @@ def check_change(
         for when, here in at_risk.items():
             if len(pd.unique(panel.cluster[members & here])) < 2:
                 raise DesignError(
-                    f"outcome={outcome!r}: the {arm} arm has fewer than two people or clusters at risk {when} "
-                    "support began, so its change has no error; widen the window, or cluster by a smaller "
-                    f"unit{_BY_ARM if effects == 'person' else ''}."
+                    f"outcome={outcome!r}: the {arm} arm has fewer than two people or clusters at risk "
+                    f"{when} support began, so its change has no error; widen the window, or cluster by a "
+                    f"smaller unit{_BY_ARM if effects == 'person' else ''}."
                 )
 
 

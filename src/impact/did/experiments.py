@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.cells import Joint
 from impact.did.design import as_list
-from impact.did.regression import Family, observation_weights
+from impact.did.regression import Family, Mask, observation_weights
 from impact.errors import DesignError, ParameterError
 
 Array = NDArray[np.float64]
@@ -48,12 +48,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One start, where its people and its controls lie among all, and the periods of its window."""
+    """One start, where its people and its controls lie among all, and the periods of its window.
+
+    ``late (periods,)`` are those from the start, less the anticipation, on.
+    """
 
     group: int
     treated: slice
     control: slice
     periods: NDArray[np.int64]
+    late: Mask
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -81,14 +85,34 @@ class Experiment:
 
     def clusters(self, joint: Joint, name: str) -> int:
         """Return how many clusters are compared; refuse a single one on either side."""
-        sides = []
+        anyone, sides = [], []
         for side in (self.treated, self.control):
-            seen = joint.panel.exposure[name][side, self.periods[0] : self.periods[-1] + 1].any(1)
-            sides.append(np.unique(joint.codes[side][seen]))
+            seen, codes = self.of(joint.panel.exposure[name], side) > 0, joint.codes[side]
+            anyone.append(codes[seen.any(1)])
+            # Who is seen on one side of the start only shows no change.
+            sides.append(codes[seen[:, self.late].any(1) & seen[:, ~self.late].any(1)])
         for codes, who in zip(sides, ("people", "controls"), strict=True):
-            if len(codes) < 2:
-                raise DesignError(f"there are no {who} in its window in more than one cluster")
-        return len(np.union1d(*sides))
+            if len(np.unique(codes)) < 2:
+                raise DesignError(f"there are no {who} at risk before and after it in more than one cluster")
+        return len(np.union1d(*anyone))
+
+    def of(self, values: Array, side: slice) -> Array:
+        """Return the values (n, T) of one side's people in the window."""
+        return values[side, self.periods[0] : self.periods[-1] + 1]
+
+
+def check_happened(joint: Joint, name: str, used: Sequence[Experiment]) -> None:
+    """Refuse counts that only happened to one cluster of the supported, or of the controls."""
+    for side, who in (("treated", "people with support"), ("control", "their controls")):
+        found = [joint.codes[:0]]
+        for e in used:
+            at = getattr(e, side)
+            found.append(joint.codes[at][(e.of(joint.panel.outcomes[name], at) > 0).any(1)])
+        if len(np.unique(np.concatenate(found))) < 2:
+            raise DesignError(
+                f"outcome={name!r}: it happened to {who} in fewer than two clusters; too few events for a "
+                "Poisson model. Use longer periods, wider controls, or family='linear'."
+            )
 
 
 def experiments(joint: Joint, window: Window) -> Iterator[Experiment]:
@@ -98,7 +122,8 @@ def experiments(joint: Joint, window: Window) -> Iterator[Experiment]:
         if g < T:
             periods = np.arange(max(g - window.before, 0), min(g + window.after, T))
             first = np.searchsorted(panel.start, min(periods[-1] + 1 + window.anticipation, T))
-            yield Experiment(g, members, slice(int(first), panel.n), periods)
+            late = periods >= g - window.anticipation
+            yield Experiment(g, members, slice(int(first), panel.n), periods, late)
 
 
 def described(

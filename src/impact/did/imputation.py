@@ -15,7 +15,7 @@ from impact.did.aggregate import aggregate
 from impact.did.cells import Cell, Joint
 from impact.did.coverage import coverage, left_out
 from impact.did.design import as_list, check_events, covariate_matrix, people, staggered
-from impact.did.regression import by_cluster, observation_weights
+from impact.did.regression import by_cluster, followed, observation_weights
 from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cluster_sums
 from impact.numbers.regress import pseudo_inverse
@@ -324,7 +324,7 @@ class _Untreated:
         v = self.weights * self.before
         while True:
             seen = v > 0
-            _, hit = by_cluster(self.joint.codes, seen & (seen.sum(1) > 1)[:, None])
+            _, hit = by_cluster(self.joint.codes, followed(seen & (seen.sum(1) > 1)[:, None]))
             few = (hit.sum(0) <= q) & seen.any(0)
             if not few.any():
                 return v

@@ -19,8 +19,8 @@ from impact.did.design import (
     covariate_matrix,
     staggered,
 )
-from impact.did.experiments import Window, described, experiments
-from impact.did.regression import Family
+from impact.did.experiments import Window, check_happened, described, experiments
+from impact.did.regression import Family, by_cluster
 from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_sums, cr1
@@ -103,8 +103,6 @@ class _Pooled:
         self.grid, window, times = grid, grid.window, grid.times
         self.joint, self.name, self.family = joint, name, family
         lost: dict[str, list[tuple[int, int]]] = {}
-        if family == "poisson":
-            check_counts(joint.panel, name)
         self.used = []
         for e in experiments(joint, window):
             try:
@@ -118,6 +116,9 @@ class _Pooled:
                 f"outcome={name!r}: no start can be compared, {'; '.join(lost)}. Use a shorter window, "
                 "longer periods or wider controls."
             )
+        if family == "poisson":
+            check_counts(joint.panel, name)
+            check_happened(joint, name, self.used)
         self.notes = left_out(joint.panel, name, lost)
         sizes = [e.edges[1:] - e.edges[:-1] for e in self.used]
         edges = np.append(0, np.cumsum(np.concatenate(sizes)))
@@ -127,8 +128,8 @@ class _Pooled:
             y[here], time[here], weights[here] = e.arrays(joint.panel, name, family)
         alive = np.add.reduceat(y if family == "poisson" else time, edges[:-1], axis=0) > 0
         alive = alive.reshape(-1, 2, len(times))
-        # A block is compared if some start is in some of its periods.
-        known = np.unique(grid.blocks[alive.all(1).any(0)])
+        # A block is compared if some start is in some of its periods, and it does not rest on one cluster.
+        known = self._several(np.unique(grid.blocks[alive.all(1).any(0)]))
         if grid.reference not in known:
             base = span_labels(times[grid.blocks == grid.reference], grid.step)["term"]
             raise DesignError(f"outcome={name!r}: nothing can be compared at {base}.")
@@ -144,6 +145,20 @@ class _Pooled:
             y, time, family=family, weights=weights, design=design, edges=edges, covariates=z[rows]
         )
         self.edges, self.seen, self.rows = edges, time > 0, rows
+
+    def _several(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep the blocks in which people with support in two or more clusters are at risk."""
+        joint, grid = self.joint, self.grid
+        hit = np.zeros((len(joint.clusters), len(grid.times)), bool)
+        for e in self.used:
+            time = e.of(joint.panel.exposure[self.name], e.treated)
+            names, seen = by_cluster(joint.codes[e.treated], time > 0)
+            hit[np.ix_(names, e.periods - e.group - grid.times[0])] |= seen
+        alone = [b for b in blocks if hit[:, grid.blocks == b].any(1).sum() < 2]
+        if alone:
+            told = [span_labels(grid.times[grid.blocks == b], grid.step)["term"] for b in alone]
+            self.notes.append(f"{self.name}: left out, as they rest on a single cluster: {', '.join(told)}.")
+        return np.setdiff1d(blocks, alone)
 
     def add(self, parts: Parts) -> None:
         """Add the effects, with the influences of each person's every part in the sub-experiments."""

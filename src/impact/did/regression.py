@@ -187,6 +187,18 @@ def by_cluster(codes: NDArray[np.int64], seen: Mask) -> tuple[NDArray[np.int64],
     return names, np.logical_or.reduceat(seen[order], first, axis=0)
 
 
+def followed(seen: Mask) -> Mask:
+    """Return where someone is seen who was seen before, and everyone in the first period that has anyone.
+
+    Where each person has an effect of their own, only they say how a period differs from earlier ones.
+    """
+    out = seen.copy()
+    out[:, 1:] &= np.logical_or.accumulate(seen, axis=1)[:, :-1]
+    first = int(seen.any(0).argmax())
+    out[:, first] = seen[:, first]
+    return out
+
+
 def observation_weights(panel: Panel) -> Array:
     """Return weights, (n,), or where observations have their own, (n, T)."""
     own = panel.censoring_weights

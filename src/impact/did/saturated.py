@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
+from impact.did.comparable import Comparable
 from impact.did.coverage import WANT, left_out
 from impact.did.design import (
     as_list,
@@ -139,7 +140,12 @@ class _Regression:
         apart = whole.event > last if plan.control == "not_yet_treated" else whole.event != last
         self.treated: Mask = apart & whole.supported
         self.clusters = Clusters(whole, joint.codes, len(joint.clusters))
-        self.use = self._comparable(whole.supported)
+        self.others = ~whole.supported if plan.control == "never_treated" else np.ones_like(whole.supported)
+        few = 1 if z is None else z.shape[1]
+        comparable = Comparable(
+            whole, joint.codes, len(joint.clusters), self.treated, self.others, plan.effects, few
+        )
+        self.use = comparable.cells(self.clusters)
         self.inside = self.use if plan.family == "linear" else self._happened(whole)
         self.sample = whole.only(self.inside)
         self.at, terms = self._terms()
@@ -159,10 +165,10 @@ class _Regression:
 
     def cells(self) -> list[Cell]:
         """Return the effects, or the expected events and, with covariates, the ratios at the mean."""
-        whole, control = self.whole, self.use & ~self.treated
+        # People who may only show their own level are no controls.
+        whole, control = self.whole, self.use & ~self.treated & self.others
         at_risk = whole.sums(whole.time > 0)
         events = whole.sums(self.joint.panel.outcomes[self.name])
-        control = self._others(control)
         others = np.array([at_risk[here, t].sum() for t, here in enumerate(control.T)])
         controls = self.clusters.by_period(control)
         clusters = controls.sum(0) + [
@@ -229,31 +235,6 @@ class _Regression:
             )
         return notes
 
-    def _comparable(self, supported: Mask) -> Mask:
-        """Leave out what has fewer than two clusters: cells, groups before support, and periods' controls."""
-        # Each period has effects of the covariates, which fit so few clusters without a residual.
-        few = 1 if self.z is None else self.z.shape[1]
-        many = self.clusters.by_cell
-        use = (many > 0) & ~(self.treated & (many < 2))
-        while True:
-            base = use & ~self.treated
-            before = self.clusters.by_group(base)
-            controls = self.clusters.by_period(self._others(base)).sum(0)
-            kept = use & (~supported | (before[:, None] > 1)) & (controls > few)
-            if (kept == use).all():
-                break
-            use = kept
-        if not (use & self.treated).any():
-            raise DesignError(
-                f"outcome={self.name!r}: no group can be compared: each has a single cluster at risk, or no "
-                "controls (more clusters than covariates). Use longer periods or wider controls."
-            )
-        return use
-
-    def _others(self, base: Mask) -> Mask:
-        """Return the cells (G, T) of controls: never those of people who may only show their own level."""
-        return base & ~self.whole.supported if self.plan.control == "never_treated" else base
-
     def _happened(self, whole: Sample) -> Mask:
         """Leave out what has no events, or none that link it to the rest: a coefficient would be infinite."""
         events, inside = whole.sums(whole.value * (whole.time > 0)), self.use
@@ -263,10 +244,18 @@ class _Regression:
             if (kept == inside).all():
                 break
             inside = kept
+        none = f"outcome={self.name!r}: no events among people without support, or in one cluster; {_TOO_FEW}"
         if not inside.any():
-            raise DesignError(f"outcome={self.name!r}: no events among people without support; {_TOO_FEW}")
+            raise DesignError(none)
         if self.plan.effects == "cohort":
             return np.asarray(inside & ~(self.treated & (events == 0)))
+        # Those who show what the supported would have had are seen without support when others have it.
+        late = base.astype(bool) & self.others & (self.use & self.treated).any(0)
+        seen, sizes = whole.time > 0, np.diff(whole.edges)
+        happened = (seen & (whole.value > 0) & np.repeat(base > 0, sizes, axis=0)).any(1)
+        shown = happened & (seen & np.repeat(late, sizes, axis=0)).any(1)
+        if len(np.unique(self.joint.codes[shown])) < 2:
+            raise DesignError(none)
         # Periods without support are one node for all groups; each cell with an effect is its own.
         G, T = inside.shape
         node = np.where(self.treated, T + np.arange(G * T).reshape(G, T), np.arange(T))
@@ -275,8 +264,6 @@ class _Regression:
     def _fitted(self, terms: Sequence[Term]) -> Within:
         effects: Literal["person", "none"] = "person" if self.plan.effects == "person" else "none"
         poisson = self.plan.family == "poisson"
-        if not terms:
-            raise DesignError(f"outcome={self.name!r}: nothing happened in more than one period; {_TOO_FEW}")
         try:
             return self.sample.fit(terms, effects=effects, covariates=self.z, varying=self._varying())
         except DesignError as error:
@@ -375,9 +362,10 @@ class _Regression:
                 share = fit.mean[piece] / np.where(events > 0, events, 1.0)
                 slopes[g] -= (mine.T @ r.features(piece, share)) @ r.terms[g]
         self.total = self.whole.sums(expected)
-        if not self.total.any():
+        if len(np.unique(self.joint.codes[expected.any(1)])) < 2:
             raise DesignError(
-                f"outcome={self.name!r}: without support nothing happened to those supported; {_TOO_FEW}"
+                f"outcome={self.name!r}: without support nothing happened to those supported, or only in one "
+                f"cluster; {_TOO_FEW}"
             )
         return expected, slopes[tuple(self.where.T)].T
 

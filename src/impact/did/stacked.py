@@ -19,8 +19,8 @@ from impact.did.design import (
     covariate_matrix,
     staggered,
 )
-from impact.did.experiments import Experiment, Window, described, experiments
-from impact.did.regression import Family, linked
+from impact.did.experiments import Experiment, Window, check_happened, described, experiments
+from impact.did.regression import Family, by_cluster, linked
 from impact.errors import DesignError
 from impact.numbers.inference import cr1
 from impact.numbers.within import Within, fixed_effects
@@ -107,8 +107,8 @@ def stacked(
 class _Comparison:
     """The regression of one sub-experiment: its effects and what the influence of people on them needs."""
 
-    def __init__(self, joint: Joint, name: str, family: Family, e: Experiment, z: Array, late: Mask) -> None:
-        panel, self.experiment = joint.panel, e
+    def __init__(self, joint: Joint, name: str, family: Family, e: Experiment, z: Array) -> None:
+        panel, late, self.experiment = joint.panel, e.late, e
         y, time, weights = e.arrays(panel, name, family)
         n1, seen = e.edges[1], time > 0
         alive = np.add.reduceat(y if family == "poisson" else seen, e.edges[:-1], axis=0) > 0
@@ -135,9 +135,11 @@ class _Comparison:
             y, used, family=family, weights=weights, design=design, edges=e.edges, covariates=z
         )
         self.rows, self.parameters, self.own = int((used > 0).sum()), len(fit.coef), None
-        # A cell of one cluster would be its own measure of error.
-        codes = joint.codes[e.treated]
-        at = late & kept & np.array([len(np.unique(codes[here])) > 1 for here in seen[:n1].T])
+        # A cell of one cluster would be its own measure of error; who was not seen before says nothing.
+        _, hit = by_cluster(joint.codes[e.treated], seen[:n1] & seen[:n1, ~late].any(1, keepdims=True))
+        at = late & kept & (hit.sum(0) > 1)
+        if not at.any():
+            raise DesignError("no period with support has people at risk before it in more than one cluster")
         if family == "linear":
             shown = np.flatnonzero(at[effect])
             self.estimate, self.by = fit.coef[shown], np.eye(len(fit.coef))[:, shown]
@@ -197,10 +199,9 @@ class _Stack:
         self.cells: list[Cell] = []
         self.lost: dict[str, list[tuple[int, int]]] = {}
         for e in experiments(joint, window):
-            late = e.periods >= e.group - window.anticipation
             try:
                 clusters = e.clusters(joint, name)
-                one = _Comparison(joint, name, family, e, z, late)
+                one = _Comparison(joint, name, family, e, z)
             except DesignError as error:
                 after = [(e.group, int(t)) for t in e.periods if t >= e.group]
                 self.lost.setdefault(f"as {error}", []).extend(after)
@@ -216,6 +217,8 @@ class _Stack:
                 f"outcome={name!r}: no start can be compared: {'; '.join(self.lost)}. Use a shorter window, "
                 "longer periods or wider controls."
             )
+        if family == "poisson":
+            check_happened(joint, name, [c.experiment for c in self.found])
         parameters, rows = 1 + sum(c.parameters for c in self.found), sum(c.rows for c in self.found)
         self.factor = cr1(clusters_at_risk(joint.panel, name), rows, parameters)
         self.expected = np.array([c.estimate for c in self.cells]) * (family == "poisson")

@@ -117,9 +117,9 @@ def twfe(
     parts = Parts(clusters, 2 * T * len(names))
     for name in names:
         check_arms(panel, start, panel.exposure[name])
+        notes += check_events(panel, name, np.arange(T) >= start[:, None])
         if len(np.unique(start[start < T])) == 1:
             check_change(panel, name, start, effects="person", family=family)
-        notes += check_events(panel, name, np.arange(T) >= start[:, None])
         model = _Model(panel, name, start, codes, family, step if event_study else None)
         notes += model.notes
         by = model.add(parts, codes)

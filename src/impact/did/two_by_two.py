@@ -24,6 +24,7 @@ from impact.did.design import (
     leave_out_early,
     people,
     start_positions,
+    total_time,
     weighed,
 )
 from impact.did.scales import three_scales
@@ -111,17 +112,17 @@ def two_by_two(
             "two_by_two needs one start for everyone, but support starts in several periods: use "
             "etwfe or callaway_santanna, or build the panel with clock='event'."
         )
+    check_arms(panel, start, total_time(panel, names))
     x = covariate_matrix(panel, covariates)[1:]
     codes, clusters = cluster_codes(panel.cluster)
     treated, parts, used = start < T, Parts(clusters, 3 * len(names)), []
     for name in names:
-        check_arms(panel, start, panel.exposure[name])
+        notes += check_events(panel, name, (np.arange(T) >= start[:, None]) & treated[:, None])
         check_change(panel, name, start, effects=effects, family=family)
         pair = _pair(panel, name, int(start.min()))
         if family == "poisson":
             check_counts(panel, name)
             _check_cells(pair, treated, name)
-        notes += check_events(panel, name, (np.arange(T) >= start[:, None]) & treated[:, None])
         notes += _one_period_only(pair, name, effects)
         fit = _by_arm if effects == "arm" else _by_person
         regression, psi, rows, k = fit(pair, treated, x, family, codes)

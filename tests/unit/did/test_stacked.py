@@ -117,14 +117,12 @@ def test_starts_that_cannot_be_compared_are_counted_and_not_named(make_panel):
     assert set(effects.table["group"]) == {panel.periods[5]}
     notes = effects.method["notes"]
     assert any("left out, as too little happened" in n and "1 of 3 starts" in n for n in notes)
-    assert any(
-        "as there are no people in its window in more than one cluster: time after 1" in n for n in notes
-    )
+    assert any("at risk before and after it in more than one cluster: time after 1" in n for n in notes)
     assert not any("2023-0" in n for n in notes)
     pooled = pooled_event_study(replace(panel, cluster=alone), outcome="gp")
     assert any("time after 1 of 3 starts" in n for n in pooled.method["notes"])
     everyone = panel.subset(panel.start < 6)
-    with pytest.raises(DesignError, match="no controls in its window"):
+    with pytest.raises(DesignError, match="no controls at risk before and after it"):
         stacked(everyone, outcome="gp")
     with pytest.raises(DesignError, match="no start can be compared"):
         pooled_event_study(everyone, outcome="gp")
