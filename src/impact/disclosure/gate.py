@@ -282,7 +282,10 @@ def _rates(result: Rates, policy: Policy) -> Draft:
 
 
 def _balance(result: Balance, policy: Policy) -> Draft:
-    table = result.table.reset_index(drop=True)
+    # A mean of products is a count of who is both, which its margins can give away: they are only summed up.
+    kind = result.table.get("kind", pd.Series("", result.table.index))
+    products = result.table[kind.isin(["square", "interaction"])]
+    table = result.table[~kind.isin(["square", "interaction"])].reset_index(drop=True)
     draft = Draft("balance", table, blank(table))
     size = result.counts.set_index(["sample", "arm"])["persons"]
     hidden = np.zeros(len(table), bool)
@@ -295,9 +298,15 @@ def _balance(result: Balance, policy: Policy) -> Draft:
         leveled = table.get("level", pd.Series("", table.index)).fillna("").ne("") & ~np.isnan(n)
         draft.table[f"mean_{arm}"] = np.where(leveled & (policy.round_to > 1), share, coarse(mean, n, policy))
     smaller = table["sample"].map(result.counts.groupby("sample")["persons"].min())
-    for column in table.columns.intersection(["smd", "variance_ratio", "ks"]):
+    for column in table.columns.intersection(["smd", "variance_ratio", "ks", "ecdf_mean", "overlap"]):
         draft.table[column] = coarse(table[column], smaller, policy)
-    numbers = [c for c in table.columns if c not in ("covariate", "level", "sample")]
+    numbers = [c for c in table.columns if c not in ("covariate", "level", "kind", "sample")]
+    after = products.loc[products["sample"] == "after", "smd"].abs()
+    if len(after):
+        draft.notes.append(
+            f"Of {len(after)} squares and products of these, {int((after > 0.1).sum())} differ by more than "
+            "0.1 after matching."
+        )
     if hidden.any():
         draft.notes.append(f"Balance is withheld where a group holds {policy.few} people.")
     hide(draft, hidden, numbers)

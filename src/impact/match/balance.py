@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.match.propensity import MAX_LEVELS, Array, Design, Rows, design
+from impact.match.propensity import MAX_LEVELS, Array, Design, Rows, check_word, design
 from impact.results import Balance, Matched
 
+if TYPE_CHECKING:
+    from impact.data import Cohort
 
-def balance(matched: Matched, *, on: Sequence[str] | None = None) -> Balance:
+Denominator = Literal["treated", "control", "pooled"]
+SAMPLES = ("before", "after")
+_BY_ESTIMAND: dict[str, Denominator] = {"ATT": "treated", "ATC": "control"}
+_SAID = {
+    "treated": "over the standard deviation of the treated before matching",
+    "control": "over the standard deviation of the controls before matching",
+    "pooled": "over the root of the two arms' average variance before matching",
+}
+_SCORES = {
+    "prognostic": "prognostic score",
+    "linear_propensity": "propensity score (linear predictor)",
+}
+# Counts of one month or quarter before the index date.
+_PRIOR = re.compile(r"prior_.+_(m|q|month|quarter)_?\d+")
+# Up to so many different values two distributions are compared value by value, above it in twentieths.
+_FEW_VALUES, _PARTS = 50, 20
+
+
+def balance(
+    matched: Matched,
+    *,
+    on: Sequence[str] | None = None,
+    denominator: Denominator | None = None,
+    squares: bool = False,
+    interactions: bool = False,
+    cohort: Cohort | None = None,
+) -> Balance:
     """Compare the covariates of the arms in the whole cohort and in the matched sample.
 
     Parameters
     ----------
     matched : Matched
     on : sequence of str, optional
-        Columns of the cohort's table; without it, what was matched on, and the propensity score where there
-        is one.
+        Columns of the cohort's table; without it, what was matched on, the score where there is one, counts
+        of single months or quarters before the index date and the time followed, where the cohort has them.
+    denominator : 'treated', 'control' or 'pooled', optional
+        Whose standard deviation the differences are stated in; without it, the treated's for the effect on
+        the treated, the controls' for the effect on controls, and otherwise the root of the average of both
+        variances.
+    squares, interactions : bool
+        Whether to compare the squares of numbers, and the products of every two columns.
+    cohort : Cohort, optional
+        Where follow-up stands if not in the cohort that was matched. People who are not in it are left out
+        of the comparison of times followed.
 
     Returns
     -------
     Balance
-        A row for each covariate (each level of a categorical one) and sample. ``smd`` is the difference in
-        means over the standard deviation of the treated in the whole cohort, before and after, so that the
-        two can be compared; ``variance_ratio`` is the treated's variance over the controls' (missing where a
-        covariate takes two values); ``ks`` is the largest distance between the two cumulative distributions.
-        ``counts`` gives persons and the effective sample size (sum of weights)^2 / sum of squared weights.
+        A row for each covariate (each level of a categorical one) and sample; ``kind`` is ``score,
+        covariate, prior period, follow-up, square`` or ``interaction``. ``smd`` is the difference in means
+        over a standard deviation in the whole cohort, the same before and after, so that the two can be
+        compared; ``variance_ratio`` is the treated's variance over the controls' (missing where a covariate
+        takes two values); ``ks`` and ``ecdf_mean`` are the largest and the average distance between the two
+        cumulative distributions; ``overlap`` is the share the two distributions have in common (by value, or
+        by twentieths of the cohort where there are over 50 values). ``counts`` gives persons and the
+        effective sample size (sum of weights)^2 / sum of squared weights.
 
     Raises
     ------
+    ParameterError
+        For a denominator that is not known.
     DataError
-        For a column that is absent or incomplete.
+        For a column that is absent, or incomplete where missing values were not filled for matching.
 
     References
     ----------
@@ -51,79 +96,177 @@ def balance(matched: Matched, *, on: Sequence[str] | None = None) -> Balance:
     >>> balance(matched).table[["covariate", "sample", "smd"]].round(2).values.tolist()
     [['age', 'before', 0.81], ['age', 'after', 0.0]]
     """
-    cohort = matched.cohort
-    frame = cohort.table
+    if denominator is not None:
+        check_word("denominator", denominator, get_args(Denominator))
+    over = denominator or _BY_ESTIMAND.get(str(matched.method.get("estimand", "ATT"))[:3], "pooled")
+    samples, own = Samples.of(matched)
+    everyone = matched.cohort.table
     # What was matched exactly is alike by construction: of many levels (buildings) it would only fill pages.
-    few = [c for c in matched.method["exact"] if frame[c].nunique() <= MAX_LEVELS]
-    covariates = design(frame, [*matched.method["covariates"], *few] if on is None else on)
-    score = matched.table["distance"]
-    person = pd.Index(cohort.person_id).get_indexer(matched.table["person_id"])
-    if on is None and score.notna().all():
-        covariates = _with_score(covariates, person, score.to_numpy(float))
-    treated = np.asarray(cohort.treated, bool)
-    weight = np.bincount(person, matched.table["weight"].to_numpy(float), minlength=len(treated))
-    samples = {"before": np.ones(len(treated)), "after": np.asarray(weight, float)}
-    rows, counts = [], []
+    few = [c for c in matched.method["exact"] if everyone[c].nunique() <= MAX_LEVELS]
+    asked = [*matched.method["covariates"], *few] if on is None else on
+    covariates = design(everyone, asked, missing=matched.method.get("missing", "error"))
+    rows: list[tuple[Any, ...]] = []
+
+    def add(kind: str, name: str, level: str | None, x: Array, among: Samples = samples) -> None:
+        found = among.compare(x, over)
+        rows.extend((name, level, kind, s, *f) for s, f in zip(SAMPLES, found, strict=True))
+
+    if on is None and np.isfinite(own).all():
+        add("score", _SCORES.get(str(matched.method.get("distance")), "propensity score"), None, own)
     for (name, level), x in zip(covariates.names.itertuples(index=False), covariates.values, strict=True):
-        for sample, figures in _compare(x, treated, samples).items():
-            rows.append((name, level, sample, *figures))
-    for sample, w in samples.items():
-        for arm, is_arm in (("treated", treated), ("control", ~treated)):
-            mine = w[is_arm]
-            counts.append((sample, arm, int((mine > 0).sum()), mine.sum() ** 2 / (mine**2).sum()))
-    table = pd.DataFrame(
-        rows,
-        columns=[
-            "covariate",
-            "level",
-            "sample",
-            "mean_treated",
-            "mean_control",
-            "smd",
-            "variance_ratio",
-            "ks",
-        ],
-    )
-    method = {**matched.method, "smd": "over the standard deviation of the treated before matching"}
-    return Balance(table, method, pd.DataFrame(counts, columns=["sample", "arm", "persons", "ess"]))
+        add("covariate", name, level, x)
+    if on is None:
+        for name in everyone.columns.difference(list(asked), sort=False):
+            if _PRIOR.fullmatch(str(name)) and everyone[name].notna().all():
+                add("prior period", str(name), None, everyone[name].to_numpy(float))
+        for name, time, here in _followed(matched.cohort, matched.cohort if cohort is None else cohort):
+            add("follow-up", name, None, time[here], samples if here.all() else samples.among(here))
+    for kind, name, level, x in _products(covariates, squares, interactions):
+        add(kind, name, level, x)
+    columns = ["covariate", "level", "kind", "sample", *Figures._fields]
+    method = {**matched.method, "smd": _SAID[over]}
+    return Balance(pd.DataFrame(rows, columns=columns), method, samples.sizes())
 
 
-def _with_score(covariates: Design, person: Rows, score: Array) -> Design:
-    own = np.empty(covariates.values.shape[1])
-    own[person] = score
-    names = pd.DataFrame({"covariate": ["propensity score"], "level": [None]})
-    return Design(
-        np.vstack([own, covariates.values]),
-        pd.concat([names, covariates.names], ignore_index=True),
-        np.append(False, covariates.first),
-    )
+class Figures(NamedTuple):
+    """What is said of one column in one sample."""
+
+    mean_treated: float
+    mean_control: float
+    smd: float
+    variance_ratio: float
+    ks: float
+    ecdf_mean: float
+    overlap: float
 
 
-def _compare(x: Array, treated: NDArray[np.bool_], samples: dict[str, Array]) -> dict[str, tuple[float, ...]]:
-    """Means, standardised difference, variance ratio and Kolmogorov-Smirnov distance in each sample."""
-    two_values = bool(((x == x.min()) | (x == x.max())).all())
-    order = np.argsort(x, kind="stable")
-    last = np.append(np.diff(x[order]) > 0, True)
-    out: dict[str, tuple[float, ...]] = {}
-    spread = 0.0
-    for sample, weight in samples.items():
-        means, variances, steps = [], [], np.zeros(len(x))
-        for is_arm, sign in ((treated, 1), (~treated, -1)):
-            w = np.where(is_arm, weight, 0.0) / weight[is_arm].sum()
-            mean = w @ x
+class Samples:
+    """Two arms, everyone in them and as they are weighted, in which columns are compared."""
+
+    def __init__(self, control: NDArray[np.bool_], weight: Array) -> None:
+        self.control, self.weight = control, weight
+        arms = (~control, control)
+        self.size = np.array([[arm.sum() for arm in arms], [(weight[arm] > 0).sum() for arm in arms]])
+        self.total = np.array([self.size[0], [weight[arm].sum() for arm in arms]], float)
+        squares = [self.size[0], [(weight[arm] ** 2).sum() for arm in arms]]
+        self.ess = self.total**2 / np.maximum(squares, 1e-300)
+
+    @classmethod
+    def of(cls, matched: Matched) -> tuple[Samples, Array]:
+        """Return the samples, people in the order of the cohort, and their score (missing: none)."""
+        ids, listed = matched.cohort.person_id, matched.table["person_id"].to_numpy()
+        one_each = np.array_equal(ids, listed)
+        person: Rows = np.arange(len(ids)) if one_each else pd.Index(ids).get_indexer(listed)
+        listed_weight = matched.table["weight"].to_numpy(float)
+        weight = np.bincount(person, listed_weight, minlength=len(ids)).astype(float, copy=False)
+        score = np.full(len(ids), np.nan)
+        score[person] = matched.table["distance"].to_numpy(float, na_value=np.nan)
+        return cls(~np.asarray(matched.cohort.treated, bool), weight), score
+
+    def among(self, here: NDArray[np.bool_]) -> Samples:
+        """The same for some of the people."""
+        return Samples(self.control[here], self.weight[here])
+
+    def sizes(self) -> pd.DataFrame:
+        """Persons and effective sample size of each sample and arm."""
+        where = pd.MultiIndex.from_product([SAMPLES, ["treated", "control"]], names=["sample", "arm"])
+        sizes = {"persons": self.size.ravel(), "ess": self.ess.ravel()}
+        return pd.DataFrame(sizes, where).reset_index()
+
+    def compare(self, x: Array, over: Denominator) -> list[Figures]:
+        """Compare one column before and after; sorted once for both."""
+        values, code = distinct(x)
+        m, two_values = len(values), len(values) <= 2
+        at = code + m * self.control
+        masses = [np.bincount(at, w, minlength=2 * m) for w in (None, self.weight)]
+        part = _parts(np.bincount(code, minlength=m))
+        out: list[Figures] = []
+        spread = 0.0
+        for mass, total, ess in zip(masses, self.total, self.ess, strict=True):
+            share = mass.reshape(2, m) / np.where(total > 0, total, np.nan)[:, None]
+            mean = share @ values
             # Weights that are equal give the usual n - 1; a covariate of two values has variance p(1 - p).
-            lost = 0.0 if two_values else w @ w
-            means.append(mean)
-            variances.append(w @ (x - mean) ** 2 / (1 - lost) if lost < 1 else np.nan)
-            steps += sign * w
-        if not out:
-            spread = np.sqrt(variances[0])
-            if not spread > 1e-8 * max(abs(means[0]), 1e-300):
-                # Treated who are all alike give no scale; the average of both arms' variances does.
-                spread = np.sqrt(np.mean(variances))
-        gap = means[0] - means[1]
-        smd = gap / spread if spread > 0 else (0.0 if gap == 0 else np.nan)
-        ratio = np.nan if two_values or not variances[1] > 0 else variances[0] / variances[1]
-        ks = np.abs(np.cumsum(steps[order])[last]).max()
-        out[sample] = (means[0], means[1], smd, ratio, ks)
-    return out
+            kept = np.ones(2) if two_values else 1 - 1 / np.maximum(ess, 1)
+            raw = (share * (values - mean[:, None]) ** 2).sum(axis=1)
+            variance = np.divide(raw, kept, out=np.full(2, np.nan), where=kept > 1e-12)
+            if not out:
+                spread = _spread(mean, variance, over)
+            gap = float(mean[0] - mean[1])
+            none = abs(gap) <= 1e-12 * np.abs(mean).max()
+            apart = np.abs(np.cumsum(share[0] - share[1]))
+            ks = apart.max()
+            common = np.minimum(*(np.bincount(part, s) for s in share)).sum()
+            out.append(
+                Figures(
+                    float(mean[0]),
+                    float(mean[1]),
+                    gap / spread if spread > 0 else (0.0 if none else np.nan),
+                    np.nan if two_values or not variance[1] > 0 else variance[0] / variance[1],
+                    ks,
+                    ks if two_values else apart.mean(),
+                    common,
+                )
+            )
+        return out
+
+
+def distinct(x: Array) -> tuple[Array, Rows]:
+    """Return the different values of a column, ascending, and the place among them of each entry."""
+    low, high = x.min(), x.max()
+    if high - low < max(len(x), 2**16) and max(abs(low), abs(high)) < 2**52:
+        whole = x.astype(np.intp)
+        if (whole == x).all():
+            # Whole numbers are their own places, without sorting.
+            whole -= int(low)
+            there = np.bincount(whole) > 0
+            values = np.flatnonzero(there) + low
+            return values, whole if there.all() else (np.cumsum(there) - 1)[whole]
+    order = np.argsort(x)
+    sorted_ = x[order]
+    new = np.append(True, sorted_[1:] != sorted_[:-1])
+    code = np.empty(len(x), np.intp)
+    code[order] = np.cumsum(new) - 1
+    return sorted_[new], code
+
+
+def _parts(count: Rows) -> Rows:
+    """Which of the parts, in which two distributions are compared, each value of a column falls in."""
+    if len(count) <= _FEW_VALUES:
+        return np.arange(len(count))
+    below = np.cumsum(count) - count
+    return np.asarray(below * _PARTS // count.sum(), np.intp)
+
+
+def _spread(mean: Array, variance: Array, over: Denominator) -> float:
+    """Standard deviation that differences are stated in."""
+    if over != "pooled":
+        arm = int(over == "control")
+        own = float(np.sqrt(variance[arm]))
+        # People who are all alike give no scale; the average of both arms' variances does.
+        if own > 1e-8 * max(abs(mean[arm]), 1e-300):
+            return own
+    return float(np.sqrt(np.mean(variance)))
+
+
+def _followed(matched: Cohort, cohort: Cohort) -> Iterator[tuple[str, Array, NDArray[np.bool_]]]:
+    """Times followed that are not the same for all, once each, with who of the matched cohort is followed."""
+    place = pd.Index(cohort.person_id).get_indexer(matched.person_id)
+    seen: list[Array] = []
+    for name, time in cohort.exposure.items():
+        if np.ptp(time) > 0 and not any(np.array_equal(time, other) for other in seen):
+            seen.append(time)
+            yield f"months followed ({name})", np.asarray(time, float)[place], place >= 0
+
+
+def _products(
+    covariates: Design, squares: bool, interactions: bool
+) -> Iterator[tuple[str, str, str | None, Array]]:
+    """Squares of numbers and products of two columns of different covariates."""
+    columns = list(zip(covariates.names.itertuples(index=False), covariates.values, strict=True))
+    for (name, level), x in columns if squares else []:
+        if not isinstance(level, str) and not ((x == x.min()) | (x == x.max())).all():
+            yield "square", f"{name} squared", None, x * x
+    for ((a, of_a), x), ((b, of_b), y) in combinations(columns, 2) if interactions else []:
+        if a != b:
+            levels = [level for level in (of_a, of_b) if isinstance(level, str)]
+            yield "interaction", f"{a} × {b}", ", ".join(levels) or None, x * y

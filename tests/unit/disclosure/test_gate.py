@@ -232,3 +232,16 @@ def test_a_time_that_was_not_observed_does_not_coarsen_the_rates_of_one_that_was
         derived={"rate": ["persons", "before", "after"]},
     )
     assert one(summary).table["rate"].iloc[0] == pytest.approx(10.673, abs=0.001)
+
+
+def test_squares_and_products_are_counted_and_never_shown():
+    """Three who are both alone and carers would be the mean of a product."""
+    plain = balance()
+    more = pd.DataFrame(
+        {"covariate": ["age squared", "alone × carer", "age × carer"],
+         "kind": ["square", "interaction", "interaction"], "mean_treated": [5000.0, 0.015, 31.0],
+         "mean_control": [4900.0, 0.2, 30.0], "smd": [0.3, -0.2, 0.05], "sample": "after"}
+    )  # fmt: skip
+    released = one(Balance(pd.concat([plain.table.assign(kind="covariate"), more]), {}, plain.counts))
+    assert len(released.table) == len(plain.table)
+    assert "Of 3 squares and products of these, 2 differ by more than 0.1 after matching." in released.notes
