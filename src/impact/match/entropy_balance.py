@@ -209,8 +209,11 @@ def _balanced(z: Array, names: list[str], who: _Arm) -> _Part:
     influence = bread @ x
     influence *= aimed - weight
     if who.tolerance:
+        # The unit of the tolerance is estimated from the squares of those aimed at.
+        squares = x**2
+        squares -= (squares @ aimed / aimed.sum())[:, None]
         ends = np.append(0.0, who.tolerance * np.sign(found.coef[binds[1:]]))
-        influence -= np.outer(bread @ ends, aimed)
+        influence -= bread @ (ends[:, None] * (1 + squares / 2)) * aimed
     return _Part(weight, Weighting((x * weight).T, influence.T))
 
 
