@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
-from impact.did.comparison import Comparisons, Index, Pairs, People, Score
+from impact.did.comparison import Comparisons, Index, Pairs, People, Score, which_start
 from impact.did.coverage import WANT, left_out
 from impact.did.design import (
     as_list,
@@ -18,7 +18,6 @@ from impact.did.design import (
     check_events,
     check_never,
     covariate_matrix,
-    period_name,
     staggered,
 )
 from impact.errors import DesignError
@@ -155,12 +154,12 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
     """Add all estimates of one outcome to ``joint``, and return notes on it."""
     panel, starts = joint.panel, np.array(list(joint.members))
     notes = check_events(panel, name, np.arange(len(panel.periods)) >= panel.start[:, None])
-    risk, shown = _AtRisk(joint, name), [period_name(panel.periods[g]) for g in starts[: plan.own.max() + 1]]
+    risk, many = _AtRisk(joint, name), int(plan.own.max()) + 1
     clusters = risk.clusters(plan)
     found = clusters[:2].min(0) >= 2
     some = np.unique(plan.own[found & (plan.t >= starts[plan.own])])
     T = len(panel.periods)
-    lost = [(g, t) for h, g in enumerate(starts[: len(shown)].tolist()) if h not in some for t in range(g, T)]
+    lost = [(g, t) for h, g in enumerate(starts[:many].tolist()) if h not in some for t in range(g, T)]
     if not len(some):
         raise DesignError(
             f"outcome={name!r}: no group can be compared: each has a single cluster at risk, or no "
@@ -171,10 +170,10 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
     treated, controls = risk.both(kept)
     for h in kept.own[controls <= len(x)]:
         raise DesignError(
-            f"covariates, in the group that starts in {shown[h]}: there are no more controls than "
-            "covariates and levels; use fewer covariates."
+            f"covariates, {which_start(h, many)}: there are no more controls than covariates and levels; use "
+            "fewer covariates."
         )
-    fits = Comparisons(*_arrays(joint, name, x, risk.seen, kept), method, shown)
+    fits = Comparisons(*_arrays(joint, name, x, risk.seen, kept), method)
     events = np.array([panel.outcomes[name][m].sum(0) for m in joint.members.values()])
     counts = np.column_stack([treated + controls, treated, clusters[2, found], events[kept.own, kept.t]])
     cells = [

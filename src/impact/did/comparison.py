@@ -8,7 +8,7 @@ fit in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -64,11 +64,11 @@ class Comparisons:
     ------
     DesignError
         Where a propensity model has no finite solution, or treated people a level that no control has; it
-        names the group by ``shown``.
+        names the group by its place among the starts.
     """
 
-    def __init__(self, people: People, pairs: Pairs, method: Score, shown: Sequence[str]) -> None:
-        self.people, self.pairs, self.shown = people, pairs, shown
+    def __init__(self, people: People, pairs: Pairs, method: Score) -> None:
+        self.people, self.pairs = people, pairs
         k, n = people.x.shape
         self.everyone = slice(0, n)
         # Without covariates the three are the same difference in means.
@@ -347,7 +347,12 @@ class Comparisons:
                 )
 
     def _error(self, f: int, what: str) -> DesignError:
-        return DesignError(f"covariates, in the group that starts in {self.shown[self.own[f]]}: {what}")
+        return DesignError(f"covariates, {which_start(self.own[f], self.own.max() + 1)}: {what}")
+
+
+def which_start(rank: int, of: int) -> str:
+    """Name a group by its place among the starts; the month may be that of one person or site."""
+    return f"among those of start {rank + 1} of {of} in order of time"
 
 
 def _discriminant(total: Array, treated: Array) -> Array:

@@ -50,7 +50,8 @@ def honest_bounds(
         Where it is in steps of several periods (``event_study(..., step=3)``), a period here is a step.
     m_bar : float or sequence of float
         Relative magnitudes: from one period to the next after support, the difference between the arms that
-        is not due to support changes by at most ``m_bar`` times its largest change before support.
+        is not due to support changes by at most ``m_bar`` times its largest change before support. At 0 it
+        does not change: parallel trends from the base period on, whatever they were before it.
     m : float or sequence of float
         Smoothness: that difference's slope changes by at most ``m`` from one period to the next; in the unit
         of the effects, which for Poisson models is the logarithm of a ratio. At 0 the difference is a
@@ -62,9 +63,9 @@ def honest_bounds(
     -------
     Bounds
         For each outcome the interval under parallel trends, one for each limit, and the ``breakdown``: the
-        largest limit at which the interval excludes no effect (missing if even 0 does not). Intervals are
-        for large numbers of clusters, widened as the t distribution is wider than the normal. Nothing is
-        drawn at random.
+        largest limit at which the interval excludes no effect (missing if that at 0 includes it). Intervals
+        are for large numbers of clusters, widened as the t distribution is wider than the normal. Nothing
+        is drawn at random.
 
     Raises
     ------

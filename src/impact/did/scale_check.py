@@ -52,7 +52,7 @@ def scale_check(panel: Panel, *, outcome: str | Sequence[str], estimator: str, *
     Raises
     ------
     DesignError
-        If the estimator has neither a Poisson form nor one beside it.
+        If the estimator has neither a Poisson form nor one beside it, or compares more than two groups.
 
     Examples
     --------
@@ -102,12 +102,17 @@ def _pair(estimator: str, arguments: dict[str, Any]) -> dict[str, tuple[Any, dic
     run = ESTIMATORS[estimator]
     if "family" in signature(run).parameters:
         return {family: (run, {**given, "family": family}) for family in ("linear", "poisson")}
-    beside = ESTIMATORS.get("etwfe")
-    if beside is None or estimator in ("synthetic_did", "triple_difference"):
+    if estimator == "triple_difference":
         raise DesignError(
-            f"estimator={estimator!r} has no Poisson form, and there is none beside it; use two_by_two, "
+            "scale_check sets the trends of two groups side by side, and triple_difference has four; run it "
+            "with family='linear' and with family='poisson'."
+        )
+    if estimator == "synthetic_did":
+        raise DesignError(
+            "estimator='synthetic_did' has no Poisson form, and there is none beside it; use two_by_two, "
             "twfe, etwfe or stacked."
         )
+    beside = ESTIMATORS["etwfe"]
     shared = {name: value for name, value in given.items() if name in signature(beside).parameters}
     return {"linear": (run, given), "poisson": (beside, {**shared, "family": "poisson"})}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.data.periods import NEVER
 from impact.did.aggregate import unit_of
-from impact.did.design import as_list, check_choice, period_name, start_positions, total_time, weighed
+from impact.did.design import as_list, check_choice, start_positions, total_time, weighed
 from impact.did.scales import three_scales
 from impact.did.triple_scales import Part, from_cells, from_groups, from_scales
 from impact.errors import DataError, DesignError, ParameterError, nearest
@@ -223,7 +223,8 @@ def _three_comparisons(panel: Panel, member: NDArray[np.bool_], analyse: _Analys
     never = start >= T
     # Only for the time and events of the eligible; the effects come from the comparisons.
     parts = {"eligible": Part(0.0, analyse(panel.subset(member), "the eligible", covariates=()))}
-    for g in np.unique(start[member & ~never & (start > 0)]).tolist():
+    starts = np.unique(start[member & ~never & (start > 0)]).tolist()
+    for rank, g in enumerate(starts):
         treated = member & (start == g)
         for sign, who, others in (
             (1.0, "ineligible of the same start", ~member & (start == g)),
@@ -237,9 +238,9 @@ def _three_comparisons(panel: Panel, member: NDArray[np.bool_], analyse: _Analys
                 treated=treated,
                 begins=None if panel.begins is None else np.where(pretended, NEVER, panel.begins),
             ).subset(treated | others)
-            when = period_name(panel.periods[g])
-            effects = analyse(pair, f"the eligible supported from {when} and the {who}")
-            parts[f"{when}, {who}"] = Part(sign, effects)
+            # Not by its month, which may be that of one person or site.
+            which = f"start {rank + 1} of {len(starts)} in order of time"
+            parts[f"{who}, {which}"] = Part(sign, analyse(pair, f"the eligible and the {who}, {which}"))
     return parts
 
 

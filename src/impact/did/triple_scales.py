@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impact.did.design import period_name
 from impact.errors import DesignError
 from impact.results import Effects
 
@@ -57,10 +56,9 @@ def from_cells(name: str, parts: Mapping[str, Part], scale: float, _: str) -> De
         mine = {g for g, _ in cells}
         lost = [c for c in time if c not in cells and (len(parts) == 2 or c[0] in mine)] if part.sign else []
         if lost:
-            when = ", ".join(sorted({period_name(g) for g, _ in lost}))
             raise DesignError(
-                f"outcome={name!r}: the {k} cannot be compared in every period of the eligible whose support "
-                f"began in {when}; use longer periods."
+                f"outcome={name!r}: the {k} cannot be compared in every period of some starts "
+                f"({len({g for g, _ in lost})}) of the eligible; use longer periods."
             )
         for cell, at in cells.items():
             if cell in spent:
@@ -93,8 +91,8 @@ def from_groups(name: str, parts: Mapping[str, Part], scale: float, _: str) -> D
         top, bottom = (float(other.estimate[rows].sum()) for rows in seen)
         if bottom <= 0:
             raise DesignError(
-                f"outcome={name!r}: no events are expected among the ineligible whose support began in "
-                f"{period_name(group)}, so there is no ratio; use longer periods or family='linear'."
+                f"outcome={name!r}: for some start no events are expected among the ineligible, so there is "
+                "no ratio; use longer periods or family='linear'."
             )
         without += mine * top / bottom
         slopes["eligible"][0][at] = top / bottom

@@ -95,7 +95,9 @@ def limits(shown: pd.DataFrame) -> list[str]:
         ]
     words = {0.5: "half as fast as before it", 1.0: "as fast as before it", 2.0: "twice as fast as before it"}
     return [
-        "not at all" if pd.isna(m) else f"at most {words.get(m, f'{m:g} times as fast as before it')}"
+        "not at all"
+        if pd.isna(m) or m == 0
+        else f"at most {words.get(m, f'{m:g} times as fast as before it')}"
         for m in shown["m_bar"]
     ]
 

@@ -79,8 +79,6 @@ def test_rows_are_the_estimators_own_and_their_difference_has_a_joint_error(make
 
 
 def test_an_estimator_without_a_poisson_form_stands_beside_etwfe(make_panel):
-    if "etwfe" not in did.ESTIMATORS:
-        pytest.skip("etwfe is not registered")
     panel = make_panel(starts=(3, 4))
     out = scale_check(panel, outcome="gp", estimator="callaway_santanna", method="reg")
     poisson = did.summarise(did.ESTIMATORS["etwfe"](panel, outcome="gp", family="poisson"))
@@ -113,6 +111,8 @@ def test_refusals(make_panel):
     panel = make_panel(starts=(3,))
     with pytest.raises(ParameterError, match="estimator"):
         scale_check(panel, outcome="gp", estimator="two_by_too")
-    if "etwfe" not in did.ESTIMATORS:
-        with pytest.raises(DesignError, match="no Poisson form"):
-            scale_check(panel, outcome="gp", estimator="callaway_santanna")
+    with pytest.raises(DesignError, match="no Poisson form"):
+        scale_check(panel, outcome="gp", estimator="synthetic_did")
+    # It has a Poisson form, but the rates of two groups do not say what it assumes.
+    with pytest.raises(DesignError, match="run it with family='linear' and with family='poisson'"):
+        scale_check(panel, outcome="gp", estimator="triple_difference", subgroup="sex", eligible="f")
