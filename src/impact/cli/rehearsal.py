@@ -6,6 +6,7 @@ from impact.data import Cohort, LongData, read
 from impact.data.contract import DERIVED, TABLES
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
 from impact.errors import DataError, DesignError, ImpactError, nearest, together
+from impact.interpret import build_panel
 from impact.match.propensity import both_arms, columns, design
 from impact.study import Study
 
@@ -40,9 +41,11 @@ def rehearse(study: Study) -> Cohort | LongData:
 def _find_names(study: Study, source: Cohort) -> None:
     """Look for every column that the study names; a panel looks for the services itself."""
     known = sorted({*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns})
-    named = {"design.cluster": [study.design.cluster] if study.design.cluster else []}
+    named = {"design.cluster": [*study.design.clusters]}
     if study.did:
         named["did.covariates"] = [*study.did.covariates]
+        censoring = study.did.censoring
+        named["did.censoring.covariates"] = [*censoring.covariates] if censoring else []
     if study.matching:
         named |= {"matching.on": [*study.matching.on], "matching.exact": [*study.matching.exact]}
     problems = [
@@ -59,8 +62,7 @@ def _before_and_after(study: Study, source: Cohort | LongData) -> None:
     """Make the panel of the difference-in-differences, and see that it holds people to compare."""
     if study.did is None:
         return
-    event = study.did.clock == "event"
-    panel = source.around_start(**study.around) if event else source.panel(**study.window)
+    panel = build_panel(source, **study.panel_plan)
     given = study.did.arguments
     time = total_time(panel, study.outcomes)
     check_arms(panel, start_positions(panel), time, 1 + given.get("anticipation", 0))

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
+from impact.did.design import people
 from impact.errors import DataError, DesignError, nearest
 from impact.numbers.inference import cluster_codes
 from impact.results import Effects
@@ -30,7 +31,8 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     analysis : callable
         From a panel to effects, by any estimator whose errors are sums over clusters (CR0, CR1).
     second : str or array (n,)
-        The second clustering: a covariate of the panel, or one entry a person.
+        The second clustering: a covariate of the panel, or one entry a person. People without one (controls
+        have no case worker) each count as a group of their own.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     Raises
     ------
     DataError
-        For an unknown covariate, one with missing values, or an array of another length.
+        For an unknown covariate, or an array of another length.
     DesignError
         For errors that are not sums over clusters.
 
@@ -57,7 +59,7 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     >>> both.df, round(float(both.estimate[0]), 4)
     (1.0, -3.0)
     """
-    other = _codes(panel, second)
+    other, notes = _codes(panel, second)
     first = cluster_codes(panel.cluster)[0]
     pair = first * (other.max(initial=0) + 1) + other
     parts = [analysis(replace(panel, cluster=codes)) for codes in (first, other, pair)]
@@ -80,6 +82,7 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
             "inference": "two-way clusters: V1 + V2 - V12, each with its own factor; t with the smaller "
             "number of clusters - 1",
             "rows": "two clusterings",
+            "notes": [*parts[0].method.get("notes", []), *notes],
         },
         overall=None,
         critical=None,
@@ -87,7 +90,8 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     )
 
 
-def _codes(panel: Panel, second: str | NDArray[Any]) -> NDArray[np.int64]:
+def _codes(panel: Panel, second: str | NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    named = second if isinstance(second, str) else "a second group"
     if isinstance(second, str):
         if second not in panel.covariates:
             near = nearest(second, map(str, panel.covariates))
@@ -95,6 +99,8 @@ def _codes(panel: Panel, second: str | NDArray[Any]) -> NDArray[np.int64]:
         second = panel.covariates[second].to_numpy()
     if len(second) != panel.n:
         raise DataError(f"second: {len(second)} entries for {panel.n} people; give one a person.")
-    if missing := int(pd.isna(second).sum()):
-        raise DataError(f"second: {missing} people have none; name a cluster for everyone.")
-    return cluster_codes(np.asarray(second))[0]
+    codes, groups = pd.factorize(np.asarray(second, dtype=object))
+    alone = codes < 0
+    codes = np.where(alone, len(groups) + np.cumsum(alone) - 1, codes)
+    note = f"{people(int(alone.sum()))} without {named} each count as a group of their own."
+    return codes.astype(np.int64), [note] if alone.any() else []

@@ -1,12 +1,15 @@
 """What estimates mean: descriptions, threats to them, and the one main effect of a study."""
 
 from impact.interpret.description import baseline, rates, target_trial
-from impact.interpret.main_effect import main_effects, matched
+from impact.interpret.few_sites import few_sites
+from impact.interpret.main_effect import build_panel, main_effects, matched
 from impact.interpret.over_time import over_time
 from impact.interpret.threats import naive, placebo, sensitivity
 
 __all__ = [
     "baseline",
+    "build_panel",
+    "few_sites",
     "main_effects",
     "matched",
     "naive",

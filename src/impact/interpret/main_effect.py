@@ -9,11 +9,37 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from impact.data import Cohort, LongData
-from impact.did import estimate
+from impact.data import Cohort, LongData, Panel
+from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
 from impact.match import METHODS, partner_dates, rate_ratio
 from impact.results import Effects, Matched
+
+
+def build_panel(
+    data: Cohort | LongData,
+    *,
+    window: Mapping[str, Any],
+    around: Mapping[str, Any],
+    clock: Literal["calendar", "event"] = "calendar",
+    censoring: Mapping[str, Any] | None = None,
+) -> Panel:
+    """Build the panel that an estimator takes, with censoring weights where they are asked for.
+
+    Parameters
+    ----------
+    data : Cohort or LongData
+    window : mapping
+        Arguments of ``data.panel``, for estimators in calendar time.
+    around : mapping
+        Arguments of ``data.around_start``, for estimators of before and after each person's own date.
+    clock : 'calendar' or 'event'
+        Which of the two panels the estimator takes.
+    censoring : mapping, optional
+        Arguments of ``impact.did.censoring_weights``; without it nobody is weighed.
+    """
+    panel = data.around_start(**around) if clock == "event" else data.panel(**window)
+    return panel if censoring is None else censoring_weights(panel, **censoring)
 
 
 def main_effects(
@@ -25,6 +51,7 @@ def main_effects(
     baseline: Mapping[str, Any],
     did: Mapping[str, Any] | None = None,
     clock: Literal["calendar", "event"] = "calendar",
+    censoring: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
 ) -> dict[str, Effects]:
     """Estimate the effect on every outcome by each method asked for.
@@ -34,16 +61,12 @@ def main_effects(
     data : Cohort or LongData
     outcome : str or sequence of str
         The first is the primary outcome.
-    window : mapping
-        Arguments of ``data.panel``, for estimators in calendar time.
-    around : mapping
-        Arguments of ``data.around_start``, for estimators of before and after each person's own date.
+    window, around, clock, censoring
+        As for ``build_panel``.
     baseline : mapping
         Arguments of ``data.at_baseline``.
     did : mapping, optional
         Arguments of ``impact.did.estimate``.
-    clock : 'calendar' or 'event'
-        Which of the two panels the estimator takes.
     matching : mapping, optional
         ``method`` and its arguments.
 
@@ -56,7 +79,7 @@ def main_effects(
     """
     found = []
     if did is not None:
-        panel = data.around_start(**around) if clock == "event" else data.panel(**window)
+        panel = build_panel(data, window=window, around=around, clock=clock, censoring=censoring)
         found.append(estimate(panel, outcome=outcome, **did))
     if matching is not None:
         found.append(rate_ratio(matched(data, baseline=baseline, matching=matching), outcome=outcome))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages import Shown, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
     SCALES,
@@ -32,6 +34,7 @@ from impact.pages.formats import (
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.summaries import summary
+from impact.pages.words import Statement
 
 
 def table(released: Released) -> Table:
@@ -260,6 +263,80 @@ def test(released: Released) -> Table:
     ]
     caption = f"{label(method['shows'])}: {label(method['outcome'])} ({_level(shown)} range in brackets)"
     return table_of(released, caption, columns, notes(released), how=_how(method))
+
+
+def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Shown:
+    """Say in words and in one table what the tests made for few sites found.
+
+    Parameters
+    ----------
+    released : mapping of name to Released
+        Everything a page shows; the tests of one effect by draws of their own are picked from it.
+    effects : str
+        Name in it of the main effects. Where there are no tests and fewer than 30 groups stand behind these,
+        the tests are advised in a sentence; with more groups nothing is shown.
+    """
+    found = [r for r in released.values() if require_released(r).kind == "test" and "estimate" in r.table]
+    if not found:
+        advice = _advice(require_released(released[effects]))
+        return show(*([Statement("sentence", (("list", advice),), (released[effects],))] if advice else []))
+    each = [test(one) for one in found]
+    columns = [Column("Test", [label(one.method["shows"]) for one in found], True)]
+    for same in zip(*(one.columns[1:] for one in each), strict=True):
+        columns.append(Column(same[0].header, [cell for column in same for cell in column.cells]))
+    level = _level(found[0].table)
+    caption = f"Tests for few groups: {label(found[0].method['outcome'])} ({level} ranges in brackets)"
+    notes_, how = (tuple(dict.fromkeys(n for one in each for n in getattr(one, k))) for k in ("notes", "how"))
+    laid = Table(caption, tuple(columns), found[0], notes_, how)
+    lead = ("why", ("These tests do not lean on there being many groups.",))
+    words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found))
+    return show(words, Shown(laid.text, laid.html, tuple(found)))
+
+
+# With fewer groups than this, tests that do not lean on their number are advised.
+_FEW_GROUPS = 30
+
+
+def _advice(effects: Released) -> tuple[str, ...]:
+    groups = numeric(effects.table["clusters"])[:1]
+    if not (groups < _FEW_GROUPS).any() or effects.method.get("estimator") == "synthetic_did":
+        return ()
+    return (
+        f"Only {number(groups[0])} groups stand behind this estimate. Two tests do not lean on there being "
+        "many: did.tests: [wild_bootstrap, randomisation_test] in the parameter file.",
+    )
+
+
+_DREW = {
+    "wild bootstrap": "as if support had no effect, what is left unexplained was kept or turned round, whole "
+    "groups at a time",
+    "randomisation test": "starts of support were dealt out anew among {among}",
+    "placebo test": "starts of support were dealt out anew among {among}",
+}
+_MEANS = {
+    "wild bootstrap": "With this estimator it can find an effect too easily.",
+    "randomisation test": "Starts were given by lot, so this needs no model to be right.",
+    "placebo test": "Starts were not given by lot, so it says how unusual the result is, and not how likely "
+    "chance is.",
+}
+
+
+def _drawn(one: Released) -> str:
+    """Say of one test what was drawn, how many results were as far out, and how few that could have been."""
+    kind, how = str(one.method["shows"]), str(one.method["inference"])
+    p, least = (float(numeric(one.table[name])[0]) for name in ("p_value", "smallest_p"))
+    if math.isnan(p):
+        return f"{label(kind)}: too few people or events to show it."
+    draws = number(one.method["draws"])
+    said = [
+        f"{label(kind)}: {_DREW[kind].format(among=who(one) if 'among units' in how else 'groups')}, "
+        # Only draws at random have a seed.
+        + (f"in all {draws} ways." if one.method.get("seed") is None else f"{draws} times."),
+        f"A share of {p_value(p)} of the results is at least as far from no effect as this study's; the "
+        f"smallest share these groups could give is {p_value(least)}.",
+        _MEANS[kind] if kind != "wild bootstrap" or "without imposing" in how else "",
+    ]
+    return " ".join(filter(None, said))
 
 
 def _how(method: Mapping[str, Any]) -> list[str]:

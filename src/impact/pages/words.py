@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from impact.did import ESTIMATORS
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
@@ -294,7 +295,7 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
 
 _DID, _MATCHING = "difference-in-differences", "matching"
 _METHODS = {
-    **dict.fromkeys(("callaway_santanna", "two_by_two", "twfe"), _DID),
+    **dict.fromkeys(ESTIMATORS, _DID),
     **dict.fromkeys(("matched Poisson regression", "nearest"), _MATCHING),
     "crude rates": "the crude comparison",
 }

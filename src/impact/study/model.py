@@ -141,7 +141,8 @@ class Study(Section):
         arms: dict[str, Any] = {"treated": list(self.design.treated), "control": list(self.design.control)}
         if panel := self.data.panel:
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
-            given |= {"file": located(panel.file), "covariates": self._columns(panel.covariates)}
+            columns = dict.fromkeys([*self._columns(panel.covariates), *self.design.clusters])
+            given |= {"file": located(panel.file), "covariates": list(columns)}
             if self.design.placebo:
                 arms |= {"placebo": self.design.placebo.model_dump(by_alias=True), "seed": self.seed}
             return {"panel": given, **arms}
@@ -154,9 +155,11 @@ class Study(Section):
     def window(self) -> dict[str, Any]:
         """Plain keyword arguments of ``.panel``: outcomes, period, dates, months, covariates, cluster."""
         design = self.design.model_dump(
-            include={"period", "start", "end", "months_before", "months_after", "cluster"}, exclude_none=True
+            include={"period", "start", "end", "months_before", "months_after"}, exclude_none=True
         )
-        covariates = list(self.did.columns) if self.did else []
+        first, second = self.design.clusters[:1], self.design.clusters[1:]
+        design |= {"cluster": first[0]} if first else {}
+        covariates = list(dict.fromkeys((*self.did.columns, *second))) if self.did else []
         # Synthetic controls need everyone in every period, and end where the study ends.
         whole = self.did is not None and self.did.estimator == "synthetic_did"
         follow_up = None if whole else self.design.months_after
@@ -181,10 +184,30 @@ class Study(Section):
             "window": self.window,
             "around": self.around,
             "baseline": self.baseline,
-            "did": self.did.plan if self.did else None,
+            "did": self.did_plan if self.did else None,
             "clock": self.did.clock if self.did else "calendar",
+            "censoring": self._censoring,
             "matching": self.matching.plan if self.matching else None,
         }
+
+    @property
+    def panel_plan(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.build_panel``: the panel of the did section."""
+        return {name: self.analysis[name] for name in ("window", "around", "clock", "censoring")}
+
+    @property
+    def did_plan(self) -> dict[str, Any]:
+        """The estimator, its arguments, and errors by a second clustering: of ``impact.did.estimate``."""
+        if self.did is None:
+            raise ParameterError("did: missing, and the difference-in-differences was asked for.")
+        second = self.design.clusters[1:]
+        return self.did.plan | ({"second_cluster": second[0]} if second else {})
+
+    @property
+    def few_sites(self) -> dict[str, Any]:
+        """Which tests for few sites: arguments of ``impact.interpret.few_sites`` beside the plan."""
+        tests = list(self.did.tests) if self.did else []
+        return {"tests": tests, "assignment": self.design.assignment, "seed": self.seed}
 
     @property
     def matching_plan(self) -> dict[str, Any]:
@@ -209,6 +232,11 @@ class Study(Section):
         return 500 if self.design.placebo else 49
 
     @property
+    def _censoring(self) -> dict[str, Any] | None:
+        asked = self.did.censoring if self.did else None
+        return asked.model_dump(exclude_none=True) if asked else None
+
+    @property
     def _dating(self) -> dict[str, Any]:
         return {"index_date": self.design.index_date, "seed": self.seed}
 
@@ -218,7 +246,7 @@ class Study(Section):
         sections = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         for name in ("did", "matching"):
             if chosen := getattr(self, name):
-                sections[name] = {k: v for k, v in sections[name].items() if k in chosen.plan}
+                sections[name] = {k: v for k, v in sections[name].items() if k in chosen.known}
         return {name: sections.get(name) for name in type(self).model_fields}
 
     @property

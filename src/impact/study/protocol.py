@@ -25,6 +25,10 @@ _DID = {
     "synthetic_did": "Synthetic difference-in-differences (Arkhangelsky and others 2021)",
     "triple_difference": "Difference-in-differences among those eligible less that among those not eligible",
 }
+_TESTS = {
+    "wild_bootstrap": "a wild bootstrap of whole groups",
+    "randomisation_test": "dealing the starts out anew",
+}
 _CONTROLS = {
     "never_treated": "people never supported",
     "not_yet_treated": "people not supported, or not yet",
@@ -91,6 +95,12 @@ def _analyses(study: Study) -> list[str]:
             n, period = did.anticipation, study.design.period
             when = f"{period} before support" if n == 1 else f"{n} {period}s before support"
             out.append(f"The {when} may already differ, and is not the base.")
+        if did.censoring:
+            out.append("Those who stayed are weighed for people like them who moved, opted out or were lost.")
+        if len(study.design.clusters) == 2:
+            out.append(f"Errors are by {_words(study.design.clusters)} at once.")
+        if did.tests:
+            out.append(f"Tested for few sites by {_words([_TESTS[name] for name in did.tests])}.")
     if matching := study.matching:
         exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
         out.append(f"Matched to the nearest by {matching.distance} on {_words(matching.on)}{exact}.")

@@ -30,8 +30,8 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str | int | float) else _each(value)
 
 
-def _as_written(files: tuple[str, ...]) -> str | list[str]:
-    return files[0] if len(files) == 1 else list(files)
+def _as_written(names: tuple[str, ...]) -> str | list[str]:
+    return names[0] if len(names) == 1 else list(names)
 
 
 def _columns(value: Any) -> Any:
@@ -57,12 +57,13 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_each)]
 Arms = Annotated[tuple[Annotated[Name, BeforeValidator(_arm)], ...], BeforeValidator(_each)]
 Month = Annotated[str, BeforeValidator(_month)]
 Number = Annotated[float, BeforeValidator(_number)]
-Files = Annotated[
+OneOrMore = Annotated[
     tuple[Name, ...],
     BeforeValidator(_one_or_more),
     PlainSerializer(_as_written, when_used="json"),
     WithJsonSchema(_TEXT_OR_TEXTS),
 ]
+Tests = Annotated[tuple[Literal["wild_bootstrap", "randomisation_test"], ...], BeforeValidator(_each)]
 Columns = Annotated[
     dict[Name, Names],
     BeforeValidator(_columns),
@@ -86,7 +87,7 @@ class Section(BaseModel):
 class PanelData(Section):
     """A ready-made long table: one row a unit and period."""
 
-    file: Files = Field(description="CSV or Parquet file, several, or a glob")
+    file: OneOrMore = Field(description="CSV or Parquet file, several, or a glob")
     unit: Name = Field(description="column that names the person, practice or trust")
     period: Name = Field(description="column that names the period")
     outcomes: Columns = Field(description="columns, or names with the column or columns that are summed")
@@ -95,6 +96,7 @@ class PanelData(Section):
     first_treated: Name | None = Field(None, description="column with the first supported period")
     arm: Name | None = Field(None, description="column with the arm")
     cluster: Name | None = Field(None, description="column of groups whose members may be alike")
+    ended: Name | None = Field(None, description="column with the reason why a unit's time ended early")
     where: Filter = Field({}, description="rows to keep: column and value or values")
     covariates: Names = Field((), description="further columns to keep")
     rename: dict[Name, Name] = Field({}, description="your own name for a column, and the file's")
@@ -112,10 +114,10 @@ class Rename(Section):
 class Data(Section):
     """Where the data are: people, contacts and coverage, or a ready-made panel."""
 
-    people: Files | None = Field(None, description="file with one row a person")
-    contacts: Files | None = Field(None, description="file or files with one row an NHS contact")
-    coverage: Files | None = Field(None, description="file that says which service is observed when")
-    survey: Files | None = Field(None, description="file with one row a person and interview")
+    people: OneOrMore | None = Field(None, description="file with one row a person")
+    contacts: OneOrMore | None = Field(None, description="file or files with one row an NHS contact")
+    coverage: OneOrMore | None = Field(None, description="file that says which service is observed when")
+    survey: OneOrMore | None = Field(None, description="file with one row a person and interview")
     rename: Rename | None = Field(None, description="for each table: our column name and yours")
     panel: PanelData | None = Field(None, description="a ready-made long table instead")
 
@@ -141,11 +143,18 @@ class Design(Section):
     index_date: Literal["drawn", "partner", "offer_date"] = Field(
         "drawn", description="how controls get the date their follow-up starts"
     )
-    cluster: Name | None = Field(None, description="column of groups, such as building_id")
+    cluster: OneOrMore | None = Field(
+        None, description="column of groups, such as building_id, or two whose groups cross"
+    )
     assignment: Literal["observed", "randomised"] = Field(
         "observed", description="whether arms were drawn by lot"
     )
     placebo: Placebo | None = Field(None, description="pretend starts")
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The columns of groups: none, one, or two that cross."""
+        return self.cluster or ()
 
 
 class Arguments(Section):
@@ -169,6 +178,19 @@ class Arguments(Section):
     def plan(self) -> dict[str, Any]:
         """The method's name and its arguments."""
         return {self.named(): getattr(self, self.named()), **self.arguments}
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Keys of the section that mean something with the chosen method."""
+        return frozenset(self.plan)
+
+
+class Censoring(Section):
+    """Weights for those who moved, opted out or were lost, so that those who stayed stand for them too."""
+
+    covariates: Names = Field((), description="columns that explain leaving, measured before support")
+    reasons: Names | None = Field(None, description="reasons that count, never death; default: all but death")
+    truncate: Number = Field(0.99, gt=0, le=1, description="share of weights that are not cut; 1 for all")
 
 
 _TAKEN: dict[str, tuple[str, ...]] = {
@@ -225,6 +247,8 @@ class Did(Arguments):
     within: Literal["two_by_two", "callaway_santanna", "imputation", "etwfe", "stacked"] = Field(
         "two_by_two", description="estimator used in each subgroup of triple_difference"
     )
+    censoring: Censoring | None = Field(None, description="weigh for people who left, other than by death")
+    tests: Tests = Field((), description="tests of the primary outcome made for few sites")
 
     @property
     def clock(self) -> Literal["calendar", "event"]:
@@ -247,13 +271,22 @@ class Did(Arguments):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of people that the estimator uses."""
-        return (*self.covariates, self.subgroup) if self.subgroup else self.covariates
+        """Columns of people that the estimator and the censoring weights use."""
+        more = (
+            *([self.subgroup] if self.subgroup else []),
+            *(self.censoring.covariates if self.censoring else ()),
+        )
+        return tuple(dict.fromkeys((*self.covariates, *more)))
 
     @property
     def plan(self) -> dict[str, Any]:
         """The estimator, its arguments and the errors asked for: arguments of ``impact.did.estimate``."""
         return super().plan | ({"inference": self.inference} if self.inference else {})
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Keys that mean something with the chosen estimator: its plan, and what goes with every one."""
+        return super().known | {"censoring", "tests"}
 
 
 class Matching(Arguments):

@@ -25,7 +25,12 @@ _WANTED = {
     "dict_type": "keys and values",
     "model_type": "keys and values",
 }
-_LIMITS = {"greater_than": "above {gt}", "greater_than_equal": "{ge} or more", "less_than": "below {lt}"}
+_LIMITS = {
+    "greater_than": "above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "below {lt}",
+    "less_than_equal": "up to {le}",
+}
 
 
 def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
@@ -56,7 +61,10 @@ def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
 def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     """Find what is well formed section by section but cannot be meant."""
     design, data, did = study.design, study.data, study.did
-    for key, names in {("outcomes",): study.outcomes, ("design", "treated"): design.treated}.items():
+    tests = did.tests if did else ()
+    lists: dict[Location, tuple[str, ...]] = {("outcomes",): study.outcomes, ("did", "tests"): tests}
+    lists |= {("design", "treated"): design.treated, ("design", "cluster"): design.clusters}
+    for key, names in lists.items():
         if twice := sorted({n for n in names if names.count(n) > 1}):
             yield key, f"{_or(twice, 'and')} stands twice."
     if both := sorted(set(design.treated) & set(design.control)):
@@ -71,6 +79,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
             "design.months_before is 0, and a difference-in-differences needs a time before; leave did out.",
         )
     yield from _arguments(study)
+    yield from _clusters(study)
     if did:
         yield from _available(did, len(study.outcomes))
     if data.panel:
@@ -85,7 +94,7 @@ def _arguments(study: Study) -> Iterator[tuple[Location, str]]:
         if chosen is None:
             continue
         method, takes = getattr(chosen, chosen.named()), _or(chosen.taken(), "and")
-        for name in sorted(chosen.model_fields_set - {*chosen.plan}):
+        for name in sorted(chosen.model_fields_set - chosen.known):
             yield (section, name), f"{method} has no such argument; it takes {takes}."
 
 
@@ -111,6 +120,34 @@ def _available(did: Did, outcomes: int) -> Iterator[tuple[Location, str]]:
         )
     elif did.inference == "CR2" and outcomes > 1:
         yield ("did", "inference"), "CR2 errors belong to one outcome; name one outcome, or use CR3."
+    if used == "synthetic_did":
+        yield from _synthetic(did)
+
+
+def _synthetic(did: Did) -> Iterator[tuple[Location, str]]:
+    """Find what synthetic_did has no use for: its errors are tests of this kind, and nobody may leave."""
+    if did.tests:
+        yield (
+            ("did", "tests"),
+            f"synthetic_did has no {_or(did.tests)}; its placebo errors deal support out among the controls "
+            "already. Leave tests out.",
+        )
+    if did.censoring:
+        yield (
+            ("did", "censoring"),
+            "synthetic_did needs everyone throughout, so that nobody can leave; take censoring out.",
+        )
+
+
+def _clusters(study: Study) -> Iterator[tuple[Location, str]]:
+    at, named, did = ("design", "cluster"), study.design.clusters, study.did
+    if len(named) > 2:
+        yield at, f"{len(named)} columns are named; name one, or two whose groups cross."
+    elif len(named) == 2 and did is None:
+        yield at, "two columns serve a difference-in-differences (did) only; name one."
+    elif len(named) == 2 and did and (did.estimator == "synthetic_did" or did.inference in ("CR2", "CR3")):
+        what = did.inference if did.inference in ("CR2", "CR3") else did.estimator
+        yield at, f"{what} has no errors by two columns at once; name one, or choose other errors."
 
 
 def _inference(did: Did, used: str) -> list[str]:
@@ -191,10 +228,10 @@ def _suggestion(name: str, at: Location, model: type[BaseModel]) -> str:
 def _field(model: type[BaseModel], at: Location) -> Any:
     """Follow a location down the models; the annotation found there."""
     here: Any = model
-    for part in at:
+    for part in (p for p in at if isinstance(p, str)):
         fields: dict[str, Any] = next((m.model_fields for m in _models(here)), {})
         by_key = {info.alias or name: info for name, info in fields.items()}
-        here = by_key[str(part)].annotation if part in by_key else None
+        here = by_key[part].annotation if part in by_key else None
     return here
 
 

@@ -62,8 +62,16 @@ def test_what_is_no_clustering_is_refused(panel):
         two_way(panel, by("etwfe"), second="taem")
     with pytest.raises(DataError, match="3 entries for 240 people"):
         two_way(panel, by("etwfe"), second=np.arange(3))
-    blank = replace(panel, covariates=panel.covariates.assign(team=np.where(panel.unit < 7, np.nan, 1)))
-    with pytest.raises(DataError, match="7 people have none"):
-        two_way(blank, by("etwfe"), second="team")
     with pytest.raises(DesignError, match="sums over clusters"):
         two_way(panel, lambda p: leave_one_out(p, by("imputation")), second="team")
+
+
+def test_people_without_a_second_group_are_each_their_own(panel):
+    team = panel.covariates["team"].astype(object)
+    gaps, filled = (
+        replace(panel, covariates=pd.DataFrame({"team": team.where(panel.unit >= 20, other)}))
+        for other in (None, "alone " + pd.Series(panel.unit).astype(str))
+    )
+    found, expected = (two_way(p, by("etwfe"), second="team") for p in (gaps, filled))
+    np.testing.assert_allclose(found.std_error, expected.std_error, rtol=1e-12)
+    assert found.method["notes"][-1] == "about 20 people without team each count as a group of their own."
