@@ -15,6 +15,7 @@ from impact.match.propensity import overlap, propensity
 from impact.match.rate_ratio import rate_ratio
 from impact.match.risk import mcnemar, risk
 from impact.match.rosenbaum_bounds import rosenbaum_bounds
+from impact.match.table_one import table_one
 from impact.results import Matched
 
 METHODS: Mapping[str, Callable[..., Matched]] = {"nearest": nearest}
@@ -36,4 +37,5 @@ __all__ = [
     "rate_ratio",
     "risk",
     "rosenbaum_bounds",
+    "table_one",
 ]

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 Denominator = Literal["treated", "control", "pooled"]
 SAMPLES = ("before", "after")
 _BY_ESTIMAND: dict[str, Denominator] = {"ATT": "treated", "ATC": "control"}
-_SAID = {
-    "treated": "over the standard deviation of the treated before matching",
-    "control": "over the standard deviation of the controls before matching",
-    "pooled": "over the root of the two arms' average variance before matching",
-}
 _SCORES = {
     "prognostic": "prognostic score",
     "linear_propensity": "propensity score (linear predictor)",
@@ -96,9 +91,7 @@ def balance(
     >>> balance(matched).table[["covariate", "sample", "smd"]].round(2).values.tolist()
     [['age', 'before', 0.81], ['age', 'after', 0.0]]
     """
-    if denominator is not None:
-        check_word("denominator", denominator, get_args(Denominator))
-    over = denominator or _BY_ESTIMAND.get(str(matched.method.get("estimand", "ATT"))[:3], "pooled")
+    over = denominator_of(matched, denominator)
     samples, own = Samples.of(matched)
     everyone = matched.cohort.table
     # What was matched exactly is alike by construction: of many levels (buildings) it would only fill pages.
@@ -124,8 +117,25 @@ def balance(
     for kind, name, level, x in _products(covariates, squares, interactions):
         add(kind, name, level, x)
     columns = ["covariate", "level", "kind", "sample", *Figures._fields]
-    method = {**matched.method, "smd": _SAID[over]}
+    method = {**matched.method, "smd": stated(over)}
     return Balance(pd.DataFrame(rows, columns=columns), method, samples.sizes())
+
+
+def denominator_of(matched: Matched, asked: Denominator | None) -> Denominator:
+    """Whose standard deviation differences are stated in: as asked, or by the estimand."""
+    if asked is not None:
+        check_word("denominator", asked, get_args(Denominator))
+        return asked
+    return _BY_ESTIMAND.get(str(matched.method.get("estimand", "ATT"))[:3], "pooled")
+
+
+def stated(over: Denominator) -> str:
+    """Say what differences are over."""
+    return {
+        "treated": "over the standard deviation of the treated before matching",
+        "control": "over the standard deviation of the controls before matching",
+        "pooled": "over the root of the two arms' average variance before matching",
+    }[over]
 
 
 class Figures(NamedTuple):

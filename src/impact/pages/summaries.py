@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -39,28 +39,60 @@ def summary(released: Released) -> Table:
 
 def _baseline(released: Released) -> Table:
     """Number and share, or mean and standard deviation, of each characteristic in each arm."""
-    shown, marked = released.table, released.marked()
+    shown = released.table
     columns = [Column("Characteristic", characteristics(shown), True)]
-    for arm in ("supported", "control"):
-        cells = []
-        for i in range(len(shown)):
-            persons, percent, mean, sd = (
-                marked[f"{arm}_{w}"].iloc[i] for w in ("persons", "percent", "mean", "sd")
-            )
-            if shown["level"].iloc[i] == "mean (SD)":
-                digits = places([shown[f"{arm}_mean"].iloc[i]]) or 1
-                cells.append(
-                    mean if isinstance(mean, str) else f"{number(mean, digits)} (SD {number(sd, digits)})"
-                )
-            elif isinstance(persons, str) or pd.isna(percent):
-                cells.append(number(persons))
-            else:
-                cells.append(f"{number(persons)} ({number(percent)}%)")
-        columns.append(Column(label(arm), cells))
+    columns += [Column(label(arm), _described(released, arm, shown.index)) for arm in _BOTH]
     under = ["Number and percentage, or mean and standard deviation (SD).", *notes(released)]
     return table_of(
         released, "Who is in the study, at the date support began or might have begun", columns, under
     )
+
+
+def _described(released: Released, arm: str, rows: Iterable[Any]) -> list[str]:
+    """Number and share, or mean and standard deviation, of each of these rows in one arm."""
+    shown, marked = released.table, released.marked()
+    cells = []
+    for i in rows:
+        persons, percent, mean, sd = (
+            marked[f"{arm}_{w}"].iloc[i] for w in ("persons", "percent", "mean", "sd")
+        )
+        by_weight = shown[f"{arm}_weighted_percent"].iloc[i] if f"{arm}_weighted_percent" in shown else None
+        if shown["level"].iloc[i] == "mean (SD)":
+            digits = places([shown[f"{arm}_mean"].iloc[i]]) or 1
+            cells.append(
+                mean if isinstance(mean, str) else f"{number(mean, digits)} (SD {number(sd, digits)})"
+            )
+        elif isinstance(persons, str) or pd.isna(percent):
+            cells.append(number(persons))
+        else:
+            share = percent if by_weight is None or pd.isna(by_weight) else by_weight
+            cells.append(f"{number(persons)} ({number(share)}%)")
+    return cells
+
+
+def _table_one(released: Released) -> Table:
+    """Each characteristic in both arms before and after matching, side by side, with the differences."""
+    shown = released.table
+    index = shown.index[shown["sample"] == "before"]
+    columns = [Column("Characteristic", characteristics(shown.loc[index]), True)]
+    for sample in ("before", "after"):
+        rows = shown.index[shown["sample"] == sample]
+        columns += [Column(f"{label(arm)}, {sample}", _described(released, arm, rows)) for arm in _BOTH]
+        columns.append(
+            Column(f"Difference {sample}", cells_of(released, "smd", rows, partial(number, places=2)))
+        )
+    columns.append(
+        Column("Balanced", [cell or MISSING for cell in cells_of(released, "balanced", rows, str)])
+    )
+    weighed = "supported_weighted_percent" in shown
+    under = [
+        "Number and percentage, or mean and standard deviation (SD)"
+        + ("; after matching, percentages and means are by weight." if weighed else "."),
+        f"A standardised difference of up to {number(released.method['limit'], 2)}, either way, counts as "
+        "balanced.",
+        *notes(released),
+    ]
+    return table_of(released, "Who is compared, before and after matching", columns, under)
 
 
 def _naive(released: Released) -> Table:
@@ -143,6 +175,7 @@ def _plain(released: Released) -> Table:
     return table_of(released, label(title), columns, notes(released))
 
 
+_BOTH = ("supported", "control")
 _ARMS = {arm: label(arm) for arm in ("supported", "treated", "control")}
 # Columns whose words are codes: of these, readers are shown names, and column names are left as they are.
 _NAMED = ("arm", "outcome", "service")
@@ -184,6 +217,7 @@ def _capital(text: object) -> str:
 _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "data quality": _quality,
     "people at the index date, by arm": _baseline,
+    "people before and after matching": _table_one,
     "before and after": _naive,
     "placebo": _placebo,
 }
