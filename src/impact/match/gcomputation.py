@@ -94,6 +94,8 @@ def regressors(covariates: Array, *, interact: bool, centre: Array) -> Regressor
 
 def within_reach(design: Array, weights: Array, asked: Sequence[Array]) -> None:
     """Refuse predictions for people whose covariates the fitted rows say nothing about."""
+    if (k := len(design)) >= (n := int((weights > 0).sum())):
+        raise DesignError(f"adjust: {k} coefficients for {n} people; leave out covariates.")
     gram = (design * weights) @ design.T
     wider = gram + sum(x @ x.T for x in asked)
     if pseudo_inverse(gram)[1] < pseudo_inverse(wider)[1]:
@@ -101,8 +103,6 @@ def within_reach(design: Array, weights: Array, asked: Sequence[Array]) -> None:
             "adjust: these covariates tell the arms apart (some level or value is found in one arm only); "
             "leave out the one that does."
         )
-    if (k := len(design)) >= (n := int((weights > 0).sum())):
-        raise DesignError(f"adjust: {k} coefficients for {n} people; leave out covariates.")
 
 
 def g_computation(rows: Followed, covariates: Array, *, family: Family, interact: bool) -> Totals:
