@@ -1,0 +1,219 @@
+"""Who may be matched with whom, and the nearest of them, however distance is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.match.assignment import Found, spans
+from impact.match.distances import Measure
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+# Distances that are held at a time, and how many neighbours are worth asking a tree for.
+_AT_ONCE = 4_000_000
+_TREE = 512
+
+# Why somebody has no candidate; the first that applies.
+RULES = (
+    "every near control was taken",
+    "no control with the same exact values",
+    "no control within the caliper",
+    "no control with other values of anti_exact",
+    "no control at a finite distance",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of a treated person and a control who agree, differ and are near as they must.
+
+    ``rows`` and ``cols`` are the positions of treated people and controls in all that follows: ``group (n,)``
+    must agree, the codes in ``unlike (a, n)`` must all differ, and scores may differ by at most ``width``.
+    """
+
+    distance: Measure
+    rows: Rows
+    cols: Rows
+    group: Rows
+    unlike: Rows
+    width: float = np.inf
+
+    def __call__(self, rows: Rows, many: int) -> Found:
+        """Find about ``many`` nearest candidates of each row, or all there are."""
+        found: list[Found] = []
+        wide = max(1, _AT_ONCE // min(2 * many, len(self.cols)))
+        for part in np.split(rows, range(wide, len(rows), wide)):
+            found.append(self._nearest(part, many))
+        return Found(*(np.concatenate(a) for a in zip(*found, strict=True)))
+
+    def may(self, row: Rows, col: Rows, *, anyone: bool = False) -> Flags:
+        """Whether pairs may be matched; with ``anyone`` whatever they must differ in."""
+        i, j = self.rows[row], self.cols[col]
+        allowed = self.group[i] == self.group[j]
+        if np.isfinite(self.width):
+            assert self.distance.score is not None
+            allowed &= np.abs(self.distance.score[i] - self.distance.score[j]) <= self.width
+        for code in () if anyone else self.unlike:
+            allowed &= code[i] != code[j]
+        return np.asarray(allowed)
+
+    def bound(self) -> float:
+        """No pair costs more than this."""
+        if self.distance.matrix is not None:
+            return float(np.max(self.distance.matrix, where=np.isfinite(self.distance.matrix), initial=0.0))
+        points = self._points[np.append(self.rows, self.cols)]
+        across = float(np.sqrt((np.ptp(points, axis=0) ** 2).sum())) if len(points) else 0.0
+        return across if self.distance.line is None else min(across, self.width)
+
+    def cost(self, row: Rows, col: Rows) -> Array:
+        """Distances of pairs."""
+        if self.distance.matrix is not None:
+            return self.distance.matrix[row, col]
+        # One rounding for each pair, whichever way it was found.
+        apart = self._points[self.rows[row]] - self._points[self.cols[col]]
+        return np.abs(apart[:, 0]) if apart.shape[1] == 1 else np.sqrt((apart**2).sum(axis=1))
+
+    def why_not(self, rows: Rows) -> Rows:
+        """Which rule, as numbered in ``RULES``, leaves each row without a candidate; 0 if it has some."""
+        group, score = self.group[self.rows[rows]], self.distance.score
+        out = np.where(np.isin(group, self.group[self.cols]), 0, 1)
+        low, high = self._window(rows)
+        if score is not None and np.isfinite(self.width):
+            out[(out == 0) & (self._apart(rows) > self.width)] = 2
+        for i in np.flatnonzero(out == 0) if len(self.unlike) or self.distance.matrix is not None else ():
+            col = self._sorted[low[i] : high[i]]
+            row = np.full(len(col), rows[i])
+            differs = self.may(row, col)
+            out[i] = 3 if not differs.any() else 0 if np.isfinite(self.cost(row, col)[differs]).any() else 4
+        if self.distance.line is not None:
+            out[(out == 0) & np.isinf(self._apart(rows))] = 4
+        return out
+
+    def _apart(self, rows: Rows) -> Array:
+        """Distance of each row to the nearest score of its group."""
+        along = self._order[self.cols[self._sorted]]
+        own = self._order[self.rows[rows]]
+        above = np.searchsorted(along, own)
+        out = np.full(len(rows), np.inf)
+        for at in (above - 1, above):
+            there = (at >= 0) & (at < len(along))
+            there[there] = along.real[at[there]] == own.real[there]
+            out[there] = np.minimum(out[there], np.abs(along.imag[at[there]] - own.imag[there]))
+        return out
+
+    @cached_property
+    def _points(self) -> Array:
+        if self.distance.line is not None:
+            return self.distance.line[:, None]
+        assert self.distance.points is not None
+        return self.distance.points
+
+    @cached_property
+    def _order(self) -> NDArray[np.complex128]:
+        """People by group and then by score: what one search finds the place of both in."""
+        score = self.distance.score
+        return _both(self.group, np.zeros(len(self.group)) if score is None else score)
+
+    @cached_property
+    def _sorted(self) -> Rows:
+        return np.asarray(np.argsort(self._order[self.cols], kind="stable"))
+
+    def _window(self, row: Rows) -> tuple[Rows, Rows]:
+        """Between which places of the sorted columns a row's candidates stand, and a little more."""
+        score, along = self.distance.score, self._order[self.cols[self._sorted]]
+        group = self.group[self.rows[row]]
+        if not np.isfinite(self.width) or score is None:
+            return np.searchsorted(along.real, group), np.searchsorted(along.real, group, "right")
+        own, width = score[self.rows[row]], self.width * (1 + 1e-9)
+        return (
+            np.searchsorted(along, _both(group, own - width)),
+            np.searchsorted(along, _both(group, own + width), "right"),
+        )
+
+    def _nearest(self, rows: Rows, many: int) -> Found:
+        if self.distance.matrix is not None:
+            return self._in_matrix(rows, many)
+        if self.distance.line is not None:
+            return self._on_line(rows, many)
+        return self._in_tree(rows, many) if many <= _TREE else self._in_window(rows, many)
+
+    def _found(self, rows: Rows, which: Rows, col: Rows, reach: Array) -> Found:
+        allowed = self.may(rows[which], col)
+        row, col = rows[which[allowed]], col[allowed]
+        return Found(row, col, self.cost(row, col), reach)
+
+    def _on_line(self, rows: Rows, many: int) -> Found:
+        """As many below as above; nothing nearer than the last on either side was left out."""
+        low, high = self._window(rows)
+        place = np.searchsorted(self._order[self.cols[self._sorted]], self._order[self.rows[rows]])
+        begin, end = np.maximum(place - many, low), np.minimum(place + many, high)
+        reach = np.full(len(rows), np.inf)
+        for cut, last in ((begin > low, begin), (end < high, end - 1)):
+            seen = self.cost(rows[cut], self._sorted[last[cut]])
+            reach[cut] = np.minimum(reach[cut], seen)
+        at, which = spans(begin, np.maximum(begin, end))
+        return self._found(rows, which, self._sorted[at], reach)
+
+    def _in_matrix(self, rows: Rows, many: int) -> Found:
+        assert self.distance.matrix is not None
+        cost = self.distance.matrix[rows]
+        reach = np.full(len(rows), np.inf)
+        if many < cost.shape[1]:
+            reach = np.partition(cost, many, axis=1)[:, many]
+        which, col = np.nonzero((cost <= reach[:, None]) & np.isfinite(cost))
+        return self._found(rows, which, col, reach)
+
+    @cached_property
+    def _trees(self) -> dict[int, tuple[cKDTree, Rows]]:
+        from scipy.spatial import cKDTree
+
+        along = self.group[self.cols[self._sorted]]
+        groups, first = np.unique(along, return_index=True)
+        trees: dict[int, tuple[cKDTree, Rows]] = {}
+        for g, members in zip(groups.tolist(), np.split(self._sorted, first[1:]), strict=True):
+            trees[g] = cKDTree(self._points[self.cols[members]], balanced_tree=False), members
+        return trees
+
+    def _in_tree(self, rows: Rows, many: int) -> Found:
+        group = self.group[self.rows[rows]]
+        which, cols, reach = [np.empty(0, np.intp)], [np.empty(0, np.intp)], np.full(len(rows), np.inf)
+        for g, (tree, members) in self._trees.items():
+            mine = np.flatnonzero(group == g)
+            k = min(many, len(members))
+            gap, at = tree.query(self._points[self.rows[rows[mine]]], k=np.arange(1, k + 1))
+            which.append(np.repeat(mine, k))
+            cols.append(members[np.ravel(at)])
+            if k < len(members):
+                reach[mine] = np.asarray(gap)[:, -1]
+        return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
+
+    def _in_window(self, rows: Rows, many: int) -> Found:
+        """One row at a time, among all who are within the caliper: beyond what a tree is good for."""
+        low, high = self._window(rows)
+        which, cols, reach = [np.empty(0, np.intp)], [np.empty(0, np.intp)], np.full(len(rows), np.inf)
+        for i in range(len(rows)):
+            col = self._sorted[low[i] : high[i]]
+            if many < len(col):
+                cost = self.cost(rows[i : i + 1], col)
+                nearest = np.argpartition(cost, many)[: many + 1]
+                col, reach[i] = col[nearest], cost[nearest].max()
+            which.append(np.full(len(col), i))
+            cols.append(col)
+        return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
+
+
+def _both(first: Rows, second: Array) -> NDArray[np.complex128]:
+    """Two keys in one, since complex numbers are sorted by their real and then their imaginary part."""
+    out = np.empty(len(first), complex)
+    out.real, out.imag = first, second
+    return out

@@ -1,0 +1,86 @@
+"""The best pairs: on a line by walking along it, otherwise (and where that breaks a rule) by assignment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact.match.assignment import assign
+from impact.match.candidates import Candidates
+from impact.match.line import pair_up, parts, shortfall
+
+Rows = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+# Pairs to begin with where all that are near will have to be looked at.
+_AT_FIRST = 3_000_000
+
+
+def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
+    """Find the most pairs at the least total distance.
+
+    Returns
+    -------
+    array (rows, ratio), float
+        The control of each row, -1 for none, and by how much the total may exceed the least possible.
+    """
+    if pairs.distance.line is None:
+        return _anywhere(pairs, ratio, at_first=8)
+    n, size = len(pairs.group), (len(pairs.rows), len(pairs.cols))
+    number, treated = np.empty(n, np.intp), np.zeros(n, bool)
+    number[pairs.rows], number[pairs.cols] = np.arange(size[0]), np.arange(size[1])
+    treated[pairs.rows] = True
+    # People of whom nobody is like them stand infinitely far away on the linear predictor.
+    within = np.isfinite(pairs.distance.line)
+    row, col, part, gap = _along(pairs, treated, within, ratio)
+    broken = ~pairs.may(number[row], number[col])
+    # A control that must differ may have to be passed over, and then the parts of a line do not stand alone:
+    # all of the group is solved again. A caliper only ever takes pairs away.
+    whole = (part < 0) | (len(pairs.unlike) > 0)
+    where = np.where(whole, -1 - pairs.group, part)
+    again = within & ((part < 0) | np.isin(where, where[row[broken]]))
+    kept = ~again[row]
+    row, col = number[row[kept]], number[col[kept]]
+    order = np.argsort(row, kind="stable")
+    row, col = row[order], col[order]
+    partner = np.full((size[0], ratio), -1)
+    partner[row, np.arange(len(row)) - np.searchsorted(row, row)] = col
+    if again.any():
+        rows, cols = np.flatnonzero(again & treated), np.flatnonzero(again & ~treated)
+        # Where a caliper drops people everyone near must be looked at, so it is better to begin with that.
+        at_first = 8 if len(pairs.unlike) else max(8, _AT_FIRST // max(len(rows), 1))
+        found, more = _anywhere(replace(pairs, rows=rows, cols=cols, group=where), ratio, at_first=at_first)
+        partner[number[rows]] = np.where(found >= 0, number[np.append(cols, 0)][found], -1)
+        gap += more
+    return partner, gap
+
+
+def _anywhere(pairs: Candidates, ratio: int, *, at_first: int) -> tuple[Rows, float]:
+    size = len(pairs.rows), len(pairs.cols)
+    return assign(pairs, size, ratio=ratio, bound=pairs.bound(), at_first=at_first)
+
+
+def _along(pairs: Candidates, treated: Flags, within: Flags, ratio: int) -> tuple[Rows, Rows, Rows, float]:
+    """Pairs along the line whatever the caliper, the part of each person (-1: not solved), and the gap."""
+    line = pairs.distance.line
+    assert line is not None
+    group = np.unique(pairs.group, return_inverse=True)[1]
+    wants, has = (np.bincount(group[within & arm], minlength=group.max() + 1) for arm in (treated, ~treated))
+    # Where controls are the fewer, each of them needs a supported person. In between, when there are enough
+    # for one each but not for ``ratio``, who gets more is no question of the line alone.
+    plenty, scarce = ratio * wants <= has, has <= wants
+    need = np.where(treated & plenty[group], ratio, 0)
+    need[~treated & (scarce & ~plenty)[group]] = 1
+    order = np.lexsort((line, group))
+    order = order[(within & (plenty | scarce)[group])[order]]
+    place, need, group = line[order], need[order], group[order]
+    who, partner = pair_up(place, need, group)
+    taken = np.zeros(len(order), bool)
+    taken[partner] = True
+    part = np.full(len(line), -1)
+    part[order] = parts(need, group)
+    who, partner = order[who], order[partner]
+    row, col = np.where(treated[who], who, partner), np.where(treated[who], partner, who)
+    return row, col, part, shortfall(place, need, group, taken)
