@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from impact.match.aipw import aipw
 from impact.match.balance import balance
 from impact.match.censor_pairs import censor_pairs
+from impact.match.coarsened_exact import coarsened_exact
 from impact.match.e_value import e_value
+from impact.match.entropy_balance import entropy_balance
 from impact.match.hurdle import hurdle
+from impact.match.inverse_probability import inverse_probability
 from impact.match.mean_difference import mean_difference
 from impact.match.nearest import nearest
 from impact.match.outcomes import OUTCOMES
@@ -15,10 +18,17 @@ from impact.match.propensity import overlap, propensity
 from impact.match.rate_ratio import rate_ratio
 from impact.match.risk import mcnemar, risk
 from impact.match.rosenbaum_bounds import rosenbaum_bounds
+from impact.match.subclass import subclass
 from impact.match.table_one import table_one
 from impact.results import Matched
 
-METHODS: Mapping[str, Callable[..., Matched]] = {"nearest": nearest}
+METHODS: Mapping[str, Callable[..., Matched]] = {
+    "nearest": nearest,
+    "coarsened_exact": coarsened_exact,
+    "subclass": subclass,
+    "entropy_balance": entropy_balance,
+    "inverse_probability": inverse_probability,
+}
 
 __all__ = [
     "METHODS",
@@ -26,8 +36,11 @@ __all__ = [
     "aipw",
     "balance",
     "censor_pairs",
+    "coarsened_exact",
     "e_value",
+    "entropy_balance",
     "hurdle",
+    "inverse_probability",
     "mcnemar",
     "mean_difference",
     "nearest",
@@ -37,5 +50,6 @@ __all__ = [
     "rate_ratio",
     "risk",
     "rosenbaum_bounds",
+    "subclass",
     "table_one",
 ]

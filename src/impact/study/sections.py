@@ -289,16 +289,44 @@ class Did(Arguments):
         return super().known | {"censoring", "tests"}
 
 
-class Matching(Arguments):
-    """Matched controls."""
+_MATCHING_TAKES: dict[str, tuple[str, ...]] = {
+    "nearest": ("distance", "exact", "caliper", "ratio", "replace"),
+    "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
+    "subclass": ("estimand", "subclasses", "minimum", "link", "missing"),
+    "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
+    "inverse_probability": ("estimand", "link", "stabilise", "truncate", "missing"),
+}
 
-    method: Literal["nearest"] = Field("nearest", description="name of the method")
+
+class Matching(Arguments):
+    """Matched or weighted controls."""
+
+    method: Literal["nearest", "coarsened_exact", "subclass", "entropy_balance", "inverse_probability"] = (
+        Field("nearest", description="name of the method")
+    )
     on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
     distance: Literal["propensity", "mahalanobis"] = Field("propensity", description="how near is measured")
     exact: Names = Field((), description="columns in which a match must be equal")
     caliper: Number | None = Field(None, gt=0, description="largest distance, in standard deviations")
     ratio: int = Field(1, ge=1, description="controls for each treated person")
     replace: bool = Field(False, description="whether a control may be used again")
+    estimand: Literal["ATT", "ATC", "ATE", "ATO", "ATM"] = Field(
+        "ATT", description="whom the effect is about: supported, controls, everyone, overlap, matchable"
+    )
+    missing: Literal["error", "indicator", "category"] = Field(
+        "error", description="what becomes of missing covariates"
+    )
+    link: Literal["logit", "probit", "penalised"] = Field("logit", description="of the propensity score")
+    cuts: dict[Name, Annotated[int, Field(ge=1)] | tuple[Number, ...]] = Field(
+        {}, description="for a number, how many bins or the points to cut at"
+    )
+    subclasses: int = Field(6, ge=1, description="how many slices of the score")
+    minimum: int = Field(1, ge=1, description="least number of people of each arm in a slice")
+    moments: Literal[1, 2, 3] = Field(1, description="balance averages, squares too, or cubes as well")
+    tolerance: Number = Field(0.0, ge=0, description="how far averages may differ, in standard deviations")
+    base: Name | None = Field(None, description="column with weights to begin with")
+    stabilise: bool = Field(False, description="multiply weights by the share of the arm")
+    truncate: Number | None = Field(None, gt=0.5, lt=1, description="share of weights that are not cut")
 
     def named(self) -> str:
         """Key of the section that names the method."""
@@ -306,7 +334,7 @@ class Matching(Arguments):
 
     def taken(self) -> Sequence[str]:
         """Names of the arguments the chosen method takes."""
-        return ("on", "distance", "exact", "caliper", "ratio", "replace")
+        return ("on", *_MATCHING_TAKES[self.method])
 
 
 class Money(Section):
