@@ -215,23 +215,8 @@ def fit(result):
     assert (result.counts[["persons", "treated", "clusters"]] >= 0).all(axis=None)
 
 
-# Found and not yet mended: (panel, call), or all calls of a panel. Whoever mends one deletes its line.
-FAULTS = {
-    ("the same in every row", "aggregate"): "an estimator called by itself answers zero, without an error",
-}
-
-
-def each():
-    for name in PANELS:
-        for call in CALLS:
-            why = FAULTS.get((name, call))
-            marks = [pytest.mark.xfail(reason=why, strict=True)] if why else []
-            if loose := FAULTS.get((name, None)):
-                marks = [pytest.mark.xfail(reason=loose)]
-            yield pytest.param(name, call, marks=marks)
-
-
-@pytest.mark.parametrize(("name", "call"), each())
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", PANELS)
 def test_it_answers_or_refuses_in_a_sentence(name, call):
     refused = None
     with warnings.catch_warnings():
@@ -513,6 +498,7 @@ def test_periods_with_no_more_control_clusters_than_covariates_have_no_effect():
         ("nobody at risk", "two_by_two", "nobody is treated|no people at risk"),
         ("the same in every row", "etwfe", "'ae': its rate never varies"),
         ("the same in every row", "event_study", "'ae': its rate never varies"),
+        ("the same in every row", "aggregate", "'ae': nothing varies .* zero for certain"),
     ],
 )
 def test_what_cannot_be_estimated_is_said(name, call, says):

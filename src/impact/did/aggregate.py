@@ -16,6 +16,8 @@ from impact.results import Effects
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
+# An effect and an error no larger than this are both zero but for rounding.
+_ROUNDING = 1e-12
 By = Literal["simple", "event_time", "group", "period"]
 
 _AVERAGE = {
@@ -265,6 +267,12 @@ class _Means:
             labels=pd.DataFrame(self.labels),
             counts=pd.DataFrame(self.pooled),
         )
+        size = pd.Series(np.abs(estimate) + out.std_error).groupby(out.labels["outcome"]).max()
+        if none := size.index[size <= _ROUNDING].tolist():
+            raise DesignError(
+                f"outcome={none[0]!r}: nothing varies between people or periods here, so that its effect is "
+                "zero for certain and has no error; check the outcome, or use a more frequent one."
+            )
         return replace(out, method={**out.method, "estimand": f"effect on those supported, {which}"})
 
 
