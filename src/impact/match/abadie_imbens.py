@@ -64,7 +64,7 @@ def _part(rows: Followed, own: NDArray[np.bool_], covariates: Array, person: Row
     if len(covariates):
         z = np.vstack([np.ones(len(own)), covariates])
         k = len(z)
-        within_reach(z[:, other], share[other], [z[:, mine]])
+        within_reach(z, share, [z], mine)
         left = rows.y - ols(z, rows.y, share).coef @ z
     sign = np.where(rows.treated, 1.0, -1.0)
     gap = sign * (left - np.bincount(rows.sets, share * left)[rows.sets])

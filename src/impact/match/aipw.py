@@ -10,7 +10,7 @@ import numpy as np
 from impact.match.gcomputation import Family, Model, Totals, compared, spread, within_reach
 from impact.match.propensity import Array, Rows
 from impact.match.rate_ratio import OVER, PER_MONTHS, UNIT
-from impact.match.sample import Followed, Sample, comparable, names_of
+from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -69,15 +69,12 @@ def aipw(
     comparable(followed)
     covariates = sample.covariates(adjust)
     avoided = "events" if sample.estimand == "ATT" else None
-    parts = {
-        name: compared(
-            augmented(rows, covariates, sample.person, family="poisson"),
-            unit=UNIT,
-            per=PER_MONTHS,
-            avoided=avoided,
-        )
-        for name, rows in followed.items()
-    }
+
+    def part(rows: Followed) -> Part:
+        totals = augmented(rows, covariates, sample.person, family="poisson")
+        return compared(totals, unit=UNIT, per=PER_MONTHS, avoided=avoided)
+
+    parts = each(followed, part)
     said = sample.method(
         "rates",
         estimator="doubly robust rates",
@@ -100,14 +97,13 @@ def augmented(rows: Followed, covariates: Array, person: Rows, *, family: Family
     z = np.vstack([np.ones(len(w)), x - (x @ target / target.sum())[:, None]])
     offset = np.log(months) if family == "poisson" else np.zeros(len(w))
     # A control of several sets is one person in the regression.
-    _, number, times = np.unique(person[at], return_inverse=True, return_counts=True)
-    once = 1 / times[number]
+    once = 1 / np.bincount(person[at])[person[at]]
     time = target @ months
     value, influence, by_weight = [], [], []
     for arm in (treated, ~treated):
-        within_reach(z[:, arm], w[arm], [z[:, target > 0]])
-        model = Model.fit(lambda _: z, arm.astype(float), y, weights=once * arm, family=family, offset=offset)
-        mean, slope = model.at(None)
+        within_reach(z, w * arm, [z], target > 0)
+        model = Model.fit(z, y, weights=once * arm, family=family, offset=offset)
+        mean, slope = model.at(z)
         share = np.where(arm, time / (w[arm] @ months[arm]), 0.0)
         left = (w * share) @ (y - mean) / time
         value.append(target @ mean + time * left)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impact.errors import DesignError
 from impact.match.negative_binomial import negative_binomial
@@ -40,11 +41,9 @@ class Totals:
 class Model:
     """A fitted regression: what it foretells, and the pull of each row on it.
 
-    ``design(support)`` gives the regressors (k, n) with that support; ``pull (k, n)`` the score of each row
-    for a weight of 1.
+    ``pull (k, n)`` is the score of each row for a weight of 1.
     """
 
-    design: Regressors
     family: Family
     offset: Array
     coef: Array
@@ -53,11 +52,8 @@ class Model:
     dispersion: float = 0.0
 
     @classmethod
-    def fit(
-        cls, design: Regressors, support: Array, y: Array, *, weights: Array, family: Family, offset: Array
-    ) -> Model:
-        """Fit the regression; rows of weight 0 say nothing."""
-        x = design(support)
+    def fit(cls, x: Array, y: Array, *, weights: Array, family: Family, offset: Array) -> Model:
+        """Fit the regression on regressors (k, n); rows of weight 0 say nothing."""
         dispersion = 0.0
         if family == "linear":
             fit = ols(x, y, weights)
@@ -65,11 +61,11 @@ class Model:
             fit, dispersion = negative_binomial(x, y, weights=weights, offset=offset)
         else:
             fit = glm(x, y, family=family, weights=weights, offset=offset)
-        return cls(design, family, offset, fit.coef, fit.bread, x * fit.residual, dispersion)
+        return cls(family, offset, fit.coef, fit.bread, x * fit.residual, dispersion)
 
-    def at(self, support: Any) -> tuple[Array, Array]:
-        """Means with this support, (n,), and the slope of each by its linear predictor."""
-        index = self.coef @ self.design(support) + self.offset
+    def at(self, x: Array) -> tuple[Array, Array]:
+        """Means with these regressors, (n,), and the slope of each by its linear predictor."""
+        index = self.coef @ x + self.offset
         if self.family == "linear":
             return index, np.ones_like(index)
         if self.family == "logit":
@@ -92,12 +88,12 @@ def regressors(covariates: Array, *, interact: bool, centre: Array) -> Regressor
     return lambda support: np.vstack([support * own, z])
 
 
-def within_reach(design: Array, weights: Array, asked: Sequence[Array]) -> None:
-    """Refuse predictions for people whose covariates the fitted rows say nothing about."""
+def within_reach(design: Array, weights: Array, asked: Sequence[Array], people: NDArray[np.bool_]) -> None:
+    """Refuse predictions for ``people`` whose covariates the fitted rows say nothing about."""
     if (k := len(design)) >= (n := int((weights > 0).sum())):
         raise DesignError(f"adjust: {k} coefficients for {n} people; leave out covariates.")
     gram = (design * weights) @ design.T
-    wider = gram + sum(x @ x.T for x in asked)
+    wider = gram + sum((x * people) @ x.T for x in asked)
     if pseudo_inverse(gram)[1] < pseudo_inverse(wider)[1]:
         raise DesignError(
             "adjust: these covariates tell the arms apart (some level or value is found in one arm only); "
@@ -116,16 +112,16 @@ def g_computation(rows: Followed, covariates: Array, *, family: Family, interact
     target, own = (a[at] for a in rows.target)
     x = covariates[:, at]
     design = regressors(x, interact=interact, centre=x @ target / target.sum())
-    some = target > 0
-    within_reach(design(support), w, [design(a)[:, some] for a in (1.0, 0.0)])
+    observed, asked = design(support), [design(1.0), design(0.0)]
+    within_reach(observed, w, asked, target > 0)
     counts = family in ("poisson", "negative_binomial")
     offset = np.log(months) if counts else np.zeros(len(months))
-    model = Model.fit(design, support, rows.y[at], weights=w, family=family, offset=offset)
+    model = Model.fit(observed, rows.y[at], weights=w, family=family, offset=offset)
     value, by, direct = [], [], []
-    for a in (1.0, 0.0):
-        mean, slope = model.at(a)
+    for x_a in asked:
+        mean, slope = model.at(x_a)
         value.append(target @ mean)
-        by.append(design(a) @ (target * slope))
+        by.append(x_a @ (target * slope))
         direct.append(own * mean)
     by.append(np.zeros(len(model.coef)))
     moved = model.moved(np.column_stack(by))

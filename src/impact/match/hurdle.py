@@ -12,7 +12,7 @@ from impact.match.propensity import Array
 from impact.match.rate_ratio import OVER, PER_MONTHS, UNIT
 from impact.match.risk import PER_PEOPLE
 from impact.match.risk import UNIT as PEOPLE
-from impact.match.sample import Followed, Part, Sample, comparable, names_of
+from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def hurdle(
     comparable(followed)
     covariates = sample.covariates(adjust)
     att = sample.estimand == "ATT"
-    parts = {name: _part(_totals(rows, covariates), att) for name, rows in followed.items()}
+    parts = each(followed, lambda rows: _part(_totals(rows, covariates), att))
     said = sample.method(
         "rates",
         estimator="hurdle regression",
@@ -93,19 +93,19 @@ def _totals(rows: Followed, covariates: Array) -> Totals:
     if np.ptp(months) > 0:
         x = np.vstack([x, np.log(months)])
     design = regressors(x, interact=False, centre=x @ target / target.sum())
-    asked = [design(a)[:, target > 0] for a in (1.0, 0.0)]
+    observed, asked = design(support), [design(1.0), design(0.0)]
     some: Array = w * (y > 0)
     none = np.zeros(len(w))
     for weights in (w, some):
-        within_reach(design(support), weights, asked)
-    chance = Model.fit(design, support, (y > 0).astype(float), weights=w, family="logit", offset=none)
-    amount = Model.fit(design, support, y, weights=some, family="poisson", offset=none)
+        within_reach(observed, weights, asked, target > 0)
+    chance = Model.fit(observed, (y > 0).astype(float), weights=w, family="logit", offset=none)
+    amount = Model.fit(observed, y, weights=some, family="poisson", offset=none)
     value, by_chance, by_amount, direct = [], [], [], []
-    for a in (1.0, 0.0):
-        (p, rise), (m, slope) = chance.at(a), amount.at(a)
+    for x_a in asked:
+        (p, rise), (m, slope) = chance.at(x_a), amount.at(x_a)
         value.append((target @ (p * m), target @ p))
-        by_chance.append((design(a) @ (target * rise * m), design(a) @ (target * rise)))
-        by_amount.append((design(a) @ (target * p * slope), np.zeros(len(chance.coef))))
+        by_chance.append((x_a @ (target * rise * m), x_a @ (target * rise)))
+        by_amount.append((x_a @ (target * p * slope), np.zeros(len(chance.coef))))
         direct.append((p * m, p))
     # From with and without support by events and people, to the order of the totals.
     nothing, order = np.zeros(len(chance.coef)), (0, 2, 4, 1, 3, 5)

@@ -12,7 +12,7 @@ from impact.match.abadie_imbens import abadie_imbens
 from impact.match.aipw import augmented
 from impact.match.gcomputation import compared, g_computation
 from impact.match.propensity import check_word
-from impact.match.sample import Followed, Sample, comparable, names_of
+from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -95,13 +95,15 @@ def mean_difference(
     said |= {"family": "linear", "without_value": lacking, "notes": []}
     if method == "abadie_imbens":
         return abadie_imbens(matched, sample, followed, covariates, said)
-    parts = {}
-    for name, rows in followed.items():
+
+    def part(rows: Followed) -> Part:
         if method == "aipw":
             totals = augmented(rows, covariates, sample.person, family="linear")
         else:
             totals = g_computation(rows, covariates, family="linear", interact=interact)
-        parts[name] = compared(totals, unit=UNIT, ratio=False)
+        return compared(totals, unit=UNIT, ratio=False)
+
+    parts = each(followed, part)
     return sample.effects(followed, parts, said, values=True)
 
 

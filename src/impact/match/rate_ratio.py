@@ -9,7 +9,7 @@ from impact.errors import ParameterError
 from impact.match.gcomputation import compared, g_computation
 from impact.match.poisson import conditional
 from impact.match.propensity import check_word
-from impact.match.sample import Sample, comparable, names_of
+from impact.match.sample import Sample, comparable, each, names_of
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def rate_ratio(
         _within_sets(sample, adjust, model)
         comparable(followed)
         said = sample.method("rates", estimator="matched Poisson regression", outcomes=[*followed], adjust=[])
-        parts = {name: conditional(rows) for name, rows in followed.items()}
+        parts = each(followed, conditional)
         within = {"estimand": "common ratio within matched sets, weighted by precision", "notes": []}
         return sample.effects(followed, parts, {**said, "family": "poisson", **within})
     comparable(followed)
     covariates = sample.covariates(adjust)
-    totals = {n: g_computation(r, covariates, family=model, interact=False) for n, r in followed.items()}
+    totals = each(followed, lambda rows: g_computation(rows, covariates, family=model, interact=False))
     avoided = "events" if sample.estimand == "ATT" else None
     parts = {n: compared(t, unit=UNIT, per=PER_MONTHS, avoided=avoided) for n, t in totals.items()}
     family = model.replace("_", " ")

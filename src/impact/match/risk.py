@@ -11,7 +11,7 @@ import pandas as pd
 from impact.errors import DataError, DesignError, together
 from impact.match.gcomputation import compared, g_computation
 from impact.match.mean_difference import with_values
-from impact.match.sample import Followed, Sample
+from impact.match.sample import Followed, Part, Sample, each
 from impact.results import Effects, Matched, Test
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ def risk(
     _happens(followed)
     covariates = sample.covariates(adjust)
     avoided = "people" if sample.estimand == "ATT" else None
-    parts = {}
-    for name, rows in followed.items():
+
+    def part(rows: Followed) -> Part:
         totals = g_computation(rows, covariates, family="logit", interact=interact)
-        parts[name] = compared(totals, unit=UNIT, per=PER_PEOPLE, avoided=avoided)
+        return compared(totals, unit=UNIT, per=PER_PEOPLE, avoided=avoided)
+
+    parts = each(followed, part)
     said = sample.method(
         "risks", estimator="risks by logistic regression", outcomes=[*followed], adjust=adjust
     )

@@ -158,7 +158,7 @@ class Sample:
         """One value a person, and how many have none: they are left out, as in ``kept``."""
         y = self.cohort.table[outcome].to_numpy(float, na_value=np.nan)[self.person]
         here = np.isfinite(y) & (self.person >= 0)
-        lacking = len(np.unique(self.person[~here & (self.weight > 0)]))
+        lacking = distinct(self.person[~here & (self.weight > 0)])
         ones = np.ones(len(y))
         rows = Followed(np.where(here, y, 0.0), ones, self.kept(here), self.treated, self.sets, self.estimand)
         return rows, lacking
@@ -199,9 +199,9 @@ class Sample:
                 influence = influence + self.weighting.influence @ by_parameter
             roots.append(root_by(influence, *(ways or self.ways), at_risk=at_risk, **known))
             behind = {
-                "persons": len(np.unique(self.person[at_risk])),
+                "persons": distinct(self.person[at_risk]),
                 "treated": int(supported.sum()),
-                "clusters": len(np.unique((ways or self.ways)[0][at_risk])),
+                "clusters": distinct((ways or self.ways)[0][at_risk]),
                 "events": int(supported.sum() if values else round(float(rows.y[supported].sum()))),
             }
             labels += [{"outcome": name, **label} for label in part.labels]
@@ -229,10 +229,11 @@ class Sample:
                 "control": "everyone not supported",
                 "clusters": "person",
             }
+        target = TARGETS[self.estimand] if self.grouped else TARGETS[self.estimand].replace("matched ", "")
         two_way = ", two-way" if len(self.ways) == 2 else ""
         return said | {
             "estimator": estimator,
-            "estimand": TARGETS.get(self.estimand, self.estimand) + over,
+            "estimand": target + over,
             "control": "matched controls" if self.grouped else "weighted controls",
             "clusters": f"{self.matching['clusters']}{two_way}",
             "weights": "known" if self.weighting is None else "estimated, their error counted",
@@ -246,6 +247,24 @@ def _clusters(method: Mapping[str, Any], grouped: bool) -> str:
     if method.get("replace"):
         return "matched set and control person"
     return "matched set" if grouped else "person"
+
+
+def distinct(codes: Rows) -> int:
+    """How many different codes from 0 there are."""
+    return int(np.count_nonzero(np.bincount(codes)))
+
+
+def each(followed: Mapping[str, Followed], fit: Callable[[Followed], Any]) -> dict[str, Any]:
+    """Fit every outcome; those that cannot be fitted are named, all of them together."""
+    found, problems = {}, []
+    for name, rows in followed.items():
+        try:
+            found[name] = fit(rows)
+        except DesignError as problem:
+            problems.append(f"outcome={name!r}: {problem}")
+    if problems:
+        raise DesignError(together(problems))
+    return found
 
 
 def names_of(held: Sequence[str], outcome: str | Sequence[str]) -> list[str]:
@@ -274,7 +293,7 @@ def comparable(followed: Mapping[str, Followed], *, events: bool = True) -> None
                 reason = f"nobody has {what}; look at the coverage of that service"
             elif events and not rows.y[mine].any():
                 reason = "nothing ever happened, so there is no ratio; leave this outcome out"
-            elif len(np.unique(rows.sets[mine])) < 2:
+            elif distinct(rows.sets[mine]) < 2:
                 reason = f"only one person has {what}, too few for a standard error"
             if reason:
                 problems.append(f"outcome={name!r}: among the {arm} {reason}.")
