@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from impact.data.panel import Panel
-from impact.did.synthetic_did import synthetic_did
+from impact.did.synthetic_did import many, synthetic_did
 from impact.did.two_by_two import two_by_two
-from impact.numbers.simplex import frank_wolfe
+from impact.errors import DesignError
+from impact.numbers.simplex import Problems, frank_wolfe, minimum
 
 few = settings(max_examples=4, deadline=None)
 seeds = st.integers(0, 10_000)
@@ -168,8 +169,8 @@ def test_the_search_is_its_plain_twin(seed):
     allowed[:, :2] = True
     ridge, enough = rng.uniform(0, 2, (4, 6)), np.full(4, 1e-5)
     start = allowed / allowed.sum(1, keepdims=True)
-    shared = frank_wolfe(x.T @ x, y @ x, ridge, allowed, start, enough=enough)
-    own = frank_wolfe(np.stack([x.T @ x] * 4), y @ x, ridge, allowed, start, enough=enough)
+    shared = frank_wolfe(Problems(x.T @ x, y @ x, ridge, allowed, start, enough))
+    own = frank_wolfe(Problems(np.stack([x.T @ x] * 4), y @ x, ridge, allowed, start, enough))
     np.testing.assert_array_equal(shared, own)
     np.testing.assert_allclose(shared.sum(1), 1, rtol=1e-12)
     for b, keep in enumerate(allowed):
@@ -185,10 +186,77 @@ def test_a_search_that_is_not_stopped_ends_at_the_minimum(seed):
     rng = np.random.default_rng(seed)
     x, y, every = rng.normal(size=(12, 5)), rng.normal(size=12), np.ones((1, 5), bool)
     ridge = np.full((1, 5), 0.5)
-    w = frank_wolfe(x.T @ x, (y @ x)[None], ridge, every, every / 5, enough=np.zeros(1))[0]
+    w = frank_wolfe(Problems(x.T @ x, (y @ x)[None], ridge, every, every / 5, np.zeros(1)))[0]
     stacked = np.vstack([x - y[:, None], np.sqrt(0.5) * np.eye(5), np.ones(5)])
     z, _ = nnls(stacked, np.append(np.zeros(17), 1.0))
     z /= z.sum()
     lowest, found = ((x @ v - y) @ (x @ v - y) + 0.5 * v @ v for v in (z, w))
     assert found == pytest.approx(lowest, rel=1e-3)
     assert found >= lowest - 1e-9
+
+
+def draw_problems(seed: int, count: int = 6, columns: int = 7) -> Problems:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(count, 12, columns)), rng.normal(size=(count, 12))
+    allowed = rng.random((count, columns)) < 0.8
+    allowed[:, :2] = True
+    gram, pull = np.einsum("bij,bik->bjk", x, x), np.einsum("bi,bij->bj", y, x)
+    ridge = rng.uniform(0, 2, (count, columns)) * (rng.random((count, 1)) < 0.5)
+    begin = allowed / allowed.sum(1, keepdims=True)
+    return Problems(gram, pull, ridge, allowed, begin, np.full(count, 1e-6))
+
+
+@few
+@given(seeds)
+def test_the_exact_minimum_is_that_of_another_method(seed):
+    """On the simplex |Cw|^2 is least, up to its sum, where |Cz|^2 + (sum(z) - 1)^2 is, over all z >= 0."""
+    problems = draw_problems(seed)
+    weights, found = minimum(problems)
+    assert found.all()
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-9)
+    for b, keep in enumerate(problems.allowed):
+        p = int(keep.sum())
+        gram = problems.gram[b][np.ix_(keep, keep)] + np.diag(problems.ridge[b, keep])
+        # Weights sum to 1, so that the pull is a part of a square, with a constant that keeps it one.
+        pull = problems.pull[b, keep]
+        whole = gram - pull[:, None] - pull[None] + 1e3
+        z, _ = nnls(np.vstack([np.linalg.cholesky(whole).T / 50, np.ones(p)]), np.append(np.zeros(p), 1.0))
+        np.testing.assert_allclose(weights[b, keep], z / z.sum(), atol=1e-8)
+        assert not weights[b, ~keep].any()
+
+
+@few
+@given(seeds)
+def test_problems_of_other_widths_are_solved_together_as_each_by_itself(seed):
+    several = [draw_problems(seed + columns, 3, columns) for columns in (4, 7, 5)]
+    for solve in (frank_wolfe, lambda problems: minimum(problems)[0]):
+        together = solve(Problems.joined(several))
+        for k, problems in enumerate(several):
+            own = together[3 * k : 3 * k + 3]
+            width = problems.pull.shape[1]
+            np.testing.assert_allclose(own[:, :width], solve(problems), atol=1e-9)
+            assert not own[:, width:].any()
+
+
+def test_a_minimum_that_is_not_one_point_is_not_found():
+    """Two equal columns: any share of them is as good."""
+    every = np.ones((1, 2), bool)
+    weights, found = minimum(
+        Problems(np.ones((2, 2)), np.ones((1, 2)), 0.0 * every, every, every / 2, every[:, 0])
+    )
+    assert not found.any()
+    assert not weights.any()
+
+
+@few
+@given(seeds)
+def test_many_panels_are_analysed_as_each_by_itself(seed):
+    panels = [draw(seed + k, starts=starts) for k, starts in enumerate([(4,), (3, 5), (4, 5), (4,)])]
+    panels[2] = replace(panels[2], clock="event")
+    together = list(many(panels, outcome=["gp", "ae"], draws=5))
+    assert isinstance(together.pop(2), DesignError)
+    for panel, out in zip([*panels[:2], panels[3]], together, strict=True):
+        alone = synthetic_did(panel, outcome=["gp", "ae"], draws=5)
+        np.testing.assert_allclose(out.estimate, alone.estimate, rtol=1e-9)
+        np.testing.assert_allclose(out.root, alone.root, rtol=1e-7, atol=1e-9)
+        assert out.method == alone.method

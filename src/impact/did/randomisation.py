@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.design import check_choice, start_positions
 from impact.did.estimators import ESTIMATORS
+from impact.did.synthetic_did import many
 from impact.errors import DesignError, ParameterError
 from impact.numbers.few_clusters import invert, p_value
 from impact.numbers.inference import cluster_codes
@@ -21,10 +22,13 @@ from impact.results import Effects, Test
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
+Statistics = Callable[[float], Array]
 
 _SCALE = {"difference": "difference", "ratio": "log ratio"}
 # Standard errors beyond estimate and zero between which an effect is tried, and at how many values.
-_REACH = {"difference": [(4.0, 3)], "ratio": [(4.0, 7), (12.0, 13)]}
+_REACH = {"line": [(4.0, 3)], "curve": [(4.0, 7), (12.0, 13)]}
+# Weights that are found from the outcome change with what is taken out of it.
+_CURVED = ("synthetic_did",)
 
 
 def randomisation_test(
@@ -103,26 +107,11 @@ def randomisation_test(
     # Who has no weight or no time before support is in no comparison, and their starts are not dealt out.
     panel = panel.subset((panel.weights > 0) & (start_positions(panel) > 0))
     analysis = _Analysis(panel, outcome, estimator, _SCALE[effect], arguments)
-    own = analysis.effect(panel)
+    own = analysis.own()
     if effect == "difference" and own.method.get("family") == "poisson":
         raise ParameterError("effect='difference': a Poisson model needs counts; use effect='ratio'.")
-    estimate, error = float(own.estimate[0]), float(own.std_error[0])
     complete = how_many(panel) <= draws
-    for reach, nodes in _REACH[effect]:
-        ends = min(estimate, 0.0) - reach * error, max(estimate, 0.0) + reach * error
-        dealt = deals(panel, draws, np.random.default_rng(seed))
-        statistics, lost = analysis.statistics(dealt, _nodes(*ends, nodes))
-
-        def p_of(value: float, statistics: Callable[[float], Array] = statistics) -> float:
-            t = statistics(value)
-            return p_value(float(t[0]), t[1:], complete)
-
-        low, high = invert(p_of, estimate, error, conf_level)
-        if effect == "difference" or (ends[0] <= low and high <= ends[1]):
-            break
-    else:
-        # How the ratio of a deal goes on beyond the values that were tried is not known.
-        low, high = (low if low >= ends[0] else -np.inf), (high if high <= ends[1] else np.inf)
+    (low, high), statistics, lost = analysis.interval(own, draws, seed, 1 - conf_level)
     t = statistics(0.0)
     label, random = own.labels.iloc[0], assignment == "randomised"
     notes = [f"{lost} deals of the starts could not be estimated and are left out."] if lost else []
@@ -141,16 +130,36 @@ def randomisation_test(
         "no effect of anyone's support",
         float(t[0]),
         float("nan"),
-        p_of(0.0),
+        p_value(float(t[0]), t[1:], complete),
         method,
         own.counts,
-        estimate=estimate,
+        estimate=float(own.estimate[0]),
         conf_low=low,
         conf_high=high,
         conf_level=conf_level,
         # Deals that mirror each other are equally far out, so that a share of one deal may be out of reach.
         smallest_p=p_value(float(np.abs(t).max()), t[1:], True) if complete else 1 / len(t),
     )
+
+
+def analyses(
+    panels: Iterable[Panel], *, outcome: str, estimator: str, arguments: Mapping[str, Any]
+) -> Iterator[Effects | None]:
+    """Estimate the effect in one panel after the other: the three scales, or None where it admits none.
+
+    ``synthetic_did`` takes many panels at once, and is much quicker so.
+    """
+    if estimator == "synthetic_did":
+        for found in many(panels, outcome=outcome, **arguments):
+            yield None if isinstance(found, DesignError) else summarise(found)
+        return
+    for panel in panels:
+        try:
+            effects = summarise(ESTIMATORS[estimator](panel, outcome=outcome, **arguments))
+        except DesignError:
+            yield None
+        else:
+            yield effects
 
 
 class _Analysis:
@@ -161,23 +170,25 @@ class _Analysis:
     ) -> None:
         check_choice("estimator", estimator, tuple(ESTIMATORS))
         self.panel, self.outcome, self.scale = panel, outcome, scale
-        self.estimator, self.arguments = ESTIMATORS[estimator], arguments
+        self.estimator, self.arguments = estimator, arguments
         self.after = np.arange(len(panel.periods)) >= start_positions(panel)[:, None]
 
-    def effect(self, panel: Panel) -> Effects:
-        """Return the effect on the scale that is asked for."""
-        effects = summarise(self.estimator(panel, outcome=self.outcome, **self.arguments))
-        wanted = (effects.labels["scale"] == self.scale).to_numpy()
-        if not wanted.any() or not effects.std_error[wanted][0] > 0:
+    def own(self) -> Effects:
+        """Return the study's own effect on the scale that is asked for."""
+        found = ESTIMATORS[self.estimator](self.panel, outcome=self.outcome, **self.arguments)
+        effects = self.wanted(summarise(found))
+        if effects is None:
             raise DesignError(
                 f"outcome={self.outcome!r}: it has no {self.scale} with a standard error in these data."
             )
-        return effects.select(wanted)
+        return effects
 
-    def moments(self, panel: Panel) -> tuple[float, float]:
-        """Return estimate and variance."""
-        effect = self.effect(panel)
-        return float(effect.estimate[0]), float(effect.std_error[0] ** 2)
+    def wanted(self, effects: Effects | None) -> Effects | None:
+        """Return the effect on the scale that is asked for, where it has an error."""
+        if effects is None:
+            return None
+        wanted = (effects.labels["scale"] == self.scale).to_numpy()
+        return effects.select(wanted) if wanted.any() and effects.std_error[wanted][0] > 0 else None
 
     def without(self, value: float) -> Panel:
         """Return the panel as it would be without an effect of this size."""
@@ -189,7 +200,30 @@ class _Analysis:
             exposure={self.outcome: time},
         )
 
-    def statistics(self, dealt: Iterator[Positions], nodes: Array) -> tuple[Callable[[float], Array], int]:
+    def interval(
+        self, own: Effects, draws: int, seed: int, level: float
+    ) -> tuple[tuple[float, float], Statistics, int]:
+        """Return the values with a p-value above ``level``, the statistics, and how many deals failed."""
+        estimate, error = float(own.estimate[0]), float(own.std_error[0])
+        complete = how_many(self.panel) <= draws
+        # Only linear models say how statistics go on beyond the values that were tried.
+        exact = self.scale == "difference" and self.estimator not in _CURVED
+        for reach, nodes in _REACH["line" if exact else "curve"]:
+            ends = min(estimate, 0.0) - reach * error, max(estimate, 0.0) + reach * error
+            dealt = deals(self.panel, draws, np.random.default_rng(seed))
+            statistics, lost = self.statistics(dealt, _nodes(*ends, nodes))
+
+            def p_of(value: float, statistics: Statistics = statistics) -> float:
+                t = statistics(value)
+                return p_value(float(t[0]), t[1:], complete)
+
+            low, high = invert(p_of, estimate, error, 1 - level)
+            if exact or (ends[0] <= low and high <= ends[1]):
+                return (low, high), statistics, lost
+        low, high = (low if low >= ends[0] else -np.inf), (high if high <= ends[1] else np.inf)
+        return (low, high), statistics, lost
+
+    def statistics(self, dealt: Iterator[Positions], nodes: Array) -> tuple[Statistics, int]:
         """Return what gives the statistics at a value, the study's own first, and how many deals failed.
 
         The estimate of a linear model is linear in what is taken out, and its variance quadratic, so that
@@ -198,19 +232,22 @@ class _Analysis:
         from scipy.interpolate import BarycentricInterpolator
 
         panels = [self.without(value) for value in nodes]
-        rows, lost = [[self.moments(p) for p in panels]], 0
-        for who in dealt:
-            try:
-                rows.append([self.moments(deal(p, who)) for p in panels])
-            except DesignError:
-                lost += 1
-        if len(rows) - 1 <= lost:
+        every = (deal(p, who) for who in chain([np.arange(self.panel.n)], dealt) for p in panels)
+        found = analyses(every, outcome=self.outcome, estimator=self.estimator, arguments=self.arguments)
+        rows: list[list[tuple[float, float]] | None] = []
+        for effects in zip(*[map(self.wanted, found)] * len(nodes), strict=True):
+            there = [e for e in effects if e is not None]
+            row = [(float(e.estimate[0]), float(e.std_error[0] ** 2)) for e in there]
+            rows.append(row if len(row) == len(nodes) else None)
+        kept = [row for row in rows if row is not None]
+        lost = len(rows) - len(kept)
+        if rows[0] is None or len(kept) - 1 <= lost:
             raise DesignError(
-                f"randomisation_test: {lost} of {len(rows) - 1 + lost} deals of the starts could not be "
-                "estimated; there are too few clusters or events."
+                f"randomisation_test: {lost} of {len(rows) - 1} deals of the starts could not be estimated; "
+                "there are too few clusters or events."
             )
         # (values, deals, 2): estimates and variances.
-        curves = BarycentricInterpolator(nodes, np.array(rows).transpose(1, 0, 2))
+        curves = BarycentricInterpolator(nodes, np.array(kept).transpose(1, 0, 2))
 
         def at(value: float) -> Array:
             estimate, variance = np.asarray(curves(value)).T

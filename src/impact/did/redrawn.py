@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 from typing import Any, Literal
 
@@ -85,7 +86,7 @@ class Sample:
 
 def redrawn(sample: Sample, inference: Inference, draws: int, seed: int) -> Draws:
     """Return the samples to analyse again."""
-    n, G, rng = len(sample.start), len(sample.names), np.random.default_rng(seed)
+    n, G = len(sample.start), len(sample.names)
     if inference == "jackknife":
         left = np.arange(G)[:, None] != sample.codes
         said = "jackknife: clusters left out one at a time, weights kept; G clusters, times (G-1)/G"
@@ -93,10 +94,10 @@ def redrawn(sample: Sample, inference: Inference, draws: int, seed: int) -> Draw
         return Draws(start, sample.weights * left, sample.names, math.sqrt(1 - 1 / G), said)
     if inference == "bootstrap":
         start = np.broadcast_to(sample.start, (draws, n))
-        weights = sample.weights * _times(sample, draws, rng)
+        weights = sample.weights * _times(sample, draws, np.random.default_rng(seed))
         said = f"bootstrap: {draws} draws of clusters, weights found anew in each"
     else:
-        start, said = _placed(sample, draws, rng)
+        start, said = _placed(sample, draws, seed)
         weights = np.broadcast_to(sample.weights * sample.never, start.shape)
     # Rows of another analysis belong to these only where they come from the same draws.
     rows = np.array([f"{inference} {draw}, seed {seed}" for draw in range(len(start))], dtype=object)
@@ -116,22 +117,34 @@ def _times(sample: Sample, draws: int, rng: np.random.Generator) -> Array:
     return times
 
 
-def _placed(sample: Sample, draws: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], str]:
+def _placed(sample: Sample, draws: int, seed: int) -> tuple[NDArray[np.int64], str]:
     """Give control clusters the starts of the supported ones: in all ways, or in some at random.
 
     Where clusters are people their number is a count of people, so it is not in the words.
     """
     control, treated = len(sample.control), len(sample.treated)
-    ways: list[Any]
     if math.perm(control, treated) <= draws:
-        ways = list(permutations(range(control), treated))
         said = "all ways to place the support among the control clusters"
     else:
-        ways = [rng.choice(control, treated, replace=False) for _ in range(draws)]
         said = f"support placed at random among the control clusters, {draws} times"
-    start = np.full((len(ways), len(sample.start)), sample.end)
-    for row, way in zip(start, ways, strict=True):
-        for own, pretended in zip(sample.treated, sample.control[list(way)], strict=True):
-            members = np.flatnonzero(sample.codes == pretended)
-            row[members] = np.resize(sample.start[sample.codes == own], len(members))
-    return start, f"placebo: {said}, observed rates taken as given"
+    ways = _ways(control, treated, draws, seed)
+    # Members of a cluster take the starts of the members of another in turn, as often as it takes.
+    order = np.argsort(sample.codes, kind="stable")
+    size = np.bincount(sample.codes)
+    first = np.cumsum(size) - size
+    turn = np.empty_like(order)
+    turn[order] = np.arange(len(order)) - np.repeat(first, size)
+    takes = np.full((len(ways), len(size)), -1)
+    np.put_along_axis(takes, sample.control[ways], sample.treated[None], axis=1)
+    own = takes[:, sample.codes]
+    given = sample.start[order[first[own] + turn % size[own]]]
+    return np.where(own < 0, sample.end, given), f"placebo: {said}, observed rates taken as given"
+
+
+@lru_cache(maxsize=8)
+def _ways(control: int, treated: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """Which controls stand for the supported, (ways, treated); studies of like size ask for it again."""
+    if math.perm(control, treated) <= draws:
+        return np.array(list(permutations(range(control), treated)))
+    rng = np.random.default_rng(seed)
+    return np.array([rng.choice(control, treated, replace=False) for _ in range(draws)])

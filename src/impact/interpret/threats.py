@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
-from impact.did.randomisation import deal, deals, dealt_among, how_many
+from impact.did.randomisation import analyses, deal, deals, dealt_among, how_many
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS
 from impact.numbers.few_clusters import p_value
@@ -134,11 +133,10 @@ def placebo(
         interval excludes no effect) with its Monte Carlo error.
     """
     rng = np.random.default_rng(seed)
-    own = _difference(panel, outcome, estimator, arguments)
-    rows = []
-    for who in deals(panel, draws, rng):
-        with suppress(DesignError):
-            rows.append(_difference(deal(panel, who), outcome, estimator, arguments))
+    own = _difference(summarise(ESTIMATORS[estimator](panel, outcome=outcome, **arguments)))
+    dealt = (deal(panel, who) for who in deals(panel, draws, rng))
+    drawn = analyses(dealt, outcome=outcome, estimator=estimator, arguments=arguments)
+    rows = [_difference(effects) for effects in drawn if effects is not None]
     if not rows:
         raise DesignError("placebo: no deal of the starts could be estimated; there are too few events.")
     found = np.array([row["estimate"] for row in rows])
@@ -168,9 +166,8 @@ def placebo(
     return Summary(table, method)
 
 
-def _difference(panel: Panel, outcome: str, estimator: str, arguments: Mapping[str, Any]) -> Any:
-    table = summarise(ESTIMATORS[estimator](panel, outcome=outcome, **arguments)).table
-    return table[table["scale"] == "difference"].iloc[0]
+def _difference(effects: Effects) -> Any:
+    return effects.table[effects.labels["scale"] == "difference"].iloc[0]
 
 
 def sensitivity(

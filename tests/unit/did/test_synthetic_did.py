@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from impact.data.panel import Panel
 from impact.data.periods import NEVER
+from impact.did.randomisation import analyses, deal, deals
 from impact.did.redrawn import Sample, redrawn
 from impact.did.synthetic_did import synthetic_did
 from impact.did.two_by_two import two_by_two
@@ -227,3 +229,27 @@ def test_one_control_with_all_the_weight_cannot_be_left_out():
     panel = replace(build([4, 4, *[6] * 4]), outcomes={"ae": value})
     with pytest.raises(DesignError, match="one control cluster carries all of them"):
         synthetic_did(panel, outcome="ae", weighting="synthetic_control", inference="jackknife")
+
+
+@pytest.mark.parametrize(
+    ("inference", "errors"),
+    [("placebo", [2329.279, 0.1013830, 18.63423]), ("bootstrap", [2146.218, 0.1291306, 17.16975])],
+)
+def test_draws_give_the_errors_of_a_search_in_each(inference, errors):
+    """Errors of these draws when each was searched as the estimate is, in ten times the time."""
+    panel = build([6, 6, *[10] * 38], periods=10)
+    out = synthetic_did(panel, outcome="ae", inference=inference, draws=100, seed=3)
+    assert out.estimate[0] == pytest.approx(-8850.059, abs=1e-3)
+    np.testing.assert_allclose(out.std_error, errors, rtol=1e-3)
+
+
+def test_many_draws_are_quick():
+    """60 deals of the starts, each with its own 200 placebos, take 2 s; a search for each takes a minute."""
+    panel = build([6, 6, *[10] * 28], periods=10)
+    begun = time.process_time()
+    dealt = (deal(panel, who) for who in deals(panel, 60, np.random.default_rng(0)))
+    found = list(analyses(dealt, outcome="ae", estimator="synthetic_did", arguments={}))
+    assert time.process_time() - begun < 20
+    assert len(found) == 60
+    alone = synthetic_did(deal(panel, next(deals(panel, 60, np.random.default_rng(0)))), outcome="ae")
+    np.testing.assert_allclose(found[0].std_error, alone.std_error, rtol=1e-9)
