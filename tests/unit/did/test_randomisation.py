@@ -8,7 +8,7 @@ import pytest
 
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
-from impact.did.randomisation import deal, deals, how_many, randomisation_test
+from impact.did.randomisation import analyses, deal, deals, how_many, randomisation_test
 from impact.errors import DesignError, ParameterError
 
 
@@ -175,3 +175,39 @@ def test_deals_that_mostly_fail_are_refused():
         randomisation_test(
             replace(panel, outcomes={"ae": y}), outcome="ae", estimator="two_by_two", seed=1, effect="ratio"
         )
+
+
+def test_weights_found_from_the_outcome_change_with_what_is_taken_out():
+    """Synthetic difference-in-differences: at values between those tried too, statistics are those found."""
+    start, rng = np.repeat([4, 7], [6, 14]), np.random.default_rng(3)
+    after = np.arange(7) >= start[:, None]
+    rates = rng.gamma(9, 2, (20, 1)) + rng.normal(0, 2, (20, 7)) - 2 * after
+    asked = {"outcome": "ae", "estimator": "synthetic_did"}
+    panel = Panel(
+        unit=np.arange(20),
+        periods=pd.RangeIndex(7),
+        outcomes={"ae": rates},
+        exposure={"ae": np.ones((20, 7))},
+        start=start,
+        treated=start < 7,
+        covariates=pd.DataFrame(index=range(20)),
+        cluster=np.arange(20),
+        weights=np.ones(20),
+        arm=np.where(start < 7, "supported", "control"),
+        rate_scale=1.0,
+    )
+    test = randomisation_test(panel, **asked, draws=19, seed=4, inference="jackknife")
+
+    def share(value):
+        without = replace(panel, outcomes={"ae": rates - value * after})
+        every = [np.arange(20), *deals(panel, 19, np.random.default_rng(4))]
+        found = analyses((deal(without, who) for who in every), **asked, arguments={"inference": "jackknife"})
+        t = np.array([effects.estimate[0] / effects.std_error[0] for effects in found])
+        return t[0], np.mean(np.abs(t) >= abs(t[0]) * (1 - 1e-9))
+
+    assert share(0.0) == pytest.approx((test.statistic, test.p_value))
+    width = test.conf_high - test.conf_low
+    assert np.isfinite(width)
+    for end, out in ((test.conf_low, -1), (test.conf_high, 1)):
+        assert share(end - 0.05 * out * width)[1] > 0.05
+        assert share(end + 0.05 * out * width)[1] <= 0.05
