@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -88,7 +88,7 @@ def regressors(covariates: Array, *, interact: bool, centre: Array) -> Regressor
     return lambda support: np.vstack([support * own, z])
 
 
-def within_reach(design: Array, weights: Array, asked: Sequence[Array], people: NDArray[np.bool_]) -> None:
+def within_reach(design: Array, weights: Array, asked: Iterable[Array], people: NDArray[np.bool_]) -> None:
     """Refuse predictions for ``people`` whose covariates the fitted rows say nothing about."""
     if (k := len(design)) >= (n := int((weights > 0).sum())):
         raise DesignError(f"adjust: {k} coefficients for {n} people; leave out covariates.")
@@ -112,13 +112,13 @@ def g_computation(rows: Followed, covariates: Array, *, family: Family, interact
     target, own = (a[at] for a in rows.target)
     x = covariates[:, at]
     design = regressors(x, interact=interact, centre=x @ target / target.sum())
-    observed, asked = design(support), [design(1.0), design(0.0)]
-    within_reach(observed, w, asked, target > 0)
+    observed = design(support)
+    within_reach(observed, w, map(design, (1.0, 0.0)), target > 0)
     counts = family in ("poisson", "negative_binomial")
     offset = np.log(months) if counts else np.zeros(len(months))
     model = Model.fit(observed, rows.y[at], weights=w, family=family, offset=offset)
     value, by, direct = [], [], []
-    for x_a in asked:
+    for x_a in map(design, (1.0, 0.0)):
         mean, slope = model.at(x_a)
         value.append(target @ mean)
         by.append(x_a @ (target * slope))

@@ -93,15 +93,15 @@ def _totals(rows: Followed, covariates: Array) -> Totals:
     if np.ptp(months) > 0:
         x = np.vstack([x, np.log(months)])
     design = regressors(x, interact=False, centre=x @ target / target.sum())
-    observed, asked = design(support), [design(1.0), design(0.0)]
+    observed = design(support)
     some: Array = w * (y > 0)
     none = np.zeros(len(w))
     for weights in (w, some):
-        within_reach(observed, weights, asked, target > 0)
+        within_reach(observed, weights, map(design, (1.0, 0.0)), target > 0)
     chance = Model.fit(observed, (y > 0).astype(float), weights=w, family="logit", offset=none)
     amount = Model.fit(observed, y, weights=some, family="poisson", offset=none)
     value, by_chance, by_amount, direct = [], [], [], []
-    for x_a in asked:
+    for x_a in map(design, (1.0, 0.0)):
         (p, rise), (m, slope) = chance.at(x_a), amount.at(x_a)
         value.append((target @ (p * m), target @ p))
         by_chance.append((x_a @ (target * rise * m), x_a @ (target * rise)))
