@@ -269,13 +269,9 @@ class _AtRisk:
 
     def _hit(self, h: int, t: int, base: int) -> NDArray[np.bool_]:
         """Say which clusters have someone of this start at risk in both periods."""
-        members = self.members[h]
-        codes = self.joint.codes[members]
-        if self.seen is not None:
-            codes = codes[(self.seen[t, members] * self.seen[base, members]) > 0]
-        hit = np.zeros(len(self.joint.clusters), bool)
-        hit[codes] = True
-        return hit
+        m = self.members[h]
+        seen = np.ones(m.stop - m.start) if self.seen is None else self.seen[t, m] * self.seen[base, m]
+        return self.joint.hit(m, seen > 0)
 
     @staticmethod
     def _count(people: Array, plan: _Plan) -> tuple[Array, Array]:

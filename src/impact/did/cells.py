@@ -102,6 +102,12 @@ class Joint:
 
         self._makes.append((slice(first, len(self._labels)), make))
 
+    def hit(self, members: slice, who: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Say which clusters have one of these people for whom ``who`` is true, (clusters,)."""
+        out = np.zeros(len(self.clusters), bool)
+        out[self.codes[members][who]] = True
+        return out
+
     def spread(self, name: str) -> Array:
         """Each person's share of the weight of all who are ever at risk, (n,)."""
         w = self.panel.weights * (self.panel.exposure[name] > 0).any(1)

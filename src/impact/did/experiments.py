@@ -85,16 +85,15 @@ class Experiment:
 
     def clusters(self, joint: Joint, name: str) -> int:
         """Return how many clusters are compared; refuse a single one on either side."""
-        anyone, sides = [], []
-        for side in (self.treated, self.control):
-            seen, codes = self.of(joint.panel.exposure[name], side) > 0, joint.codes[side]
-            anyone.append(codes[seen.any(1)])
+        anyone = np.zeros(len(joint.clusters), bool)
+        for side, who in ((self.treated, "people"), (self.control, "controls")):
+            seen = self.of(joint.panel.exposure[name], side) > 0
+            before, after = seen[:, ~self.late].any(1), seen[:, self.late].any(1)
             # Who is seen on one side of the start only shows no change.
-            sides.append(codes[seen[:, self.late].any(1) & seen[:, ~self.late].any(1)])
-        for codes, who in zip(sides, ("people", "controls"), strict=True):
-            if len(np.unique(codes)) < 2:
+            if joint.hit(side, before & after).sum() < 2:
                 raise DesignError(f"there are no {who} at risk before and after it in more than one cluster")
-        return len(np.union1d(*anyone))
+            anyone |= joint.hit(side, before | after)
+        return int(anyone.sum())
 
     def of(self, values: Array, side: slice) -> Array:
         """Return the values (n, T) of one side's people in the window."""
@@ -104,11 +103,11 @@ class Experiment:
 def check_happened(joint: Joint, name: str, used: Sequence[Experiment]) -> None:
     """Refuse counts that only happened to one cluster of the supported, or of the controls."""
     for side, who in (("treated", "people with support"), ("control", "their controls")):
-        found = [joint.codes[:0]]
+        found = np.zeros(len(joint.clusters), bool)
         for e in used:
             at = getattr(e, side)
-            found.append(joint.codes[at][(e.of(joint.panel.outcomes[name], at) > 0).any(1)])
-        if len(np.unique(np.concatenate(found))) < 2:
+            found |= joint.hit(at, (e.of(joint.panel.outcomes[name], at) > 0).any(1))
+        if found.sum() < 2:
             raise DesignError(
                 f"outcome={name!r}: it happened to {who} in fewer than two clusters; too few events for a "
                 "Poisson model. Use longer periods, wider controls, or family='linear'."
