@@ -8,10 +8,12 @@ from impact.match.censor_pairs import censor_pairs
 from impact.match.coarsened_exact import coarsened_exact
 from impact.match.e_value import e_value
 from impact.match.entropy_balance import entropy_balance
+from impact.match.full import full
 from impact.match.hurdle import hurdle
 from impact.match.inverse_probability import inverse_probability
 from impact.match.mean_difference import mean_difference
 from impact.match.nearest import nearest
+from impact.match.optimal import optimal
 from impact.match.outcomes import OUTCOMES
 from impact.match.partner_dates import partner_dates
 from impact.match.propensity import overlap, propensity
@@ -24,6 +26,8 @@ from impact.results import Matched
 
 METHODS: Mapping[str, Callable[..., Matched]] = {
     "nearest": nearest,
+    "optimal": optimal,
+    "full": full,
     "coarsened_exact": coarsened_exact,
     "subclass": subclass,
     "entropy_balance": entropy_balance,
@@ -39,11 +43,13 @@ __all__ = [
     "coarsened_exact",
     "e_value",
     "entropy_balance",
+    "full",
     "hurdle",
     "inverse_probability",
     "mcnemar",
     "mean_difference",
     "nearest",
+    "optimal",
     "overlap",
     "partner_dates",
     "propensity",

@@ -13,6 +13,7 @@ Rows = NDArray[np.intp]
 
 # More candidate pairs than this do not fit into a gigabyte; the gap is reported instead.
 MOST = 12_000_000
+_AT_ONCE = 1_000_000
 
 
 class Found(NamedTuple):
@@ -70,30 +71,42 @@ def assign(
     Rows for which this fails get more candidates, until it holds for all.
     """
     n_rows, n_cols = size
-    unit = bound if bound > 0 else 1.0
+    unit, most = bound if bound > 0 else 1.0, most // ratio
     slots = n_rows * ratio
     dear = unit * (slots + 1.0) * (1 + np.arange(ratio)[::-1])
-    tolerance = 1e-13 * unit * (slots + 1)
-    reach = np.zeros(n_rows)
-    row, col, cost = np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0)
+    tolerance = 1e-13 * float(dear.max())
+    held = Found(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.zeros(n_rows))
     short, many = np.arange(n_rows), at_first
     while True:
-        more = candidates(short, many)
-        reach[short] = more.reach
-        old = np.ones(n_rows, bool)
-        old[short] = False
-        old = old[row]
-        row, col, cost = (np.append(a[old], b) for a, b in zip((row, col, cost), more[:3], strict=True))
-        order = np.lexsort((col, row))
-        row, col, cost = row[order], col[order], cost[order]
-        edges = _slots(row, col, cost, (n_rows, ratio))
+        held = _extended(held, candidates, short, many, most)
+        edges = _slots(held, (n_rows, ratio))
         taken, paid = _solve(edges, n_cols, np.tile(dear, n_rows), unit)
         worth, free = _worth(edges, taken, paid, n_cols, tolerance)
-        beyond = np.maximum(worth.reshape(n_rows, ratio) - reach[:, None], 0).sum(axis=1)
+        beyond = np.maximum(worth.reshape(n_rows, ratio) - held.reach[:, None], 0).sum(axis=1)
         short, many = np.flatnonzero(beyond > tolerance), 4 * many
-        if not short.size or len(row) > most:
-            gap = float(beyond.sum()) + free
-            return np.where(taken < n_cols, taken, -1).reshape(n_rows, ratio), gap
+        if not short.size or len(held.row) > most:
+            partner = np.where(taken < n_cols, taken, -1).reshape(n_rows, ratio)
+            return partner, float(beyond.sum()) + free
+
+
+def _extended(held: Found, candidates: Candidates, short: Rows, many: int, most: int) -> Found:
+    """Look further for some rows, in portions and for as long as there is room."""
+    reach, fresh = held.reach.copy(), list[Found]()
+    old = np.ones(len(reach), bool)
+    room = most - len(held.row)
+    portion = max(1, _AT_ONCE // many)
+    for part in np.split(short, range(portion, len(short), portion)):
+        if room < 0:
+            break
+        fresh.append(candidates(part, many))
+        reach[part], old[part] = fresh[-1].reach, False
+        room -= len(fresh[-1].row)
+    again = old[held.row]
+    row, col, cost = (
+        np.concatenate([a[again], *b]) for a, *b in zip(held[:3], *(f[:3] for f in fresh), strict=True)
+    )
+    order = np.lexsort((col, row))
+    return Found(row[order], col[order], cost[order], reach)
 
 
 class _Edges(NamedTuple):
@@ -108,14 +121,14 @@ class _Edges(NamedTuple):
         return spans(self.begin[slots], self.begin[slots + 1])
 
 
-def _slots(row: Rows, col: Rows, cost: Array, size: tuple[int, int]) -> _Edges:
+def _slots(held: Found, size: tuple[int, int]) -> _Edges:
     """Give every slot of a row the row's pairs."""
     n_rows, ratio = size
-    edges = _Edges(np.searchsorted(row, np.arange(n_rows + 1)), col, cost)
+    edges = _Edges(np.searchsorted(held.row, np.arange(n_rows + 1)), held.col, held.cost)
     if ratio == 1:
         return edges
     at, which = edges.of(np.repeat(np.arange(n_rows), ratio))
-    return _Edges(np.searchsorted(which, np.arange(n_rows * ratio + 1)), col[at], cost[at])
+    return _Edges(np.searchsorted(which, np.arange(n_rows * ratio + 1)), held.col[at], held.cost[at])
 
 
 def _solve(edges: _Edges, n_cols: int, dear: Array, unit: float) -> tuple[Rows, Array]:

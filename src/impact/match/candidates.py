@@ -19,9 +19,8 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-# Distances that are held at a time, and how many neighbours are worth asking a tree for.
-_AT_ONCE = 4_000_000
-_TREE = 512
+# How many neighbours are worth asking a tree for; with a caliper most of them could not be used.
+_TREE, _TREE_IN_CALIPER = 512, 8
 
 # Why somebody has no candidate; the first that applies.
 RULES = (
@@ -50,11 +49,12 @@ class Candidates:
 
     def __call__(self, rows: Rows, many: int) -> Found:
         """Find about ``many`` nearest candidates of each row, or all there are."""
-        found: list[Found] = []
-        wide = max(1, _AT_ONCE // min(2 * many, len(self.cols)))
-        for part in np.split(rows, range(wide, len(rows), wide)):
-            found.append(self._nearest(part, many))
-        return Found(*(np.concatenate(a) for a in zip(*found, strict=True)))
+        if self.distance.matrix is not None:
+            return self._in_matrix(rows, many)
+        if self.distance.line is not None:
+            return self._on_line(rows, many)
+        few = many <= (_TREE if np.isinf(self.width) else _TREE_IN_CALIPER)
+        return self._in_tree(rows, many) if few else self._in_window(rows, many)
 
     def may(self, row: Rows, col: Rows, *, anyone: bool = False) -> Flags:
         """Whether pairs may be matched; with ``anyone`` whatever they must differ in."""
@@ -139,13 +139,6 @@ class Candidates:
             np.searchsorted(along, _both(group, own - width)),
             np.searchsorted(along, _both(group, own + width), "right"),
         )
-
-    def _nearest(self, rows: Rows, many: int) -> Found:
-        if self.distance.matrix is not None:
-            return self._in_matrix(rows, many)
-        if self.distance.line is not None:
-            return self._on_line(rows, many)
-        return self._in_tree(rows, many) if many <= _TREE else self._in_window(rows, many)
 
     def _found(self, rows: Rows, which: Rows, col: Rows, reach: Array) -> Found:
         allowed = self.may(rows[which], col)

@@ -291,6 +291,8 @@ class Did(Arguments):
 
 _MATCHING_TAKES: dict[str, tuple[str, ...]] = {
     "nearest": ("distance", "exact", "caliper", "ratio", "replace"),
+    "optimal": ("estimand", "distance", "link", "exact", "anti_exact", "caliper", "ratio", "missing"),
+    "full": ("estimand", "distance", "link", "exact", "caliper", "missing"),
     "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
     "subclass": ("estimand", "subclasses", "minimum", "link", "missing"),
     "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
@@ -301,12 +303,19 @@ _MATCHING_TAKES: dict[str, tuple[str, ...]] = {
 class Matching(Arguments):
     """Matched or weighted controls."""
 
-    method: Literal["nearest", "coarsened_exact", "subclass", "entropy_balance", "inverse_probability"] = (
-        Field("nearest", description="name of the method")
-    )
+    method: Literal[
+        "nearest",
+        "optimal",
+        "full",
+        "coarsened_exact",
+        "subclass",
+        "entropy_balance",
+        "inverse_probability",
+    ] = Field("nearest", description="name of the method")
     on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
     distance: Literal["propensity", "mahalanobis"] = Field("propensity", description="how near is measured")
     exact: Names = Field((), description="columns in which a match must be equal")
+    anti_exact: Names = Field((), description="columns in which a match must differ")
     caliper: Number | None = Field(None, gt=0, description="largest distance, in standard deviations")
     ratio: int = Field(1, ge=1, description="controls for each treated person")
     replace: bool = Field(False, description="whether a control may be used again")
