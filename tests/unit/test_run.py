@@ -264,3 +264,23 @@ def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no
     run, skipped = _plan(study)
     assert run == ["cohort"]
     assert skipped["findings"].startswith("the parameter file has no did or matching section")
+
+
+def test_a_study_by_synthetic_difference_in_differences_runs_to_its_report(project: Path) -> None:
+    """With the project's own page: placebo starts, each with placebo errors of its own, take no minutes."""
+    months = [f"{year}-{month:02d}-01" for year in (2022, 2023) for month in range(1, 13)]
+    rows = [
+        f"site{unit},{month},{20 + (7 * unit + 5 * i + unit * i) % 11},{'2023-04-01' if unit < 12 else ''}"
+        for unit in range(32)
+        for i, month in enumerate(months)
+    ]
+    (project / "data/panel.csv").write_text("\n".join(["u,t,y,g", *rows]) + "\n")
+    study = STUDY.replace("{control: never_treated}", "{estimator: synthetic_did}")
+    (project / "params/small.yaml").write_text(study.replace("months_before: 6", "months_before: 12"))
+    page = Path(__file__).parents[2] / "notebooks/did.ipynb"
+    (project / "notebooks/did.ipynb").write_text(page.read_text())
+    (outcome,) = run(["params/small.yaml"])
+    assert outcome.problem is None
+    results = json.loads((project / "outputs/small/share/results.json").read_text())["results"]["did"]
+    effects = {result["name"]: result for result in results}["effects"]
+    assert effects["method"]["estimator"] == "synthetic_did"
