@@ -102,7 +102,7 @@ class Joint:
 
         self._makes.append((slice(first, len(self._labels)), make))
 
-    def hit(self, members: slice, who: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def hit(self, members: slice, who: Any) -> NDArray[np.bool_]:
         """Say which clusters have one of these people for whom ``who`` is true, (clusters,)."""
         out = np.zeros(len(self.clusters), bool)
         out[self.codes[members][who]] = True
