@@ -107,7 +107,7 @@ def mean_difference(
     return sample.effects(followed, parts, said, values=True)
 
 
-def with_values(sample: Sample, outcome: str | Sequence[str]) -> tuple[dict[str, Followed], dict[str, int]]:
+def with_values(sample: Sample, outcome: str | Sequence[str]) -> tuple[dict[str, Followed], dict[str, str]]:
     """The rows with a value of each outcome, and how many people have none."""
     table = sample.cohort.table
     numbers = [str(c) for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
@@ -119,4 +119,4 @@ def with_values(sample: Sample, outcome: str | Sequence[str]) -> tuple[dict[str,
     for name in names_of(numbers, outcome):
         followed[name], lacking[name] = sample.values(name)
     comparable(followed, events=False)
-    return followed, {name: n for name, n in lacking.items() if n}
+    return followed, {name: f"{n} people" for name, n in lacking.items() if n}

@@ -104,7 +104,8 @@ def mcnemar(matched: Matched, *, outcome: str, exact: bool = False, cohort: Coho
     outcome : str
         A column of 0 and 1; a pair in which either has no value is left out.
     exact : bool
-        The binomial test, for few such pairs, in place of chi-square with continuity correction.
+        The p-value of the binomial test, for few such pairs, in place of that of chi-square with continuity
+        correction.
     cohort : Cohort, optional
         Where the outcome stands if not in the cohort that was matched.
 
@@ -151,7 +152,7 @@ def mcnemar(matched: Matched, *, outcome: str, exact: bool = False, cohort: Coho
     differ = sum(only.values())
     if not differ:
         raise DesignError(f"outcome={name!r}: in no pair did it happen to one of the two only: no test.")
-    statistic, p_value = _mcnemar(*only.values(), exact=exact)
+    statistic, p_value = _mcnemar(only["treated_only"], only["control_only"], exact=exact)
     pairs = int(mine.sum()) // 2
     counts = {"persons": 2 * pairs, "treated": pairs, "clusters": pairs, "events": differ, **only}
     said = sample.method("risks", estimator="McNemar's test", outcomes=[name], adjust=[])
@@ -159,7 +160,7 @@ def mcnemar(matched: Matched, *, outcome: str, exact: bool = False, cohort: Coho
     return Test(
         "the same risk in both arms",
         statistic,
-        float(differ) if exact else 1.0,
+        1.0,
         p_value,
         {**said, "without_value": lacking},
         pd.DataFrame([counts]),
@@ -170,9 +171,9 @@ def _mcnemar(treated: int, control: int, *, exact: bool) -> tuple[float, float]:
     from scipy.special import bdtr, chdtrc
 
     n = treated + control
-    if exact:
-        return float(treated), min(1.0, 2 * float(bdtr(min(treated, control), n, 0.5)))
     statistic = max(abs(treated - control) - 1, 0) ** 2 / n
+    if exact:
+        return statistic, min(1.0, 2 * float(bdtr(min(treated, control), n, 0.5)))
     return statistic, float(chdtrc(1, statistic))
 
 
