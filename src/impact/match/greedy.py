@@ -1,70 +1,213 @@
-"""Greedy matching on arrays. Everything here expects people in the order of their identifiers."""
+"""Greedy matching on arrays: people choose in turn, each the nearest who is still free.
+
+Everyone stands in the order of their identifiers, so that who is lower in the arrays has the lower one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from impact.match.neighbours import Neighbours
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Turns = Literal["closest", "farthest"] | Rows
+
+# After so many people in a row who may not be matched, the next who may is looked for by whole arrays.
+_PATIENCE, _STRETCH = 16, 4096
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Largest difference in score, controls for each treated person, and whether controls are used again."""
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Who may not be matched whatever their distance.
 
-    caliper: float = np.inf
-    ratio: int = 1
-    replace: bool = False
+    ``calipers``: values (n,) and the width within which two people's must lie; a negative width asks for more
+    than that between them. ``differ``: codes (n,) that two people may not share.
+    """
+
+    calipers: Sequence[tuple[Array, float]] = ()
+    differ: Sequence[Rows] = ()
+
+    def allow(self, i: int, others: Any) -> Any:
+        """Whether person i may be matched with another, or with each of an array of others."""
+        fine: Any = True
+        for values, width in self.calipers:
+            gap = np.abs(values[others] - values[i])
+            fine = fine & (gap <= width if width >= 0 else gap > -width)
+        for codes in self.differ:
+            fine = fine & (codes[others] != codes[i])
+        return fine
+
+    def __bool__(self) -> bool:
+        return bool(self.calipers or self.differ)
 
 
-def on_a_line(score: Array, treated: NDArray[np.bool_], group: Rows, rule: Rule) -> Rows:
-    """Give each treated person the nearest controls on one score, in rounds, the largest score first.
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Who chooses (``people``) and from whom (``pool``): rising positions in arrays of n people.
 
-    People are sorted by (group, score, identifier). A treated person looks outwards from their own place for
-    the first free control below and above, and takes the nearer; at equal distance the lower. Union-find over
-    taken controls makes each look nearly constant in time.
+    ``group (n,)``: only people of one group may be matched. ``uses``: how many may choose the same person.
+    """
+
+    people: Rows
+    pool: Rows
+    group: Rows
+    limits: Limits = field(default_factory=Limits)
+    uses: float = 1
+
+
+class Search(Protocol):
+    """What finds the nearest free person; ``i`` counts those who choose, a place stands for one chosen."""
+
+    def find(self, i: int) -> tuple[int, float, bool]:
+        """Place and distance of the nearest, and whether another is as near; -1 where nobody is left."""
+
+    def take(self, i: int, place: int) -> int:
+        """Give the place found to i; return the position of its person."""
+
+
+def in_rounds(search: Search, wanted: Rows, turns: Turns) -> tuple[Rows, int]:
+    """Let everyone choose one, then everyone a second, until each has as many as wanted or finds nobody.
+
+    Parameters
+    ----------
+    search : Search
+    wanted : array (m,)
+    turns : array (m,), 'closest' or 'farthest'
+        The order in which people choose. 'closest': whoever is nearest to somebody free goes first.
+        'farthest': the further from everybody free at the start of a round, the earlier.
 
     Returns
     -------
-    array (n_t, ratio)
-        Positions of the controls, -1 for none; rows in the order of the treated's identifiers.
+    array (m, max(wanted))
+        Positions of the chosen, -1 for none.
+    int
+        How many choices there were between people equally near.
     """
-    order = np.lexsort((score, group))
-    is_control = ~treated[order]
-    controls = order[is_control]
-    below = np.empty(len(score), np.intp)
-    below[order] = np.cumsum(is_control)
-    people = np.flatnonzero(treated)
-    # Controls stand at places 1 to m, and 0 and m + 1 lie outside. ``down`` and ``up`` lead from a place to
-    # the nearest free one below and above.
-    m = len(controls)
-    value = [np.nan, *score[controls].tolist(), np.nan]
-    low = (np.searchsorted(group[controls], group[people], "left") + 1).tolist()
-    high = np.searchsorted(group[controls], group[people], "right").tolist()
-    left = below[people].tolist()
-    right = (below[people] + 1).tolist()
-    own = score[people].tolist()
-    down, up = list(range(m + 2)), list(range(m + 2))
-    taken = np.zeros((len(people), rule.ratio), np.intp)
-    first_to_choose = np.argsort(-score[people], kind="stable").tolist()
-    for k in range(rule.ratio):
-        for i in first_to_choose:
-            at_left, at_right = _free(down, left[i]), _free(up, right[i])
-            gap_left = own[i] - value[at_left] if at_left >= low[i] else np.inf
-            gap_right = value[at_right] - own[i] if at_right <= high[i] else np.inf
-            lower = gap_left <= gap_right
-            gap = gap_left if lower else gap_right
-            if gap > rule.caliper or gap == np.inf:
+    out, ties = np.full((len(wanted), int(wanted.max())), -1), 0
+    left = list(range(len(wanted))) if isinstance(turns, str) else turns.tolist()
+    need = wanted.tolist()
+    for k in range(out.shape[1]):
+        left = [i for i in left if need[i] > k]
+        if isinstance(turns, str) and turns == "farthest":
+            gap = [search.find(i)[1] for i in left]
+            left = [left[j] for j in np.argsort(-np.array(gap), kind="stable")]
+        choices = _closest_first(search, left) if isinstance(turns, str) and turns == "closest" else left
+        for i in choices:
+            place, _, tie = search.find(i)
+            if place >= 0:
+                out[i, k] = search.take(i, place)
+                ties += tie
+        # Who found nobody will find nobody later: the free only become fewer.
+        left = [i for i in left if out[i, k] >= 0]
+        if isinstance(turns, str):
+            left.sort()
+    return out, ties
+
+
+def _closest_first(search: Search, people: Sequence[int]) -> Iterator[int]:
+    """Yield people by their distance to the nearest who is free when it is their turn."""
+    waiting = [(search.find(i)[1], i) for i in people]
+    heapify(waiting)
+    while waiting:
+        gap, i = heappop(waiting)
+        now = search.find(i)[1]
+        if now > gap:
+            heappush(waiting, (now, i))
+        elif now < np.inf:
+            yield i
+
+
+class Line:
+    """Search on one score, outwards from a person's own place among all, sorted by score and identifier.
+
+    At equal distance the lower of two is nearer, as in MatchIt. Union-find over those taken makes each look
+    nearly constant in time; where a person may not be matched with others, their own two ends move past these
+    once and for all.
+    """
+
+    def __init__(self, score: Array, sides: Sides, *, caliper: float = np.inf) -> None:
+        people, pool, group = sides.people, sides.pool, sides.group
+        everyone = np.concatenate([people, pool])
+        everyone.sort()
+        order = everyone[np.argsort(score[everyone], kind="stable")]
+        if group.any():
+            order = order[np.argsort(group[order], kind="stable")]
+        chosen = np.zeros(len(score), bool)
+        chosen[pool] = True
+        self._pool = order[chosen[order]]
+        below = np.empty(len(score), np.intp)
+        below[order] = np.cumsum(chosen[order])
+        # The pool stands at places 1 to m; 0 and m + 1 lie outside.
+        m = len(pool)
+        of = group[self._pool]
+        self._value = [np.nan, *score[self._pool].tolist(), np.nan]
+        self._low: list[int] = (np.searchsorted(of, group[people], "left") + 1).tolist()
+        self._high: list[int] = np.searchsorted(of, group[people], "right").tolist()
+        # Where each person looks next below and above, and what leads from a place to the nearest free one.
+        self._left, self._right = below[people].tolist(), (below[people] + 1).tolist()
+        self._down, self._up = list(range(m + 2)), list(range(m + 2))
+        self._own, self._people = score[people].tolist(), people.tolist()
+        self._caliper, self._limits, self._bounded = caliper, sides.limits, bool(sides.limits)
+        self._uses = [sides.uses] * (m + 2)
+
+    def find(self, i: int) -> tuple[int, float, bool]:
+        """As of ``Search``."""
+        own, value, low, high = self._own[i], self._value, self._low[i], self._high[i]
+        below, above = _free(self._down, self._left[i]), _free(self._up, self._right[i])
+        if self._bounded:
+            below, above = self._allowed(i, below, -1), self._allowed(i, above, 1)
+            self._left[i], self._right[i] = below, above
+        gap_below = own - value[below] if below >= low else np.inf
+        gap_above = value[above] - own if above <= high else np.inf
+        lower = gap_below <= gap_above
+        gap = gap_below if lower else gap_above
+        if gap > self._caliper or gap == np.inf:
+            return -1, np.inf, False
+        if gap_below == gap_above:
+            return below, gap, True
+        place, leads, step = (below, self._down, -1) if lower else (above, self._up, 1)
+        other = _free(leads, place + step)
+        tie = value[other] == value[place] and low <= other <= high
+        if tie and self._bounded:
+            other = self._allowed(i, other, step)
+            tie = low <= other <= high and value[other] == value[place]
+        return place, gap, tie
+
+    def take(self, i: int, place: int) -> int:
+        """As of ``Search``."""
+        if place <= self._left[i]:
+            self._left[i] = place - 1
+        else:
+            self._right[i] = place + 1
+        self._uses[place] -= 1
+        if not self._uses[place]:
+            self._down[place], self._up[place] = place - 1, place + 1
+        return int(self._pool[place - 1])
+
+    def _allowed(self, i: int, place: int, step: int) -> int:
+        """Go on from a free place to one that person i may be matched with, or out of reach."""
+        leads, low, high = (self._down if step < 0 else self._up), self._low[i], self._high[i]
+        looked, end = 0, int(low - 1 if step < 0 else high + 1)
+        while low <= place <= high and abs(self._value[place] - self._own[i]) <= self._caliper:
+            if looked < _PATIENCE:
+                if self._limits.allow(self._people[i], self._pool[place - 1]):
+                    return place
+                looked, place = looked + 1, _free(leads, place + step)
                 continue
-            place = at_left if lower else at_right
-            taken[i, k] = place
-            left[i], right[i] = (place - 1, at_right) if lower else (at_left, place + 1)
-            if not rule.replace:
-                down[place], up[place] = place - 1, place + 1
-    return np.where(taken > 0, np.append(-1, controls)[taken], -1)
+            stretch = place + step * np.arange(min(_STRETCH, abs(end - place)))
+            fine = self._limits.allow(self._people[i], self._pool[stretch - 1])
+            for at in stretch[fine].tolist():
+                if self._uses[at]:
+                    return int(at) if abs(self._value[at] - self._own[i]) <= self._caliper else end
+            place = _free(leads, int(stretch[-1]) + step)
+        return end
 
 
 def _free(leads_to: list[int], place: int) -> int:
@@ -74,141 +217,129 @@ def _free(leads_to: list[int], place: int) -> int:
     return place
 
 
-def in_space(
-    points: Array,
-    treated: NDArray[np.bool_],
-    group: Rows,
-    rule: Rule,
-    *,
-    cell: Rows,
-    score: Array | None,
-) -> Rows:
-    """Give each treated person the nearest controls by Euclidean distance, in rounds.
+class Space:
+    """Search by Euclidean distance between points; ties go to the lowest identifier.
 
-    Parameters
-    ----------
-    points : array (n, p)
-    treated : array (n,) of bool
-    group : array (n,)
-        Only people of the same group may be matched.
-    cell : array (n,)
-        People with equal covariates (and group) share a cell, which is searched for once.
-    score : array (n,), optional
-        Where it is given, the treated choose from the largest score down and only controls within the
-        caliper of theirs; without it they choose in the order of their identifiers.
-    rule : Rule
-        At equal distance the control of the lowest identifier is taken.
-
-    Returns
-    -------
-    array (n_t, ratio)
-        Positions of the controls, -1 for none; rows in the order of the treated's identifiers.
+    People of the pool with the same point (and limits) share a cell, which is looked at once. Each person
+    starts from their nearest few cells; whoever needs more looks further away.
     """
-    people, controls = np.flatnonzero(treated), np.flatnonzero(~treated)
-    members = controls[np.lexsort((cell[controls], group[controls]))]
-    begin = np.flatnonzero(np.append(True, np.diff(cell[members]) != 0)) if len(members) else members
-    home = members[begin]
-    begin = np.append(begin, len(members))
-    turn = np.arange(len(people)) if score is None else np.argsort(-score[people], kind="stable")
-    turn = turn[np.argsort(group[people[turn]], kind="stable")]
-    out = np.full((len(people), rule.ratio), -1)
-    groups, first = np.unique(group[people[turn]], return_index=True)
-    for g, mine in zip(groups, np.split(turn, first[1:]), strict=True):
-        low, high = np.searchsorted(group[home], [g, g + 1])
-        if low == high:
-            continue
-        near = _Neighbours(points[people[mine]], points[home[low:high]])
-        if score is not None:
-            near.within(score[people[mine]], score[home[low:high]], rule.caliper)
-        out[mine] = _choose(near, members, begin[low : high + 1], rule)
-    return out
 
+    def __init__(self, points: Array, sides: Sides, *, at_first: int = 8) -> None:
+        limits, pool = sides.limits, sides.pool
+        facets = np.column_stack([points, *(v for v, _ in limits.calipers), *limits.differ])
+        # Equal rows get equal keys and stand together; should rounding part some, they are two cells.
+        key = (facets @ np.cos(np.arange(1.0, facets.shape[1] + 1)))[pool]
+        members = pool[np.lexsort((key, sides.group[pool]))]
+        change = (facets[members[1:]] != facets[members[:-1]]).any(axis=1)
+        change |= np.diff(sides.group[members]) != 0
+        begin = np.flatnonzero(np.append(True, change))
+        self._sides, self._points = sides, points
+        self._members: list[int] = members.tolist()
+        self._home = members[begin]
+        self._next, self._end = begin.tolist(), [*begin[1:].tolist(), len(members)]
+        self._uses = [sides.uses] * len(members)
+        self._mine: list[list[int]] = [[] for _ in sides.people]
+        self._near: dict[int, tuple[list[int], list[float]]] = {}
+        asking = sides.group[sides.people]
+        self._span = np.searchsorted(sides.group[self._home], np.stack([asking, asking + 1]))
+        self._size = np.minimum(at_first, self._span[1] - self._span[0])
+        self._index = np.full((len(sides.people), at_first), -1)
+        self._gap = np.full((len(sides.people), at_first), np.inf)
+        self._among: dict[int, Neighbours] = {}
+        by_group = np.argsort(asking, kind="stable")
+        for mine in np.split(by_group, np.flatnonzero(np.diff(asking[by_group])) + 1):
+            low, high = self._span[:, mine[0]]
+            if low < high:
+                self._among[int(low)] = Neighbours(points[self._home[low:high]])
+                index, gap = self._look(mine, at_first)
+                self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index, gap
 
-class _Neighbours:
-    """Cells in order of distance from each treated person of a group, found in growing numbers."""
+    def find(self, i: int) -> tuple[int, float, bool]:
+        """As of ``Search``."""
+        while True:
+            best, distance, limit, tie = -1, np.inf, np.inf, False
+            for c, gap in zip(*self._cells(i), strict=True):
+                if gap > limit:
+                    return best, distance, tie
+                j = self._free(i, c, self._next[c])
+                if j < 0:
+                    continue
+                # Distances that differ by rounding alone are ties, and the lowest identifier wins them.
+                tie = best >= 0 or self._free(i, c, j + 1) >= 0
+                if best < 0:
+                    best, distance, limit = j, gap, gap * (1 + 1e-9) + 1e-12
+                elif self._members[j] < self._members[best]:
+                    best = j
+            if not self._grow(i):
+                return best, distance, tie
 
-    def __init__(self, targets: Array, cells: Array, *, at_first: int = 8) -> None:
-        from scipy.spatial import cKDTree
+    def take(self, i: int, place: int) -> int:
+        """As of ``Search``."""
+        self._mine[i].append(place)
+        self._uses[place] -= 1
+        return self._members[place]
 
-        self._tree = cKDTree(cells, balanced_tree=False)
-        self._targets, self._cells = targets, cells
-        self._size = np.full(len(targets), min(at_first, len(cells)))
-        gap, index = self._tree.query(targets, k=np.arange(1, self._size[0] + 1))
-        self._found: list[tuple[list[int], list[float]]]
-        self._found = list(zip(np.asarray(index).tolist(), np.asarray(gap).tolist(), strict=True))
-        self._caliper = np.inf
-        self._own: list[float] = [0.0] * len(targets)
-        self._theirs: list[float] = [0.0] * len(cells)
+    def _free(self, i: int, c: int, j: int) -> int:
+        """First member of cell c from j on who is free and is not person i's already, or -1."""
+        uses, end, mine = self._uses, self._end[c], self._mine[i]
+        while j < end and not uses[j]:
+            j += 1
+        if j > self._next[c] and not uses[self._next[c]]:
+            self._next[c] = j
+        while j < end and (j in mine or not uses[j]):
+            j += 1
+        return j if j < end else -1
 
-    def within(self, own: Array, theirs: Array, caliper: float) -> None:
-        """Only cells whose score is within the caliper count as neighbours."""
-        self._caliper, self._own, self._theirs = caliper, own.tolist(), theirs.tolist()
-        self._by_score = np.argsort(theirs, kind="stable")
-        self._sorted = theirs[self._by_score]
+    def _cells(self, i: int) -> tuple[list[int], list[float]]:
+        """Cells that person i may be matched with, nearest first, as far as has been looked."""
+        if i not in self._near:
+            self._keep(i, self._index[i, : self._size[i]], self._gap[i, : self._size[i]])
+        return self._near[i]
 
-    def __len__(self) -> int:
-        return len(self._targets)
+    def _keep(self, i: int, index: Rows, gap: Array) -> None:
+        limits = self._sides.limits
+        if limits:
+            fine = limits.allow(int(self._sides.people[i]), self._home[index])
+            index, gap = index[fine], gap[fine]
+        self._near[i] = index.tolist(), gap.tolist()
 
-    def of(self, i: int) -> tuple[list[int], list[float]]:
-        """Cells and their distances, nearest first."""
-        return self._found[i]
+    def _look(self, mine: Rows, size: int) -> tuple[Rows, Array]:
+        """Nearest cells of people of one group."""
+        low = int(self._span[0, mine[0]])
+        index, gap = self._among[low].of(self._points[self._sides.people[mine]], size)
+        return index + low, gap
 
-    def eligible(self, i: int, c: int) -> bool:
-        """Whether cell c may serve person i."""
-        return abs(self._own[i] - self._theirs[c]) <= self._caliper
-
-    def grow(self, i: int) -> bool:
+    def _grow(self, i: int) -> bool:
         """Look further away for person i; false where there is nothing further."""
-        if self._size[i] == self._tree.n:
+        low, high = self._span[:, i]
+        if self._size[i] == high - low:
             return False
-        if np.isfinite(self._caliper):
-            # Near cells may all lie outside the caliper, while those inside are few: take all of these.
-            self._size[i] = self._tree.n
-            low, high = self._own[i] - self._caliper - 1e-9, self._own[i] + self._caliper + 1e-9
-            inside = self._by_score[slice(*np.searchsorted(self._sorted, [low, high]))]
-            away = np.sqrt(((self._cells[inside] - self._targets[i]) ** 2).sum(axis=1))
-            order = np.argsort(away, kind="stable")
-            self._found[i] = inside[order].tolist(), away[order].tolist()
-        else:
-            self._size[i] = min(8 * self._size[i], self._tree.n)
-            gap, index = self._tree.query(self._targets[i], k=np.arange(1, self._size[i] + 1))
-            self._found[i] = np.asarray(index).tolist(), np.asarray(gap).tolist()
+        self._size[i] = min(8 * self._size[i], high - low)
+        index, gap = self._look(np.array([i]), int(self._size[i]))
+        self._keep(i, index[0], gap[0])
         return True
 
 
-def _choose(near: _Neighbours, members: Rows, begin: Rows, rule: Rule) -> Rows:
-    """Let the people of one group take, in turn and in rounds, their nearest cell with somebody free."""
-    out = np.full((len(near), rule.ratio), -1)
-    fresh, end = begin[:-1].tolist(), begin[1:].tolist()
-    following = fresh.copy()  # the next free member of each cell
-    turns = (
-        ((i, k) for i in range(len(near)) for k in range(rule.ratio))
-        if rule.replace
-        else ((i, k) for k in range(rule.ratio) for i in range(len(near)))
-    )
-    for i, k in turns:
-        c = _nearest_cell(near, i, following, end, members)
-        if c >= 0:
-            out[i, k] = members[following[c]]
-            following[c] += 1
-        if rule.replace and k == rule.ratio - 1:
-            for c in near.of(i)[0]:
-                following[c] = fresh[c]
-    return out
+class Given:
+    """Search in a matrix of distances (m, len(pool)), infinite where two may not be matched."""
 
+    def __init__(self, matrix: Array, sides: Sides) -> None:
+        self._matrix, self._sides = matrix, sides
+        self._uses = np.full(len(sides.pool), sides.uses)
+        self._mine: list[list[int]] = [[] for _ in sides.people]
 
-def _nearest_cell(near: _Neighbours, i: int, following: list[int], end: list[int], members: Rows) -> int:
-    while True:
-        best, limit, gap = -1, np.inf, np.inf
-        for c, gap in zip(*near.of(i), strict=True):
-            if gap > limit:
-                return best
-            if following[c] == end[c] or not near.eligible(i, c):
-                continue
-            # Distances that differ by rounding alone are ties, and the lowest identifier wins them.
-            if best < 0:
-                best, limit = c, gap * (1 + 1e-9) + 1e-12
-            elif members[following[c]] < members[following[best]]:
-                best = c
-        if not near.grow(i):
-            return best
+    def find(self, i: int) -> tuple[int, float, bool]:
+        """As of ``Search``."""
+        me, pool, group = int(self._sides.people[i]), self._sides.pool, self._sides.group
+        fine = (self._uses > 0) & (group[pool] == group[me]) & self._sides.limits.allow(me, pool)
+        fine[self._mine[i]] = False
+        away = np.where(fine, self._matrix[i], np.inf)
+        place = int(away.argmin())
+        gap = float(away[place])
+        return (place, gap, bool((away == gap).sum() > 1)) if gap < np.inf else (-1, np.inf, False)
+
+    def take(self, i: int, place: int) -> int:
+        """As of ``Search``."""
+        self._mine[i].append(place)
+        self._uses[place] -= 1
+        return int(self._sides.pool[place])

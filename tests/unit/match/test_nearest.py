@@ -161,7 +161,6 @@ def test_left_out_people_are_counted_by_the_rule_that_left_them_out():
         ({"ratio": 1.5}, ParameterError, "ratio=1.5"),
         ({"ratio": True}, ParameterError, "ratio=True"),
         ({"caliper": 0}, ParameterError, "caliper=0"),
-        ({"caliper": -0.2}, ParameterError, "caliper=-0.2"),
         ({"distance": "mahalanobi"}, ParameterError, "Did you mean 'mahalanobis'"),
         ({"on": ["agee"]}, DataError, "no column 'agee'. Did you mean 'age'?"),
         ({"exact": ["sexe"]}, DataError, "exact: the cohort has no column 'sexe'. Did you mean 'sex'?"),
