@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.did.design import check_choice, period_name
-from impact.did.scales import three_scales
+from impact.did.scales import three_scales, unit_of
 from impact.errors import DesignError
 from impact.results import Effects
 
@@ -135,11 +135,6 @@ def summarise(effects: Effects) -> Effects:
             label = {"outcome": cells.outcome, "term": "effect", "scale": name, "unit": unit}
             means.append(value, slope, label, cells.counts(after))
     return means.effects("over their observed supported person-time")
-
-
-def unit_of(scale: str, per: str) -> str:
-    """Return the unit of an effect on one of the three scales."""
-    return {"difference": per, "log ratio": "log ratio", "events avoided": "events"}[scale]
 
 
 def equal_average(effects: Effects, term: str) -> Effects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
+from impact.did.scales import unit_of
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 from impact.results import Effects
 
@@ -37,6 +38,14 @@ class Parts:
         self.labels.append(label)
         self.estimate.append(estimate)
         self.counts.append(counts)
+
+    def add_scales(
+        self, name: str, per: str, values: Mapping[str, float], root: Array, counts: dict[str, int]
+    ) -> None:
+        """Add one effect on the three scales; ``root`` has a column a scale."""
+        for (scale, value), column in zip(values.items(), root.T, strict=True):
+            label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, per)}
+            self.add(label, value, column, counts)
 
     def effects(self, method: dict[str, Any], used: Sequence[int]) -> Effects:
         """Join what was gathered; ``used`` are the clusters at risk for each outcome."""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
-from impact.did.aggregate import unit_of
 from impact.did.cells import Joint
 from impact.did.coverage import left_out
 from impact.did.design import (
@@ -21,6 +20,7 @@ from impact.did.design import (
 )
 from impact.did.experiments import Window, check_happened, described, experiments
 from impact.did.regression import Family, by_cluster
+from impact.did.scales import unit_of
 from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_sums, cr1

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def unit_of(scale: str, per: str) -> str:
+    """Return the unit of an effect on one of the three scales."""
+    return {"difference": per, "log ratio": "log ratio", "events avoided": "events"}[scale]
+
+
 def three_scales(
     effect: float, rate: float, person_time: float, *, family: Literal["linear", "poisson"]
 ) -> tuple[dict[str, float], Array]:

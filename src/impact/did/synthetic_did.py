@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from impact.data.panel import Panel
-from impact.did.aggregate import unit_of
 from impact.did.balanced import check_balanced
 from impact.did.design import Parts, check_choice, check_events, people, period_name, weighed
 from impact.did.redrawn import Inference, Sample, redrawn
@@ -141,9 +140,7 @@ class _Prepared:
                 drawn[:, 1] = 0.0
             values, by = three_scales(effect, rate, study.person_time, family="linear")
             root = chosen.factor * (drawn - drawn.mean(0)) @ by
-            for j, (scale, value) in enumerate(values.items()):
-                label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
-                parts.add(label, value, root[:, j], sample.counts(panel.outcomes[name]))
+            parts.add_scales(name, panel.per, values, root, sample.counts(panel.outcomes[name]))
         method = {
             "estimator": "synthetic_did",
             "estimand": "effect on those supported, over their observed supported person-time",

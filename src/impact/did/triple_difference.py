@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from impact.data.panel import Panel
 from impact.data.periods import NEVER
-from impact.did.aggregate import unit_of
 from impact.did.design import as_list, check_choice, start_positions, total_time, weighed
-from impact.did.scales import three_scales
+from impact.did.scales import three_scales, unit_of
 from impact.did.triple_scales import Part, from_cells, from_groups, from_scales
 from impact.errors import DataError, DesignError, ParameterError, nearest
 from impact.results import Effects

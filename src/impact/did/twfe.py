@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
-from impact.did.aggregate import equal_average, unit_of
+from impact.did.aggregate import equal_average
 from impact.did.design import (
     Parts,
     check_arms,
@@ -32,7 +32,7 @@ from impact.did.regression import (
     period_terms,
     root_of,
 )
-from impact.did.scales import three_scales
+from impact.did.scales import three_scales, unit_of
 from impact.did.steps import block_of, check_step, span_labels
 from impact.errors import DesignError
 from impact.numbers.inference import cluster_codes, cluster_sums
@@ -230,9 +230,7 @@ class _Model:
         of_rate = (w * (y - rate / panel.rate_scale * exposure)).sum(1) / time
         of_rate = np.sqrt(factor) * cluster_sums(of_rate, codes, len(root))
         root = np.column_stack([root[:, 0], of_rate]) @ by
-        for j, (scale, value) in enumerate(values.items()):
-            label |= {"term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
-            parts.add(dict(label), value, root[:, j], self._counts(after))
+        parts.add_scales(self.name, panel.per, values, root, self._counts(after))
         return of_effects @ by[:1]
 
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:

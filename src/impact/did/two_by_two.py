@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.data.panel import Panel
-from impact.did.aggregate import unit_of
 from impact.did.design import (
     Parts,
     as_list,
@@ -27,6 +26,7 @@ from impact.did.design import (
     total_time,
     weighed,
 )
+from impact.did.regression import CR1
 from impact.did.scales import three_scales
 from impact.errors import DesignError
 from impact.numbers.few_clusters import Regression, of_rows
@@ -104,15 +104,8 @@ def two_by_two(
             "two_by_two: a person's own change in rates has one weight, but censoring weights change with "
             "time; use effects='arm', or callaway_santanna."
         )
-    panel = weighed(panel, names)
-    panel, start, notes = leave_out_early(panel, start_positions(panel))
+    panel, start, notes = _one_start(panel, names)
     T = len(panel.periods)
-    if len(np.unique(start[start < T])) > 1:
-        raise DesignError(
-            "two_by_two needs one start for everyone, but support starts in several periods: use "
-            "etwfe or callaway_santanna, or build the panel with clock='event'."
-        )
-    check_arms(panel, start, total_time(panel, names))
     x = covariate_matrix(panel, covariates)[1:]
     codes, clusters = cluster_codes(panel.cluster)
     treated, parts, used = start < T, Parts(clusters, 3 * len(names)), []
@@ -132,10 +125,7 @@ def two_by_two(
         used.append(clusters_at_risk(panel, name))
         factor = cr1(used[-1], rows, k)
         root = np.sqrt(factor) * cluster_sums(np.column_stack([psi, psi_rate]) @ by, codes, len(clusters))
-        counts = _counts(pair, treated, codes, effects)
-        for j, (scale, value) in enumerate(values.items()):
-            label = {"outcome": name, "term": "effect", "scale": scale, "unit": unit_of(scale, panel.per)}
-            parts.add(label, value, root[:, j], counts)
+        parts.add_scales(name, panel.per, values, root, _counts(pair, treated, codes, effects))
     said = {
         "estimator": "two_by_two",
         "estimand": "effect on those supported, over their observed supported person-time",
@@ -144,8 +134,7 @@ def two_by_two(
         "family": family,
         "period": panel.step,
         "effects": effects,
-        "inference": "cluster-robust (CR1): G/(G-1) x (N-1)/(N-K), N rows of a person and period at risk and "
-        "K regressors (person effects, which lie within clusters, not counted); t with clusters - 1",
+        "inference": CR1,
         "covariates": as_list(covariates),
         "anticipation": 0,
         "notes": notes,
@@ -154,6 +143,19 @@ def two_by_two(
     if len(names) > 1:
         return out
     return replace(out, regression=replace(regression.times(by[:1]), factor=factor))
+
+
+def _one_start(panel: Panel, names: list[str]) -> tuple[Panel, NDArray[np.int64], list[str]]:
+    """Return the people compared, who have one start or none, with the starts and notes."""
+    panel = weighed(panel, names)
+    panel, start, notes = leave_out_early(panel, start_positions(panel))
+    if len(np.unique(start[start < len(panel.periods)])) > 1:
+        raise DesignError(
+            "two_by_two needs one start for everyone, but support starts in several periods: use "
+            "etwfe or callaway_santanna, or build the panel with clock='event'."
+        )
+    check_arms(panel, start, total_time(panel, names))
+    return panel, start, notes
 
 
 @dataclass(frozen=True)
