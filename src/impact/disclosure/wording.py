@@ -12,6 +12,7 @@ from impact.disclosure.policies import Policy
 
 COUNT_NAMES = frozenset(
     {"n", "persons", "people", "treated", "control", "count", "counts", "events", "clusters", "ess"}
+    | {"filled", "ties"}
 )
 # '7 people' in a sentence is a count too; 'fewer than 8 people' is the rule itself.
 _COUNTED = re.compile(
@@ -29,9 +30,12 @@ def method_shown(value: Any, policy: Policy, key: str) -> Any:
     >>> from impact.disclosure.policies import policy
     >>> method_shown({"left_out": "3 people", "seed": 7, "events": 41}, policy("hes"), "")
     {'left_out': 'fewer than 8 people', 'seed': 7, 'events': 40}
+    >>> method_shown({"filled": {"age": 3, "sex": 41}}, policy("hes"), "")
+    {'filled': {'age': None, 'sex': 40}}
     """
     if isinstance(value, Mapping):
-        return {k: method_shown(v, policy, str(k)) for k, v in value.items()}
+        # What counts people by column (``filled``) counts them under every name within.
+        return {k: method_shown(v, policy, key if key in COUNT_NAMES else str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [method_shown(v, policy, key) for v in value]
     if isinstance(value, str):

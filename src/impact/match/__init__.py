@@ -8,6 +8,7 @@ from impact.match.censor_pairs import censor_pairs
 from impact.match.coarsened_exact import coarsened_exact
 from impact.match.e_value import e_value
 from impact.match.entropy_balance import entropy_balance
+from impact.match.feasibility import feasibility
 from impact.match.full import full
 from impact.match.hurdle import hurdle
 from impact.match.inverse_probability import inverse_probability
@@ -43,6 +44,7 @@ __all__ = [
     "coarsened_exact",
     "e_value",
     "entropy_balance",
+    "feasibility",
     "full",
     "hurdle",
     "inverse_probability",

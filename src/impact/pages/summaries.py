@@ -95,6 +95,25 @@ def _table_one(released: Released) -> Table:
     return table_of(released, "Who is compared, before and after matching", columns, under)
 
 
+def _feasibility(released: Released) -> Table:
+    """Each question with its answer, and in a sentence whether matching can work."""
+    shown, marked = released.table, released.marked()
+    answers = []
+    for i in range(len(shown)):
+        persons, percent, figure = (marked[c].iloc[i] for c in ("persons", "percent", "figure"))
+        if not isinstance(figure, str) and pd.notna(figure):
+            answers.append(number(figure, 0 if figure >= 10 or figure % 1 == 0 else 2))
+        elif isinstance(persons, str) or isinstance(percent, str) or pd.isna(percent):
+            answers.append(number(persons))
+        else:
+            answers.append(f"{number(persons)} ({number(percent)}%)")
+    columns = [
+        Column("Before any outcome is looked at", [_capital(q) for q in shown["question"]], True),
+        Column("Number", answers),
+    ]
+    return table_of(released, str(released.method["verdict"]), columns, notes(released))
+
+
 def _naive(released: Released) -> Table:
     """Before and after with support, and the same for the comparison people: never one without the other."""
     shown = released.table
@@ -218,6 +237,7 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "data quality": _quality,
     "people at the index date, by arm": _baseline,
     "people before and after matching": _table_one,
+    "whether matching can work": _feasibility,
     "before and after": _naive,
     "placebo": _placebo,
 }
