@@ -11,7 +11,9 @@ from impact.errors import DataError, DesignError, ParameterError
 from impact.match.coarsened_exact import coarsened_exact
 from impact.match.entropy_balance import entropy_balance
 from impact.match.inverse_probability import inverse_probability
+from impact.match.partner_dates import partner_dates
 from impact.match.subclass import subclass
+from impact.study.sections import Matching
 
 METHODS = [coarsened_exact, subclass, entropy_balance, inverse_probability]
 
@@ -192,3 +194,17 @@ def test_the_penalised_score_weights_where_the_plain_one_cannot(cohort):
     found = inverse_probability(cohort, on=["kind", "age"], estimand="ATE", link="penalised")
     assert (found.table["weight"] > 0).all()
     assert np.isfinite(found.weighting.influence).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_strata_and_weights_have_no_partner_whose_date_could_be_taken(method, cohort):
+    with pytest.raises(ParameterError, match=f"{method.__name__} has no sets around one supported person"):
+        partner_dates(method(cohort, on=["age"]))
+
+
+def test_cuts_in_a_parameter_file_are_a_number_of_bins_or_a_list():
+    section = Matching(method="coarsened_exact", on=["age"], cuts={"age": [30, 50, "1e2"], "ltc_n": 4})
+    assert section.arguments["cuts"] == {"age": (30.0, 50.0, 100.0), "ltc_n": 4}
+    for wrong in (0, True, 2.5, [], ["x"], [True], "q5"):
+        with pytest.raises(ValueError, match="expected a number of bins from 1, or a list of numbers"):
+            Matching(method="coarsened_exact", on=["age"], cuts={"age": wrong})

@@ -22,7 +22,8 @@ def partner_dates(matched: Matched) -> Cohort:
     Parameters
     ----------
     matched : Matched
-        Without replacement: a control of two partners would need two dates.
+        In sets around one supported person, without replacement: a control of two partners would need two
+        dates.
 
     Returns
     -------
@@ -34,7 +35,7 @@ def partner_dates(matched: Matched) -> Cohort:
     Raises
     ------
     ParameterError
-        For a sample matched with replacement.
+        For a sample matched with replacement, in strata, or weighted.
     DataError
         If the cohort has no index dates.
     """
@@ -44,10 +45,17 @@ def partner_dates(matched: Matched) -> Cohort:
             "replace=True: a control of several partners would need several index dates; match without "
             "replacement, or draw the dates with cohort.with_index_dates."
         )
+    used = matched.table[matched.table["weight"] > 0]
+    supported = used["person_id"].isin(cohort.person_id[cohort.treated])
+    if used["subclass"].isna().any() or used.loc[supported, "subclass"].duplicated().any():
+        raise ParameterError(
+            f"index_date='partner': {matched.method['estimator']} has no sets around one supported person "
+            "whose date could be taken; use nearest or optimal, or draw dates with cohort.with_index_dates."
+        )
     if "index_date" not in cohort.table.columns:
         raise DataError("The cohort has no index_date: partner dates need the start dates of people.csv.")
     people = cohort.table[["index_date"]].assign(treated=cohort.treated, person_id=cohort.person_id)
-    rows = matched.table[matched.table["weight"] > 0].merge(people, on="person_id")
+    rows = used.merge(people, on="person_id")
     of_set = rows[rows["treated"]].set_index("subclass")["index_date"]
-    used = cohort.subset(np.isin(cohort.person_id, rows["person_id"]))
-    return used.at(rows.set_index("person_id")["subclass"].map(of_set))
+    kept = cohort.subset(np.isin(cohort.person_id, rows["person_id"]))
+    return kept.at(rows.set_index("person_id")["subclass"].map(of_set))

@@ -44,6 +44,16 @@ def _values(value: Any) -> Any:
     return {k: _one_or_more(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
+def _cut(value: Any) -> Any:
+    points = value if isinstance(value, list | tuple) else [value]
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in map(_number, points))
+    if points and numbers and points is value:
+        return tuple(float(_number(x)) for x in points)
+    if numbers and isinstance(value, int) and value >= 1:
+        return value
+    raise ValueError(f"expected a number of bins from 1, or a list of numbers to cut at, found {value!r}")
+
+
 def _arm(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -63,6 +73,7 @@ OneOrMore = Annotated[
     PlainSerializer(_as_written, when_used="json"),
     WithJsonSchema(_TEXT_OR_TEXTS),
 ]
+Cut = Annotated[int | tuple[float, ...], BeforeValidator(_cut)]
 Tests = Annotated[tuple[Literal["wild_bootstrap", "randomisation_test"], ...], BeforeValidator(_each)]
 Columns = Annotated[
     dict[Name, Names],
@@ -326,9 +337,7 @@ class Matching(Arguments):
         "error", description="what becomes of missing covariates"
     )
     link: Literal["logit", "probit", "penalised"] = Field("logit", description="of the propensity score")
-    cuts: dict[Name, Annotated[int, Field(ge=1)] | tuple[Number, ...]] = Field(
-        {}, description="for a number, how many bins or the points to cut at"
-    )
+    cuts: dict[Name, Cut] = Field({}, description="for a number, how many bins or the points to cut at")
     subclasses: int = Field(6, ge=1, description="how many slices of the score")
     minimum: int = Field(1, ge=1, description="least number of people of each arm in a slice")
     moments: Literal[1, 2, 3] = Field(1, description="balance averages, squares too, or cubes as well")
