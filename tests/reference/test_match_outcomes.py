@@ -90,6 +90,23 @@ def test_risk_ratio_by_g_computation_is_the_vignettes(vignette, replace, expecte
     assert np.exp(effects.estimate[0]) == pytest.approx(expected, abs=2e-7)
 
 
+def test_variable_ratio_is_the_vignettes(vignette):
+    """MatchIt: ratio = 2, max.controls = 4, 1,323 people. Its errors of risks have the factor G/(G - 1) alone,
+    those of Y_C that of CR1; Y_C is kept to seven digits."""
+    on = [f"X{i}" for i in range(1, 10)]
+    matched = match.nearest(vignette, on=on, ratio=2, max_ratio=4)
+    effects = match.risk(matched, outcome="Y_B", adjust=on)
+    assert effects.counts["persons"][0] == 1323
+    factor = np.sqrt((1323 - 1) / (1323 - 20))
+    assert effects.estimate[0] == pytest.approx(0.4509962105, abs=1e-8)
+    assert effects.std_error[0] == pytest.approx(0.0730723784 * factor, rel=1e-6)
+    assert effects.estimate[1] / 100 == pytest.approx(0.1720372097, abs=1e-8)
+    assert effects.std_error[1] / 100 == pytest.approx(0.0269280037 * factor, rel=1e-6)
+    score = match.mean_difference(matched, outcome="Y_C", adjust=on)
+    assert score.estimate[0] == pytest.approx(2.023653241, abs=1e-6)
+    assert score.std_error[0] == pytest.approx(0.3034160684, rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def smokers(data):
     """What If, chapter 12: quitting smoking and weight gain, matched within a caliper of 0.2."""

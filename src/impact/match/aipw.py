@@ -9,7 +9,7 @@ import numpy as np
 
 from impact.match.gcomputation import Family, Model, Totals, compared, spread, within_reach
 from impact.match.propensity import Array, Rows
-from impact.match.rate_ratio import OVER, PER_MONTHS, UNIT
+from impact.match.rate_ratio import PER_MONTHS, UNIT
 from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
 from impact.results import Effects, Matched
 
@@ -80,7 +80,7 @@ def aipw(
         estimator="doubly robust rates",
         outcomes=[*followed],
         adjust=adjust,
-        over=OVER if sample.estimand == "ATT" else OVER.replace("supported ", ""),
+        time=True,
     )
     return sample.effects(followed, parts, {**said, "family": "poisson"})
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from impact.match.gcomputation import Model, Totals, regressors, spread, within_reach
 from impact.match.propensity import Array
-from impact.match.rate_ratio import OVER, PER_MONTHS, UNIT
+from impact.match.rate_ratio import PER_MONTHS, UNIT
 from impact.match.risk import PER_PEOPLE
 from impact.match.risk import UNIT as PEOPLE
 from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
@@ -79,7 +79,7 @@ def hurdle(
         estimator="hurdle regression",
         outcomes=[*followed],
         adjust=adjust,
-        over=OVER if att else OVER.replace("supported ", ""),
+        time=True,
     )
     return sample.effects(followed, parts, {**said, "family": "logit and poisson"})
 

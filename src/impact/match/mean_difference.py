@@ -53,8 +53,8 @@ def mean_difference(
     method : 'regression', 'aipw' or 'abadie_imbens'
         'regression': weighted least squares, and the mean difference of its predictions for those the effect
         is about (g-computation). 'aipw': as ``match.aipw``. 'abadie_imbens': mean difference within sets,
-        with the errors of Abadie and Imbens, right where controls are used again; with ``adjust`` corrected
-        for what is left of differences in these covariates.
+        with the errors of Abadie and Imbens, right where controls are used again (a propensity score counts
+        as known); with ``adjust`` corrected for what is left of differences in these covariates.
     cohort : Cohort, optional
         Where the outcome stands if not in the cohort that was matched.
 

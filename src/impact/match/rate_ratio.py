@@ -21,7 +21,6 @@ MODELS = ("poisson", "negative_binomial")
 # The unit of a difference in rates.
 PER_MONTHS = 1000
 UNIT = f"per {PER_MONTHS:,} person-months"
-OVER = ", over their observed supported person-time"
 
 
 def rate_ratio(
@@ -113,7 +112,7 @@ def rate_ratio(
         estimator=f"{'matched' if sample.grouped else 'weighted'} {kind} regression",
         outcomes=[*followed],
         adjust=adjust,
-        over=OVER if sample.estimand == "ATT" else OVER.replace("supported ", ""),
+        time=True,
     )
     dispersion = {n: t.figures["dispersion"] for n, t in totals.items() if t.figures}
     more = {"dispersion": dispersion} if dispersion else {}

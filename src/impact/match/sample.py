@@ -218,9 +218,9 @@ class Sample:
         )
 
     def method(
-        self, what: str, *, estimator: str, outcomes: Sequence[str], adjust: Sequence[str], over: str = ""
+        self, what: str, *, estimator: str, outcomes: Sequence[str], adjust: Sequence[str], time: bool = False
     ) -> dict[str, Any]:
-        """Describe the analysis of ``what`` (rates, means, risks): whom it is about, and its errors."""
+        """Describe the analysis of ``what`` (rates, means, risks): whom it is about, when, and its errors."""
         said = {"outcome": list(outcomes), "covariates": list(adjust), "inference": "CR1"}
         if not self.matching:
             return said | {
@@ -229,11 +229,13 @@ class Sample:
                 "control": "everyone not supported",
                 "clusters": "person",
             }
+        supported = "supported " if self.estimand == "ATT" else ""
+        over_time = f", over their observed {supported}person-time" if time else ""
         target = TARGETS[self.estimand] if self.grouped else TARGETS[self.estimand].replace("matched ", "")
         two_way = ", two-way" if len(self.ways) == 2 else ""
         return said | {
             "estimator": estimator,
-            "estimand": target + over,
+            "estimand": target + over_time,
             "control": "matched controls" if self.grouped else "weighted controls",
             "clusters": f"{self.matching['clusters']}{two_way}",
             "weights": "known" if self.weighting is None else "estimated, their error counted",
