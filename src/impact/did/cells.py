@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from impact.data.panel import Panel
-from impact.did.design import clusters_at_risk, period_name
+from impact.did.design import clusters_at_risk, in_columns, period_name
 from impact.numbers.inference import cluster_codes
 from impact.results import Blocks, Effects
 
@@ -127,13 +127,8 @@ class Joint:
         people = Blocks((n, k), make)
         root = people if len(self.clusters) == n else _summed(people, self.codes, len(self.clusters))
         used = [clusters_at_risk(self.panel, name) for name in self.names]
-        labels = pd.DataFrame(self._labels)
-        for name in ("group", "period", "event_time"):
-            # Rows without a period (shares) must not turn years into floats.
-            if pd.api.types.is_float_dtype(labels[name]) and (labels[name].dropna() % 1 == 0).all():
-                labels[name] = labels[name].astype("Int64")
         return Effects(
-            labels=labels,
+            labels=in_columns(self._labels),
             estimate=np.array(self._estimate),
             root=root,
             clusters=self.clusters,

@@ -49,13 +49,8 @@ class Parts:
 
     def effects(self, method: dict[str, Any], used: Sequence[int]) -> Effects:
         """Join what was gathered; ``used`` are the clusters at risk for each outcome."""
-        labels = pd.DataFrame(self.labels)
-        for name in labels.columns.intersection(["group", "period", "event_time"]):
-            # Rows without a period (shares, events) must not turn years into floats.
-            if pd.api.types.is_float_dtype(labels[name]) and (labels[name].dropna() % 1 == 0).all():
-                labels[name] = labels[name].astype("Int64")
         return Effects(
-            labels=labels,
+            labels=in_columns(self.labels),
             estimate=np.array(self.estimate),
             root=self._root[: len(self.labels)].T,
             clusters=self.clusters,
@@ -63,6 +58,15 @@ class Parts:
             method={**method, "clusters": min(used), "seed": None},
             counts=pd.DataFrame(self.counts)[["persons", "treated", "clusters", "events"]],
         )
+
+
+def in_columns(labels: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return labels as a table; rows without a period (shares, events) do not turn years into floats."""
+    out = pd.DataFrame(labels)
+    for name in out.columns.intersection(["group", "period", "event_time"]):
+        if pd.api.types.is_float_dtype(out[name]) and (out[name].dropna() % 1 == 0).all():
+            out[name] = out[name].astype("Int64")
+    return out
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
