@@ -57,6 +57,9 @@ def test_an_empty_arm_and_bad_values_are_refused(method, frame):
     with pytest.raises(DataError, match="'age' is missing for 1 people"):
         method(Cohort.from_frame(gap, treated="helped"), on=["age"])
     endless = frame.assign(age=frame["age"].where(frame.index > 0, np.inf))
+    dated = frame.assign(age=pd.to_datetime("2024-01-01") + pd.to_timedelta(frame.index, "D"))
+    with pytest.raises(DataError, match="'age' holds dates; make numbers of them"):
+        method(Cohort.from_frame(dated, treated="helped"), on=["age"])
     with pytest.raises(DataError, match="'age' has infinite values"):
         method(Cohort.from_frame(endless, treated="helped"), on=["age"])
 

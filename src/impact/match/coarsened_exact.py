@@ -223,6 +223,9 @@ def _checked(frame: pd.DataFrame, on: Sequence[str], cuts: Mapping[str, Any]) ->
                 f"cuts[{name!r}]={cut!r}: give a number of bins from 1, or a list of numbers to cut at."
             )
         out[name] = np.unique(points)
+    for name in on:
+        if pd.api.types.is_datetime64_any_dtype(frame[name]):
+            raise DataError(f"on: column {name!r} holds dates; make numbers of them, or name it in exact.")
     for name in numbers:
         if np.isinf(frame[name].to_numpy(dtype=float, na_value=np.nan)).any():
             raise DataError(f"on: column {name!r} has infinite values.")

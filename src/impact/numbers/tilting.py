@@ -79,18 +79,22 @@ def tilt(z: Array, base: Array, *, tolerance: float = 0.0, start: Array | None =
     # Where a target is out of reach the dual falls for ever; where it is not, one person's term bounds it.
     floor = log_base[np.isfinite(log_base)].min() - 1
     value, share = _dual(z, log_base, coef, tolerance)
+    before = np.inf
     for _ in range(_STEPS):
         gap, square = _moments(z, share)
         spread = square - np.outer(gap, gap)
         now = Tilt(share, coef, gap, _left(gap, coef, tolerance))
-        if np.abs(now.left).max(initial=0.0) < _EXACT or value < floor:
+        left = np.abs(now.left).max(initial=0.0)
+        # Below _SMALL a step that does not bring it down has met rounding.
+        if left < _EXACT or value < floor or (left < _SMALL and left > before / 2):
             break
+        before = left
         step = _step(gap, spread, coef, tolerance)
         # In this direction the dual falls by about this much, which a good step nearly achieves.
         fall = gap @ step + tolerance * (np.abs(coef + step) - np.abs(coef)).sum()
         for _ in range(40):
             after, moved = _dual(z, log_base, coef + step, tolerance)
-            if after <= value + 0.1 * fall + 1e-14 * abs(value):
+            if after <= value + 0.1 * fall + 1e-13 * (1 + abs(value)):
                 break
             step, fall = step / 2, fall / 2
         else:
