@@ -34,7 +34,7 @@ def problem(seed, kind, form, *, most=40):
     treated = rng.random(n) < rng.choice([0.2, 0.4, 0.6])
     score = drawn(rng, n, kind)
     group = rng.integers(0, rng.integers(1, 4), n)
-    unlike = rng.integers(0, 5, (int(rng.integers(0, 2)), n))
+    unlike = list(rng.integers(0, 5, (int(rng.integers(0, 2)), n)))
     width = float(rng.choice([np.inf, 0.05, 0.1, 0.3]))
     rows, cols = np.flatnonzero(treated), np.flatnonzero(~treated)
     if form == "line":
@@ -82,9 +82,6 @@ def test_optimal_is_the_dense_assignment(form, seed, kind, ratio):
     mine = (partner >= 0).sum(axis=1)
     assert [(mine > k).sum() for k in range(ratio)] == [(controls > k).sum() for k in range(ratio)]
     assert gap == pytest.approx(0, abs=1e-9)
-    # Nobody is said to have no candidate who has one, and the other way round.
-    lone = np.flatnonzero(mine == 0)
-    np.testing.assert_array_equal(pairs.why_not(lone) > 0, np.isinf(matrix[lone]).all(axis=1))
 
 
 @settings(max_examples=60, deadline=None)

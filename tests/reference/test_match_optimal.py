@@ -1,9 +1,9 @@
 """Optimal pairs and full matching on lalonde: the exact optima, which R's optmatch 0.10.8 does not reach.
 
 R stops at a tolerance: its pairs have a total of 39.693740 (propensity) and 304.043164 (Mahalanobis), its
-full matches 2.149811735 (logit) and 2.1773020 (probit). The optima by scipy's dense assignment on the same scores
-are tested to 1e-9; ties make sets differ, so no set is compared. Where we fit the score ourselves the totals
-agree to 1e-6 (logit) and 2e-5 (probit) only, since R's glm stops before it has converged.
+full matches 2.149811735 (logit) and 2.1773020 (probit). The optima by scipy's dense assignment on the same
+scores are tested to 1e-9; ties make sets differ, so no set is compared. Where we fit the score ourselves the
+totals agree to 1e-6 (logit) and 2e-5 (probit) only, since R's glm stops before it has converged.
 """
 
 from __future__ import annotations

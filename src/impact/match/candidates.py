@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,29 +23,20 @@ Flags = NDArray[np.bool_]
 # How many neighbours are worth asking a tree for; with a caliper most of them could not be used.
 _TREE, _TREE_IN_CALIPER = 512, 8
 
-# Why somebody has no candidate; the first that applies.
-RULES = (
-    "every near control was taken",
-    "no control with the same exact values",
-    "no control within the caliper",
-    "no control with other values of anti_exact",
-    "no control at a finite distance",
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """Pairs of a treated person and a control who agree, differ and are near as they must.
 
     ``rows`` and ``cols`` are the positions of treated people and controls in all that follows: ``group (n,)``
-    must agree, the codes in ``unlike (a, n)`` must all differ, and scores may differ by at most ``width``.
+    must agree, each of the codes ``unlike``, (n,), must differ, and scores may differ by at most ``width``.
     """
 
     distance: Measure
     rows: Rows
     cols: Rows
     group: Rows
-    unlike: Rows
+    unlike: Sequence[Rows]
     width: float = np.inf
 
     def __call__(self, rows: Rows, many: int) -> Found:
@@ -56,14 +48,14 @@ class Candidates:
         few = many <= (_TREE if np.isinf(self.width) else _TREE_IN_CALIPER)
         return self._in_tree(rows, many) if few else self._in_window(rows, many)
 
-    def may(self, row: Rows, col: Rows, *, anyone: bool = False) -> Flags:
-        """Whether pairs may be matched; with ``anyone`` whatever they must differ in."""
+    def may(self, row: Rows, col: Rows) -> Flags:
+        """Whether pairs may be matched."""
         i, j = self.rows[row], self.cols[col]
         allowed = self.group[i] == self.group[j]
         if np.isfinite(self.width):
             assert self.distance.score is not None
             allowed &= np.abs(self.distance.score[i] - self.distance.score[j]) <= self.width
-        for code in () if anyone else self.unlike:
+        for code in self.unlike:
             allowed &= code[i] != code[j]
         return np.asarray(allowed)
 
@@ -82,34 +74,6 @@ class Candidates:
         # One rounding for each pair, whichever way it was found.
         apart = self._points[self.rows[row]] - self._points[self.cols[col]]
         return np.abs(apart[:, 0]) if apart.shape[1] == 1 else np.sqrt((apart**2).sum(axis=1))
-
-    def why_not(self, rows: Rows) -> Rows:
-        """Which rule, as numbered in ``RULES``, leaves each row without a candidate; 0 if it has some."""
-        group, score = self.group[self.rows[rows]], self.distance.score
-        out = np.where(np.isin(group, self.group[self.cols]), 0, 1)
-        low, high = self._window(rows)
-        if score is not None and np.isfinite(self.width):
-            out[(out == 0) & (self._apart(rows) > self.width)] = 2
-        for i in np.flatnonzero(out == 0) if len(self.unlike) or self.distance.matrix is not None else ():
-            col = self._sorted[low[i] : high[i]]
-            row = np.full(len(col), rows[i])
-            differs = self.may(row, col)
-            out[i] = 3 if not differs.any() else 0 if np.isfinite(self.cost(row, col)[differs]).any() else 4
-        if self.distance.line is not None:
-            out[(out == 0) & np.isinf(self._apart(rows))] = 4
-        return out
-
-    def _apart(self, rows: Rows) -> Array:
-        """Distance of each row to the nearest score of its group."""
-        along = self._order[self.cols[self._sorted]]
-        own = self._order[self.rows[rows]]
-        above = np.searchsorted(along, own)
-        out = np.full(len(rows), np.inf)
-        for at in (above - 1, above):
-            there = (at >= 0) & (at < len(along))
-            there[there] = along.real[at[there]] == own.real[there]
-            out[there] = np.minimum(out[there], np.abs(along.imag[at[there]] - own.imag[there]))
-        return out
 
     @cached_property
     def _points(self) -> Array:

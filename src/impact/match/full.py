@@ -103,7 +103,7 @@ def full(
     [[1.0, 1], [0.5, 1], [0.5, 1], [1.0, 2], [2.0, 2], [1.0, 2]]
     """
     check_estimand(estimand, "full", ("ATT", "ATC", "ATE"), "inverse_probability")
-    check_word("distance", distance, _DISTANCES)
+    check_word("distance", distance if isinstance(distance, str) else "a matrix", _DISTANCES)
     check_caliper(caliper)
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     found = measure(people, distance=distance, link=link, prognosis=prognosis)

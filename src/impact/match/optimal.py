@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
 import numpy as np
-import pandas as pd
 
 from impact.errors import DesignError, ParameterError
-from impact.match.candidates import RULES, Candidates
+from impact.match.candidates import Candidates
 from impact.match.distances import Distance, measure
+from impact.match.eligible import SCORE, codes, rules
 from impact.match.estimands import check_estimand
+from impact.match.greedy import Limits, Sides
 from impact.match.pairing import best
-from impact.match.people import People, same
-from impact.match.propensity import Link, Missing, Rows, columns
+from impact.match.people import People
+from impact.match.propensity import Link, Missing
 from impact.match.strata import stratum_weights
 from impact.results import Matched
 
@@ -109,17 +110,17 @@ def optimal(
     >>> optimal(cohort, on=["age"], distance="mahalanobis").table["subclass"].tolist()
     [1, 2, 2, 1, <NA>, <NA>]
     """
-    check_estimand(estimand, "optimal", ("ATT",), "full")
+    instead = "full" if estimand in ("ATC", "ATE") else "inverse_probability"
+    check_estimand(estimand, "optimal", ("ATT",), instead)
     check_caliper(caliper)
-    if isinstance(ratio, bool) or ratio != int(ratio) or ratio < 1:
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, np.integer)) or ratio < 1:
         raise ParameterError(f"ratio={ratio!r}: give the controls a person gets, a whole number from 1.")
     people = People.of(cohort, on=on, exact=exact, missing=missing)
-    apart = columns(people.frame, anti_exact, "anti_exact", missing=missing) if len(anti_exact) else []
-    unlike = np.array([same(people.frame, [name]) for name in apart], np.intp)
+    differ = codes(people, anti_exact)
     found = measure(people, distance=distance, link=link, prognosis=prognosis, scored=caliper is not None)
     width = np.inf if caliper is None else caliper * found.spread
-    arms = [np.flatnonzero(people.treated == arm) for arm in (True, False)]
-    pairs = Candidates(found, arms[0], arms[1], people.group, unlike, width)
+    own, others = np.flatnonzero(people.treated), np.flatnonzero(~people.treated)
+    pairs = Candidates(found, own, others, people.group, list(differ.values()), width)
     partner, gap = best(pairs, int(ratio))
     row, _ = np.nonzero(partner >= 0)
     col = partner[partner >= 0]
@@ -135,8 +136,8 @@ def optimal(
         )
     subclass = np.zeros(len(people.treated), np.intp)
     matched = np.unique(row)
-    subclass[arms[0][matched]] = np.arange(len(matched)) + 1
-    subclass[arms[1][col]] = subclass[arms[0][row]]
+    subclass[own[matched]] = np.arange(len(matched)) + 1
+    subclass[others[col]] = subclass[own[row]]
     return people.matched(
         stratum_weights(subclass, people.treated, "ATT"),
         subclass=subclass,
@@ -147,7 +148,7 @@ def optimal(
             "distance": found.name,
             "link": link,
             "prognosis": prognosis,
-            "anti_exact": apart,
+            "anti_exact": list(differ),
             "caliper": caliper,
             "caliper_width": None if caliper is None else width,
             "ratio": int(ratio),
@@ -156,25 +157,20 @@ def optimal(
             "total_distance": total,
             "gap": gap,
         },
-        counts=_counts(pairs, partner),
+        counts=rules(
+            Sides(own, others, people.group, Limits(differ=list(differ.values()))),
+            np.where(partner >= 0, others[partner], -1),
+            people.treated,
+            np.ones(len(people.treated), bool),
+            reach={} if found.score is None or caliper is None else {SCORE: (found.score, width)},
+            matrix=found.matrix,
+        ),
     )
 
 
 def check_caliper(caliper: float | None) -> None:
     """Refuse a caliper of nothing or less."""
-    if caliper is not None and not caliper > 0:
+    if caliper is not None and (isinstance(caliper, (bool, str)) or not caliper > 0):
         raise ParameterError(
             f"caliper={caliper!r}: give standard deviations of the score above 0, such as 0.2."
         )
-
-
-def _counts(pairs: Candidates, partner: Rows) -> pd.DataFrame:
-    """How many were matched, and which rule left out the others."""
-    lone = np.flatnonzero(~(partner >= 0).any(axis=1))
-    why = np.bincount(pairs.why_not(lone), minlength=len(RULES))
-    used = int((partner >= 0).sum())
-    rows = [("treated", "matched", len(partner) - len(lone))]
-    # That others took the controls comes last, as it is no rule of the study.
-    rows += [("treated", RULES[k], int(why[k])) for k in (1, 2, 3, 4, 0)]
-    rows += [("control", "matched", used), ("control", "not needed", len(pairs.cols) - used)]
-    return pd.DataFrame(rows, columns=["arm", "rule", "persons"])

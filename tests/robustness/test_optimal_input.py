@@ -1,0 +1,167 @@
+"""What optimal and full matching refuse, and what they do where little or nothing can be matched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from impact import match
+from impact.data import Cohort
+from impact.errors import DataError, DesignError, ParameterError
+
+METHODS = [match.optimal, match.full]
+
+
+def frame(**columns):
+    rng = np.random.default_rng(1)
+    n = 60
+    made = {
+        "helped": np.repeat([1, 0], [20, 40]),
+        "age": rng.normal(60, 9, n).round(),
+        "area": rng.choice(list("ab"), n),
+        "house": np.arange(n) % 7,
+    }
+    return pd.DataFrame(made | columns)
+
+
+def cohort(**columns):
+    return Cohort.from_frame(frame(**columns), treated="helped")
+
+
+def left_out(matched):
+    counts = matched.counts[matched.counts["persons"] > 0]
+    return {(row.arm, row.rule): row.persons for row in counts.itertuples()}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"caliper": 0}, ParameterError, "caliper=0"),
+        ({"caliper": -1}, ParameterError, "caliper=-1"),
+        ({"caliper": np.nan}, ParameterError, "caliper=nan"),
+        ({"caliper": "0.2"}, ParameterError, "caliper='0.2'"),
+        ({"distance": "mahalonobis"}, ParameterError, "distance='mahalonobis'"),
+        ({"distance": "prognostic"}, ParameterError, "prognosis=None"),
+        ({"link": "logistic"}, ParameterError, "link='logistic'"),
+        ({"missing": "drop"}, ParameterError, "missing='drop'"),
+        ({"estimand": "ATX"}, ParameterError, "estimand='ATX'"),
+        ({"estimand": "ATO"}, DesignError, "use inverse_probability"),
+        ({"on": []}, ParameterError, "on=[]"),
+        ({"on": ["aeg"]}, DataError, "'aeg'"),
+        ({"exact": ["arae"]}, DataError, "'arae'"),
+    ],
+)
+def test_arguments_that_make_no_sense(method, arguments, error, says):
+    with pytest.raises(error) as refused:
+        method(cohort(), **{"on": ["age"], **arguments})
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("estimand", ["ATC", "ATE"])
+def test_optimal_names_the_method_that_has_the_estimand(estimand):
+    with pytest.raises(DesignError, match="use full"):
+        match.optimal(cohort(), on=["age"], estimand=estimand)
+
+
+@pytest.mark.parametrize("ratio", [0, -1, 1.5, True, "2", None, np.nan])
+def test_ratio_is_a_whole_number(ratio):
+    with pytest.raises(ParameterError, match="ratio="):
+        match.optimal(cohort(), on=["age"], ratio=ratio)
+
+
+def test_full_needs_a_score():
+    with pytest.raises(ParameterError, match="distance='mahalanobis'"):
+        match.full(cohort(), on=["age"], distance="mahalanobis")
+    with pytest.raises(ParameterError, match="distance="):
+        match.full(cohort(), on=["age"], distance=np.ones((20, 40)))
+
+
+def test_columns_that_must_differ_must_be_there():
+    with pytest.raises(DataError, match="anti_exact"):
+        match.optimal(cohort(), on=["age"], anti_exact=["hous"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_empty_arm_is_refused(method):
+    for arm in (0, 1):
+        with pytest.raises(DesignError):
+            method(cohort(helped=np.full(60, arm)), on=["age"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nobody_to_match(method):
+    apart = cohort(area=np.repeat(["a", "b"], [20, 40]))
+    with pytest.raises(DesignError, match="Nobody could be matched"):
+        method(apart, on=["age"], exact=["area"])
+
+
+def test_a_matrix_without_a_finite_entry_matches_nobody():
+    with pytest.raises(DesignError, match="Nobody could be matched"):
+        match.optimal(cohort(), on=["age"], distance=np.full((20, 40), np.inf))
+
+
+def test_who_cannot_be_matched_is_left_out_alone():
+    """One in a cell of their own, one whose neighbours all share the house, one whom the matrix shuts out."""
+    area = np.where(np.arange(60) == 0, "c", "a")
+    found = match.optimal(cohort(area=area), on=["age"], exact=["area"])
+    assert left_out(found)["treated", "no control with the same exact values"] == 1
+    assert left_out(found)["treated", "matched"] == 19
+    area = np.where(np.isin(np.arange(60), [1, 20, 21]), "d", "a")
+    house = np.where(np.isin(np.arange(60), [1, 20, 21]), 99, np.arange(60))
+    found = match.optimal(cohort(area=area, house=house), on=["age"], exact=["area"], anti_exact=["house"])
+    assert left_out(found)["treated", "no control who differs where they must"] == 1
+    assert left_out(found)["treated", "matched"] == 19
+    matrix = np.ones((20, 40))
+    matrix[2] = np.inf
+    found = match.optimal(cohort(), on=["age"], distance=matrix)
+    assert left_out(found)["treated", "no control at a finite distance"] == 1
+    assert left_out(found)["treated", "matched"] == 19
+
+
+def test_more_supported_than_controls():
+    """As many as there are controls are matched at the least distance; with a ratio all get one first."""
+    few = cohort(helped=np.repeat([1, 0], [40, 20]))
+    found = match.optimal(few, on=["age"])
+    assert left_out(found) == {
+        ("treated", "matched"): 20,
+        ("treated", "every near control was taken"): 20,
+        ("control", "matched"): 20,
+    }
+    found = match.optimal(cohort(), on=["age"], ratio=3)
+    assert left_out(found) == {("treated", "matched"): 20, ("control", "matched"): 40}
+    sets = found.table[found.table["subclass"].notna()].groupby("subclass").size()
+    assert sets.value_counts().to_dict() == {3: 20}
+
+
+def test_full_leaves_out_who_is_out_of_reach():
+    far = frame(age=np.where(np.arange(60) == 0, 500.0, frame()["age"]))
+    found = match.full(Cohort.from_frame(far, treated="helped"), on=["age"], link="penalised", caliper=0.5)
+    assert left_out(found)["treated", "no control within the caliper"] >= 1
+    rest = found.table[found.table["weight"] > 0]
+    assert rest["subclass"].notna().all()
+    area = np.where(np.arange(60) == 59, "c", "a")
+    found = match.full(cohort(area=area), on=["age"], exact=["area"])
+    assert left_out(found)["control", "no supported person with the same exact values"] == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_people_who_are_all_alike(method):
+    """No distance at all: every set is as good as another, and the sets are alike in size."""
+    matrix = {} if method is match.full else {"distance": np.zeros((20, 40))}
+    sex = np.tile(["f", "m"], 30)
+    found = method(cohort(sex=sex), on=["sex"], exact=["sex"], **matrix)
+    assert found.method["total_distance"] == 0
+    sizes = found.table[found.table["subclass"].notna()].groupby("subclass").size()
+    assert sizes.max() - sizes.min() == 0
+    assert len(sizes) == 20
+
+
+def test_missing_covariates_are_a_choice():
+    holes = frame()["age"].where(np.arange(60) % 9 > 0)
+    for method in METHODS:
+        with pytest.raises(DataError, match="missing"):
+            method(cohort(age=holes), on=["age"])
+        found = method(cohort(age=holes), on=["age"], missing="indicator")
+        assert found.method["filled"] == {"age": 7}
