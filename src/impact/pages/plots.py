@@ -148,18 +148,24 @@ def overlap(released: Released) -> Axes:
 
 
 def love(released: Released) -> Axes:
-    """Standardised differences of each characteristic before and after matching, with lines at 0.1."""
+    """Standardised differences of each characteristic before and after matching, with lines at 0.1.
+
+    The largest stand on top; below a line, single months before in their order, and the time followed.
+    """
     shown = _of_kind(released, "balance")
-    wide = shown.assign(name=characteristics(shown), smd=numeric(shown["smd"])).pivot_table(
-        index="name", columns="sample", values="smd", sort=False
-    )
-    wide = wide.loc[wide.iloc[:, 0].abs().sort_values().index]
-    y = np.arange(len(wide))
+    shown = shown.assign(name=characteristics(shown), smd=numeric(shown["smd"]))
+    wide = shown.pivot_table(index="name", columns="sample", values="smd", sort=False)
+    kind = shown.drop_duplicates("name").set_index("name").get("kind", pd.Series(dtype=object))
+    block = kind.map({"follow-up": 0, "prior period": 1}).reindex(wide.index).fillna(2).to_numpy()
+    order = np.lexsort((np.where(block == 2, wide.iloc[:, 0].abs(), -np.arange(len(wide))), block))
+    wide, block, y = wide.iloc[order], block[order], np.arange(len(wide))
     with figure(released, "love", [1.1 + 0.34 * len(wide)]) as axes:
         ax = axes[0]
         ax.axvline(0, color=INK, linewidth=1)
         for limit in (-0.1, 0.1):
             ax.axvline(limit, color=SOFT, linewidth=1, linestyle="--")
+        for above in np.flatnonzero(np.diff(block)):
+            ax.axhline(above + 0.5, color=LINE, linewidth=1)
         if {"before", "after"} <= set(wide.columns):
             ax.hlines(y, wide["before"], wide["after"], color=LINE, linewidth=2.5)
         for sample, marks in (("before", COMPARISON), ("after", SUPPORTED)):

@@ -193,3 +193,29 @@ def test_the_axis_of_time_since_support_marks_whole_months_only(first: int) -> N
     marks = [mark.get_text() for mark in ax.get_xticklabels()]
     assert 4 <= len(marks) <= 9
     assert all(mark.removeprefix("−").isdecimal() for mark in marks)
+
+
+def test_love_keeps_months_before_in_order_below_the_characteristics() -> None:
+    rows = [
+        {"covariate": name, "level": None, "kind": kind, "sample": sample, "smd": smd, "mean_treated": 11.0}
+        | {"mean_control": 12.0}
+        for name, kind, before in (
+            ("propensity score", "score", 0.9),
+            ("age", "covariate", -0.3),
+            ("prior_ae_m1", "prior period", 0.05),
+            ("prior_ae_m2", "prior period", 0.5),
+            ("months followed (ae)", "follow-up", 0.4),
+            ("age squared", "square", 0.7),
+        )
+        for sample, smd in (("before", before), ("after", before / 10))
+    ]
+    sizes = pd.DataFrame({"sample": ["before", "after"], "arm": "treated", "persons": 200, "ess": 200.0})
+    sizes = pd.concat([sizes, sizes.assign(arm="control")])
+    released = release({"balance": Balance(pd.DataFrame(rows), {}, sizes)}, "hes")["balance"]
+    ax = plots.love(released)
+    names = [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()]
+    assert len(names) == 5
+    assert names[-2:] == ["Age", "Propensity score"]
+    assert names[0].startswith("Months followed")
+    assert "m2" in names[1]
+    assert "m1" in names[2]
