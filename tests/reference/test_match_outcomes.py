@@ -91,7 +91,7 @@ def test_risk_ratio_by_g_computation_is_the_vignettes(vignette, replace, expecte
 
 
 def test_variable_ratio_is_the_vignettes(vignette):
-    """MatchIt: ratio = 2, max.controls = 4, 1,323 people. Its errors of risks have the factor G/(G - 1) alone,
+    """MatchIt: ratio = 2, max.controls = 4; 1,323 people. R's errors of risks have the factor G/(G - 1) only,
     those of Y_C that of CR1; Y_C is kept to seven digits."""
     on = [f"X{i}" for i in range(1, 10)]
     matched = match.nearest(vignette, on=on, ratio=2, max_ratio=4)
