@@ -1,4 +1,4 @@
-"""Distances against plain formulas: links, ranks, prognostic scores and matrices that are given."""
+"""`measure` against plain formulas: links, ranks, prognostic scores and matrices that are given."""
 
 from __future__ import annotations
 
