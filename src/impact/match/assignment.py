@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-# More candidate pairs than this do not fit into a gigabyte; the gap is reported instead.
-MOST = 12_000_000
+# How many candidate pairs are asked for at a time.
 _AT_ONCE = 1_000_000
 
 
@@ -38,7 +37,7 @@ def assign(
     ratio: int,
     bound: float,
     at_first: int = 8,
-    most: int = MOST,
+    most: int,
 ) -> tuple[Rows, float]:
     """Find the most pairs, among these the most rows with a first (second, ...) partner, then the least cost.
 

@@ -15,7 +15,7 @@ from impact.match.distances import measure
 from impact.match.estimands import check_estimand
 from impact.match.optimal import NOBODY, check_caliper
 from impact.match.people import People
-from impact.match.propensity import Link, Missing, Rows, check_word
+from impact.match.propensity import Link, Missing, check_word
 from impact.match.strata import stratum_weights
 from impact.results import Matched
 
@@ -134,19 +134,19 @@ def full(
             "total_distance": total,
             "sets": int(subclass.max()),
         },
-        counts=_counts(people.treated, people.group, subclass > 0),
+        counts=_counts(people, subclass > 0),
     )
 
 
-def _counts(treated: NDArray[np.bool_], group: Rows, matched: NDArray[np.bool_]) -> pd.DataFrame:
+def _counts(people: People, matched: NDArray[np.bool_]) -> pd.DataFrame:
     """How many were matched, and which rule left out the others: the first that applies to each."""
     rows = []
-    for arm, mine in (("treated", treated), ("control", ~treated)):
-        alone = mine & ~matched & ~np.isin(group, group[~mine])
-        far = mine & ~matched & ~alone
+    for arm, mine in (("treated", people.treated), ("control", ~people.treated)):
+        lost = mine & ~matched
+        alone = lost & ~np.isin(people.group, people.group[~mine])
         rows += [
             (arm, "matched", int((mine & matched).sum())),
             (arm, f"no {_OTHERS[arm]} with the same exact values", int(alone.sum())),
-            (arm, f"no {_OTHERS[arm]} within the caliper", int(far.sum())),
+            (arm, f"no {_OTHERS[arm]} within the caliper", int((lost & ~alone).sum())),
         ]
     return pd.DataFrame(rows, columns=["arm", "rule", "persons"])

@@ -14,8 +14,9 @@ from impact.match.line import pair_up, parts, shortfall
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-# Pairs to begin with where all that are near will have to be looked at.
-_AT_FIRST = 3_000_000
+# More candidate pairs than this do not fit into a gigabyte; the gap is reported instead. Where all that are
+# near will have to be looked at, it is quickest to begin with as many as this.
+MOST, _AT_FIRST = 12_000_000, 3_000_000
 
 
 def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
@@ -32,15 +33,13 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     number, treated = np.empty(n, np.intp), np.zeros(n, bool)
     number[pairs.rows], number[pairs.cols] = np.arange(size[0]), np.arange(size[1])
     treated[pairs.rows] = True
-    # People of whom nobody is like them stand infinitely far away on the linear predictor.
-    within = np.isfinite(pairs.distance.line)
-    row, col, part, gap = _along(pairs, treated, within, ratio)
+    row, col, part, gap = _along(pairs, treated, ratio)
     broken = ~pairs.may(number[row], number[col])
     # A control that must differ may have to be passed over, and then the parts of a line do not stand alone:
     # all of the group is solved again. A caliper only ever takes pairs away.
     whole = (part < 0) | (len(pairs.unlike) > 0)
     where = np.where(whole, -1 - pairs.group, part)
-    again = within & ((part < 0) | np.isin(where, where[row[broken]]))
+    again = (part < 0) | np.isin(where, where[row[broken]])
     kept = ~again[row]
     row, col = number[row[kept]], number[col[kept]]
     order = np.argsort(row, kind="stable")
@@ -59,22 +58,22 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
 
 def _anywhere(pairs: Candidates, ratio: int, *, at_first: int) -> tuple[Rows, float]:
     size = len(pairs.rows), len(pairs.cols)
-    return assign(pairs, size, ratio=ratio, bound=pairs.bound(), at_first=at_first)
+    return assign(pairs, size, ratio=ratio, bound=pairs.bound(), at_first=at_first, most=MOST)
 
 
-def _along(pairs: Candidates, treated: Flags, within: Flags, ratio: int) -> tuple[Rows, Rows, Rows, float]:
+def _along(pairs: Candidates, treated: Flags, ratio: int) -> tuple[Rows, Rows, Rows, float]:
     """Pairs along the line whatever the caliper, the part of each person (-1: not solved), and the gap."""
     line = pairs.distance.line
     assert line is not None
     group = np.unique(pairs.group, return_inverse=True)[1]
-    wants, has = (np.bincount(group[within & arm], minlength=group.max() + 1) for arm in (treated, ~treated))
+    wants, has = (np.bincount(group[arm], minlength=group.max() + 1) for arm in (treated, ~treated))
     # Where controls are the fewer, each of them needs a supported person. In between, when there are enough
     # for one each but not for ``ratio``, who gets more is no question of the line alone.
     plenty, scarce = ratio * wants <= has, has <= wants
     need = np.where(treated & plenty[group], ratio, 0)
     need[~treated & (scarce & ~plenty)[group]] = 1
     order = np.lexsort((line, group))
-    order = order[(within & (plenty | scarce)[group])[order]]
+    order = order[(plenty | scarce)[group[order]]]
     place, need, group = line[order], need[order], group[order]
     who, partner = pair_up(place, need, group)
     taken = np.zeros(len(order), bool)
