@@ -301,3 +301,51 @@ def test_errors_an_estimator_does_not_have_are_refused_before_data_are_read(
         else:
             (said,) = problems(tmp_path, text)
             assert f"not {inference}; choose one" in said
+
+
+@pytest.mark.parametrize(
+    ("design", "did", "expected"),
+    [
+        ("", "tests: [wild_boostrap]", "did.tests: expected wild_bootstrap or randomisation_test"),
+        ("", "tests: [wild_boostrap]", "Did you mean 'wild_bootstrap'?"),
+        ("", "tests: wild_bootstrap", "did.tests: expected a list, such as [a, b]"),
+        ("", "tests: [randomisation_test, randomisation_test]", "randomisation_test stands twice."),
+        ("", "tests: [wild_bootstrap]", "design.cluster: missing: wild_bootstrap is for a handful of groups"),
+        (
+            "cluster: s",
+            "estimator: synthetic_did, tests: [wild_bootstrap]",
+            "synthetic_did has no wild_bootstrap",
+        ),
+        ("", "estimator: synthetic_did, tests: [randomisation_test]", "has no randomisation_test"),
+        ("", "estimator: synthetic_did, censoring: {}", "did.censoring: synthetic_did needs everyone"),
+        ("", "censoring: true", "did.censoring: expected keys and values, found true."),
+        (
+            "",
+            "censoring: {truncat: 1}",
+            "did.censoring.truncat: there is no such key. Did you mean 'truncate'?",
+        ),
+        ("", "censoring: {truncate: 1.5}", "did.censoring.truncate: expected a number up to 1, found 1.5."),
+        ("", "censoring: {reasons: move}", "did.censoring.reasons: expected a list, such as [a, b]"),
+        (
+            "cluster: [a, b, c]",
+            "",
+            "design.cluster: 3 columns are named; name one, or two whose groups cross.",
+        ),
+        ("cluster: [a, a]", "", "design.cluster: a stands twice."),
+        ("cluster: [a, b]", "inference: CR3", "design.cluster: CR3 has no errors by two columns at once"),
+        ("cluster: [a, b]", "estimator: synthetic_did", "synthetic_did has no errors by two columns at once"),
+    ],
+)
+def test_what_goes_with_every_estimator_is_refused_where_it_cannot_be(
+    tmp_path: Path, design: str, did: str, expected: str
+) -> None:
+    text = GOOD.replace("control: [b]", f"control: [b], {design}" if design else "control: [b]")
+    text = text.replace("{estimator: callaway_santanna}", f"{{{did}}}")
+    assert expected in "\n".join(problems(tmp_path, text))
+
+
+def test_two_columns_of_clusters_serve_a_did_only(tmp_path: Path) -> None:
+    text = GOOD.replace("control: [b]", "control: [b], cluster: [x, y]").replace(
+        "did: {estimator: callaway_santanna}\n", ""
+    )
+    assert "two columns serve a difference-in-differences" in "\n".join(problems(tmp_path, text))

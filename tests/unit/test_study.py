@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 from papermill.iorw import read_yaml_file
 
-from impact import did, match
+from impact import did, interpret, match
 from impact.errors import DataError, ParameterError
 from impact.study import Study, project_root
 from impact.study.sections import Did, Matching
@@ -234,3 +234,39 @@ def test_in_a_notebook_one_changed_value_leaves_the_demo_as_it_is() -> None:
 def test_cr2_of_several_outcomes_is_refused_before_anything_runs() -> None:
     with pytest.raises(ParameterError, match=r"did\.inference: CR2 errors belong to one outcome"):
         Study(**SMALL | {"outcomes": ["ae", "gp"]}, did={"estimator": "twfe", "inference": "CR2"})
+
+
+def test_censoring_tests_and_two_clusterings_go_their_ways() -> None:
+    did = {"censoring": {"covariates": ["ltc_n"], "reasons": ["move"]}, "tests": ["wild_bootstrap"]}
+    design = SMALL["design"] | {"cluster": ["site", "officer"], "assignment": "randomised"}
+    study = Study(**SMALL | {"design": design}, did=did | {"covariates": ["age"]}, seed=3)
+    assert study.did is not None
+    assert set(study.did.arguments) == {"family", "control", "covariates", "anticipation"}
+    assert study.did_plan == study.did.plan | {"second_cluster": "officer"}
+    assert study.window["cluster"] == "site"
+    assert study.window["covariates"] == ["age", "ltc_n", "officer"]
+    assert study.characteristics == ["age", "ltc_n"]
+    assert study.panel_plan["censoring"] == {"covariates": ("ltc_n",), "reasons": ("move",), "truncate": 0.99}
+    assert study.analysis["did"] == study.did_plan
+    assert set(study.panel_plan) == set(inspect.signature(interpret.build_panel).parameters) - {"data"}
+    assert study.few_sites == {"tests": ["wild_bootstrap"], "assignment": "randomised", "seed": 3}
+    assert "officer at once" in study.protocol["Analysis"]
+    again = Study(**json.loads(json.dumps(study.parameters)))
+    assert (again.parameters, again.panel_plan) == (study.parameters, study.panel_plan)
+
+
+def test_a_panel_study_reads_its_clusters_and_why_units_ended() -> None:
+    panel = {
+        "file": "x.csv",
+        "unit": "u",
+        "period": "t",
+        "outcomes": ["y"],
+        "first_treated": "s",
+        "ended": "why",
+    }
+    study = Study(data={"panel": panel}, design={"cluster": ["a", "b"]}, outcomes=["y"], did={})
+    assert (study.source["panel"]["ended"], study.source["panel"]["covariates"]) == ("why", ["a", "b"])
+    plain = Study(data={"panel": panel}, design={}, outcomes=["y"], did={})
+    assert plain.panel_plan["censoring"] is None
+    assert plain.few_sites["tests"] == []
+    assert "second_cluster" not in plain.did_plan

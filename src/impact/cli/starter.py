@@ -84,6 +84,7 @@ def _design(arms: Sequence[str]) -> list[str]:
         "  period: month  # or quarter",
         "  months_before: 12",
         "  months_after: 12",
+        "  # cluster: building_id  # where support was given by building, site or worker; two if they cross",
     ]
 
 
@@ -108,6 +109,8 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "  control: not_yet_treated  # or never_treated",
         f"  covariates: {_list([c for c in fixed if c != 'sex'])}",
         "  anticipation: 0  # ! months before support in which use may already be higher (a crisis)",
+        "  # censoring: {}  # weigh for those who moved, opted out or were lost",
+        "  # tests: [wild_bootstrap, randomisation_test]  # for fewer than about 30 clusters",
         "matching:",
         "  method: nearest",
         f'  "on": {_list([*fixed, *prior])}  # in quotes, or plain papermill takes it for true',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from impact.pages.formats import (
     notes,
     number,
     numeric,
+    percent,
     period,
     placebo_units,
     places,
@@ -219,22 +219,17 @@ def _placebo_shares(released: Released) -> list[str]:
     if method.get("p_value") is not None and draws:
         least = float(method.get("smallest_p") or 1 / (draws + 1))
         said.append(
-            f"{_percent(method['p_value'])} of {number(draws + 1)} (the draws and this study itself) lie at "
-            f"least as far from no effect as this study; the smallest possible share is {_percent(least)}."
+            f"{percent(method['p_value'])} of {number(draws + 1)} (the draws and this study itself) lie at "
+            f"least as far from no effect as this study; the smallest possible share is {percent(least)}."
         )
     if method.get("rejected") is not None:
         error = method.get("rejected_error")
-        within = f" (Monte Carlo error {_percent(error)})" if error is not None else ""
+        within = f" (Monte Carlo error {percent(error)})" if error is not None else ""
         said.append(
-            f"In {_percent(method['rejected'])} of the draws{within} the 95% range left out no effect, "
+            f"In {percent(method['rejected'])} of the draws{within} the 95% range left out no effect, "
             "where 5% is right."
         )
     return said
-
-
-def _percent(share: Any) -> str:
-    percent = 100 * float(share)
-    return f"{number(percent, 1 if percent >= 0.95 else 2)}%"
 
 
 def _placebo(released: Released) -> str:

@@ -106,6 +106,18 @@ def p_value(value: Any) -> str:
     return "under 0.001" if value < 0.001 else number(value, 3)
 
 
+def percent(share: Any) -> str:
+    """Format a share as per cent, small ones with two places.
+
+    Examples
+    --------
+    >>> percent(0.14), percent(0.002)
+    ('14.0%', '0.20%')
+    """
+    per_cent = 100 * float(share)
+    return f"{number(per_cent, 1 if per_cent >= 0.95 else 2)}%"
+
+
 def places(values: Iterable[Any]) -> int:
     """Decimal places that suit the largest of some values, so that a column's decimals line up.
 

@@ -25,6 +25,7 @@ from impact.pages.formats import (
     number,
     numeric,
     p_value,
+    percent,
     period,
     places,
     rate_unit,
@@ -314,7 +315,7 @@ _DREW = {
     "placebo test": "starts of support were dealt out anew among {among}",
 }
 _MEANS = {
-    "wild bootstrap": "With this estimator it can find an effect too easily.",
+    "wild bootstrap": "With this estimator and few groups it can find an effect where there is none.",
     "randomisation test": "Starts were given by lot, so this needs no model to be right.",
     "placebo test": "Starts were not given by lot, so it says how unusual the result is, and not how likely "
     "chance is.",
@@ -332,8 +333,8 @@ def _drawn(one: Released) -> str:
         f"{label(kind)}: {_DREW[kind].format(among=who(one) if 'among units' in how else 'groups')}, "
         # Only draws at random have a seed.
         + (f"in all {draws} ways." if one.method.get("seed") is None else f"{draws} times."),
-        f"A share of {p_value(p)} of the results is at least as far from no effect as this study's; the "
-        f"smallest share these groups could give is {p_value(least)}.",
+        f"{percent(p)} of these results lie at least as far from no effect as this study; the smallest "
+        f"possible share is {percent(least)}.",
         _MEANS[kind] if kind != "wild bootstrap" or "without imposing" in how else "",
     ]
     return " ".join(filter(None, said))

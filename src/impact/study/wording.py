@@ -29,7 +29,7 @@ _LIMITS = {
     "greater_than": "above {gt}",
     "greater_than_equal": "{ge} or more",
     "less_than": "below {lt}",
-    "less_than_equal": "up to {le}",
+    "less_than_equal": "up to {le:g}",
 }
 
 
@@ -141,6 +141,8 @@ def _synthetic(did: Did) -> Iterator[tuple[Location, str]]:
 
 def _clusters(study: Study) -> Iterator[tuple[Location, str]]:
     at, named, did = ("design", "cluster"), study.design.clusters, study.did
+    if did and "wild_bootstrap" in did.tests and not named and not study.data.panel:
+        yield at, "missing: wild_bootstrap is for a handful of groups; name the column that holds them."
     if len(named) > 2:
         yield at, f"{len(named)} columns are named; name one, or two whose groups cross."
     elif len(named) == 2 and did is None:
@@ -215,14 +217,11 @@ def _both_arms(study: Study) -> Iterator[tuple[Location, str]]:
 
 
 def _suggestion(name: str, at: Location, model: type[BaseModel]) -> str:
-    here = _keys(_field(model, at))
-    near: str = nearest(name, here)
-    if near:
-        return near
     for section, info in model.model_fields.items():
         if name in _keys(info.annotation):
             return f" It belongs in {section}."
-    return f" Known keys: {', '.join(here)}."
+    here = _keys(_field(model, at))
+    return nearest(name, here) or f" Known keys: {', '.join(here)}."
 
 
 def _field(model: type[BaseModel], at: Location) -> Any:

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 
 from impact.data import read_cohort
+from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
-from impact.interpret import main_effects, matched
+from impact.interpret import build_panel, main_effects, matched
 from impact.match import rate_ratio
 
 WINDOW = {"outcomes": ["ae"], "start": "2024-01", "end": "2024-12"}
@@ -70,3 +71,15 @@ def test_with_partner_dates_each_control_is_followed_from_its_partners_start(coh
     assert (dates.groupby(rows["subclass"].to_numpy()).nunique() == 1).all()
     assert (rows.groupby("subclass").size() == 2).all()
     assert np.isfinite(rate_ratio(found, outcome="ae").estimate).all()
+
+
+def test_censoring_weights_come_before_the_estimate(cohort):
+    given = {"window": {**WINDOW, "covariates": ["age"]}, "around": ASKED["around"]}
+    plain = build_panel(cohort, **given)
+    assert plain.censoring_weights is None
+    weighed = build_panel(cohort, **given, censoring={"covariates": ["age"], "truncate": 1})
+    expected = censoring_weights(plain, covariates=["age"], truncate=1)
+    np.testing.assert_array_equal(weighed.censoring_weights, expected.censoring_weights)
+    assert build_panel(cohort, **given, clock="event").clock == "event"
+    found = main_effects(cohort, **ASKED | given, did=DID, censoring={"covariates": ["age"], "truncate": 1})
+    np.testing.assert_allclose(found["effects"].estimate, estimate(expected, outcome="ae", **DID).estimate)

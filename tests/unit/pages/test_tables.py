@@ -215,3 +215,54 @@ def test_estimates_in_a_description_are_in_readers_units() -> None:
     table = tables.table(release({"summary": made}, "hes")["summary"])
     assert table.columns[2].header == "Estimate per 1,000 people a year"
     assert table.rows[0][:3] == ("A&E attendances", "60", "−60")
+
+
+def drawn(kind: str, how: str, p: float = 0.04, seed: int | None = 7, persons: int = 400) -> Test:
+    said = {"shows": kind, "outcome": "ae", "scale": "log ratio", "unit": "log ratio", "inference": how}
+    counts = pd.DataFrame({"persons": [persons], "treated": [60], "clusters": [9], "events": [900]})
+    ends = {"estimate": -0.2, "conf_low": -0.4, "conf_high": -0.01, "conf_level": 0.95, "smallest_p": 0.002}
+    return Test("no effect", -2.5, np.nan, p, said | {"draws": 999, "seed": seed}, counts, **ends)
+
+
+def test_tests_for_few_sites_stand_in_words_and_in_one_table(effects: Callable[..., Released]) -> None:
+    released = release(
+        {
+            "wild": drawn("wild bootstrap", "without imposing the hypothesis", p=0.011),
+            "placebo": drawn("placebo test", "starts dealt out anew among clusters", seed=None),
+            "pretrend": Test("pre-trends are zero", 1.0, 3.0, 0.4, {}, drawn("", "").counts),
+        },
+        "hes",
+    )
+    shown = tables.few_sites(dict(released) | {"effects": effects(FIRST)})
+    assert "999 times. 1.1% of these results" in shown.text
+    assert "few groups it can find an effect where there is none" in shown.text
+    assert "anew among groups, in all 999 ways. 4.0% of these results" in shown.text
+    assert "smallest possible share is 0.20%" in shown.text
+    assert "Starts were not given by lot" in shown.text
+    assert shown.html.count("<table>") == 1
+    assert shown.html.count('scope="row"') == 2
+    assert "0.82 (0.67 to 0.99)" in shown.text
+    assert len(shown.sources) == 4
+
+
+def test_a_randomisation_test_is_no_placebo_and_one_on_too_few_is_withheld() -> None:
+    among = "starts dealt out anew among units"
+    made = {"dealt": drawn("randomisation test", among), "few": drawn("placebo test", among, persons=5)}
+    text = tables.few_sites(release(made, "hes")).text
+    assert "anew among people, 999 times" in text
+    assert "Starts were given by lot" in text
+    assert "Placebo test: too few people or events to show it." in text
+    assert "not given by lot" not in text
+
+
+@pytest.mark.parametrize(
+    ("clusters", "estimator", "advised"),
+    [(12, "etwfe", True), (30, "etwfe", False), (12, "synthetic_did", False), (1000, "etwfe", False)],
+)
+def test_tests_are_advised_where_few_groups_stand_behind(
+    effects: Callable[..., Released], clusters: int, estimator: str, advised: bool
+) -> None:
+    main = effects(FIRST, clusters=clusters, method={"estimator": estimator})
+    assert (
+        "did.tests: [wild_bootstrap, randomisation_test]" in tables.few_sites({"effects": main}).text
+    ) == advised
