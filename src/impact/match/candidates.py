@@ -89,12 +89,13 @@ class Candidates:
         return _both(self.group, np.zeros(len(self.group)) if score is None else score)
 
     @cached_property
-    def _sorted(self) -> Rows:
+    def along(self) -> Rows:
+        """Columns sorted by group and then by score."""
         return np.asarray(np.argsort(self._order[self.cols], kind="stable"))
 
-    def _window(self, row: Rows) -> tuple[Rows, Rows]:
+    def window(self, row: Rows) -> tuple[Rows, Rows]:
         """Between which places of the sorted columns a row's candidates stand, and a little more."""
-        score, along = self.distance.score, self._order[self.cols[self._sorted]]
+        score, along = self.distance.score, self._order[self.cols[self.along]]
         group = self.group[self.rows[row]]
         if not np.isfinite(self.width) or score is None:
             return np.searchsorted(along.real, group), np.searchsorted(along.real, group, "right")
@@ -111,15 +112,15 @@ class Candidates:
 
     def _on_line(self, rows: Rows, many: int) -> Found:
         """As many below as above; nothing nearer than the last on either side was left out."""
-        low, high = self._window(rows)
-        place = np.searchsorted(self._order[self.cols[self._sorted]], self._order[self.rows[rows]])
+        low, high = self.window(rows)
+        place = np.searchsorted(self._order[self.cols[self.along]], self._order[self.rows[rows]])
         begin, end = np.maximum(place - many, low), np.minimum(place + many, high)
         reach = np.full(len(rows), np.inf)
         for cut, last in ((begin > low, begin), (end < high, end - 1)):
-            seen = self.cost(rows[cut], self._sorted[last[cut]])
+            seen = self.cost(rows[cut], self.along[last[cut]])
             reach[cut] = np.minimum(reach[cut], seen)
         at, which = spans(begin, np.maximum(begin, end))
-        return self._found(rows, which, self._sorted[at], reach)
+        return self._found(rows, which, self.along[at], reach)
 
     def _in_matrix(self, rows: Rows, many: int) -> Found:
         assert self.distance.matrix is not None
@@ -134,10 +135,10 @@ class Candidates:
     def _trees(self) -> dict[int, tuple[cKDTree, Rows]]:
         from scipy.spatial import cKDTree
 
-        along = self.group[self.cols[self._sorted]]
+        along = self.group[self.cols[self.along]]
         groups, first = np.unique(along, return_index=True)
         trees: dict[int, tuple[cKDTree, Rows]] = {}
-        for g, members in zip(groups.tolist(), np.split(self._sorted, first[1:]), strict=True):
+        for g, members in zip(groups.tolist(), np.split(self.along, first[1:]), strict=True):
             trees[g] = cKDTree(self._points[self.cols[members]], balanced_tree=False), members
         return trees
 
@@ -156,10 +157,10 @@ class Candidates:
 
     def _in_window(self, rows: Rows, many: int) -> Found:
         """One row at a time, among all who are within the caliper: beyond what a tree is good for."""
-        low, high = self._window(rows)
+        low, high = self.window(rows)
         which, cols, reach = [np.empty(0, np.intp)], [np.empty(0, np.intp)], np.full(len(rows), np.inf)
         for i in range(len(rows)):
-            col = self._sorted[low[i] : high[i]]
+            col = self.along[low[i] : high[i]]
             if many < len(col):
                 cost = self.cost(rows[i : i + 1], col)
                 nearest = np.argpartition(cost, many)[: many + 1]

@@ -88,10 +88,11 @@ def optimal(
 
     Notes
     -----
-    On a score without such rules the assignment is found by walking along the line (``line.pair_up``);
-    otherwise as a sparse assignment among near candidates, to which are added all those that dual prices do
-    not rule out. Optimal matches are often not unique: with ties another program may form other pairs at the
-    same total. The result does not depend on the order of rows.
+    On a score pairs are found by walking along the line, which is exact by construction; without caliper
+    prices along the line prove it once more. With other distances, and where columns must differ, they are a
+    sparse assignment among near candidates, to which are added all those that dual prices do not rule out.
+    Optimal matches are often not unique: with ties another program may form other pairs at the same total.
+    The result does not depend on the order of rows.
 
     References
     ----------

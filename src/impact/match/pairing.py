@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from impact.match.assignment import assign
 from impact.match.candidates import Candidates
-from impact.match.line import pair_up, parts, shortfall
+from impact.match.line import in_order, pair_up, parts, shortfall
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-# More candidate pairs than this do not fit into a gigabyte; the gap is reported instead. Where all that are
-# near will have to be looked at, it is quickest to begin with as many as this.
-MOST, _AT_FIRST = 12_000_000, 3_000_000
+# More candidate pairs than this do not fit into a gigabyte, and the gap is reported instead; nor do more
+# steps of walking in order.
+MOST, _ROOM = 12_000_000, 400_000_000
 
 
 def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
@@ -28,7 +28,7 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
         The control of each row, -1 for none, and by how much the total may exceed the least possible.
     """
     if pairs.distance.line is None:
-        return _anywhere(pairs, ratio, at_first=8)
+        return _anywhere(pairs, ratio)
     n, size = len(pairs.group), (len(pairs.rows), len(pairs.cols))
     number, treated = np.empty(n, np.intp), np.zeros(n, bool)
     number[pairs.rows], number[pairs.cols] = np.arange(size[0]), np.arange(size[1])
@@ -48,17 +48,30 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     partner[row, np.arange(len(row)) - np.searchsorted(row, row)] = col
     if again.any():
         rows, cols = np.flatnonzero(again & treated), np.flatnonzero(again & ~treated)
-        # Where a caliper drops people everyone near must be looked at, so it is better to begin with that.
-        at_first = 8 if len(pairs.unlike) else max(8, _AT_FIRST // max(len(rows), 1))
-        found, more = _anywhere(replace(pairs, rows=rows, cols=cols, group=where), ratio, at_first=at_first)
+        inner = replace(pairs, rows=rows, cols=cols, group=where)
+        found, more = _anywhere(inner, ratio) if len(pairs.unlike) else _in_order(inner, ratio)
         partner[number[rows]] = np.where(found >= 0, number[np.append(cols, 0)][found], -1)
         gap += more
     return partner, gap
 
 
-def _anywhere(pairs: Candidates, ratio: int, *, at_first: int) -> tuple[Rows, float]:
+def _anywhere(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     size = len(pairs.rows), len(pairs.cols)
-    return assign(pairs, size, ratio=ratio, bound=pairs.bound(), at_first=at_first, most=MOST)
+    return assign(pairs, size, ratio=ratio, bound=pairs.bound(), most=MOST)
+
+
+def _in_order(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
+    """Pair people along the line within what they may reach, unless that is more than fits."""
+    assert pairs.distance.line is not None
+    own, others = pairs.distance.line[pairs.rows], pairs.distance.line[pairs.cols]
+    order = np.lexsort((own, pairs.group[pairs.rows]))
+    low, high = pairs.window(order)
+    if ratio * int((high - low).sum()) > _ROOM:
+        return _anywhere(pairs, ratio)
+    found = in_order(own[order], others[pairs.along], (low, high), width=pairs.width, ratio=ratio)
+    partner = np.empty_like(found)
+    partner[order] = np.where(found >= 0, np.append(pairs.along, 0)[found], -1)
+    return partner, 0.0
 
 
 def _along(pairs: Candidates, treated: Flags, ratio: int) -> tuple[Rows, Rows, Rows, float]:

@@ -10,7 +10,7 @@ from impact import match
 from impact.data import Cohort
 from impact.match import pairing
 from impact.match.cover import sets_on_a_line
-from impact.match.line import pair_up, parts
+from impact.match.line import in_order, pair_up, parts
 
 
 def test_a_walk_undoes_an_earlier_choice():
@@ -26,6 +26,15 @@ def test_parts_of_a_line_end_where_nobody_passes():
     assert parts(need, np.zeros(11, int)).tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 3]
     # A new group is a new part, whoever waits.
     assert parts(np.array([1, 0, 0, 1]), np.array([0, 0, 1, 1])).tolist() == [0, 0, 1, 1]
+
+
+def test_in_order_within_reach():
+    """At 0 and 1 with controls at 0.8 and 2.5 and a reach of 1: only one can have the control at 0.8."""
+    own, others = np.array([0.0, 1.0]), np.array([0.8, 2.5])
+    window = np.array([0, 0]), np.array([1, 1])
+    assert in_order(own, others, window, width=1.0, ratio=1).tolist() == [[-1], [0]]
+    window = np.array([0, 0]), np.array([1, 2])
+    assert in_order(own, others, window, width=1.5, ratio=1).tolist() == [[0], [1]]
 
 
 def frame(helped, **columns):
@@ -60,6 +69,19 @@ def test_columns_that_must_differ():
     passed = match.optimal(people, anti_exact=["house"], **arguments)
     assert passed.table["weight"].tolist() == [1, 0, 1, 0]
     assert passed.method["anti_exact"] == ["house"]
+
+
+@pytest.mark.parametrize("arguments", [{"caliper": 0.1}, {"caliper": 0.1, "ratio": 2}, {"ratio": 2}])
+def test_both_ways_of_keeping_to_a_caliper_agree(monkeypatch, arguments):
+    """Walking in order, and the assignment that takes over where that would need too much room."""
+    rng = np.random.default_rng(5)
+    people = cohort(np.repeat([1, 0], [60, 90]), age=np.append(rng.normal(1, 1, 60), rng.normal(0, 1, 90)))
+    walked = match.optimal(people, on=["age"], **arguments)
+    monkeypatch.setattr(pairing, "_ROOM", 0)
+    assigned = match.optimal(people, on=["age"], **arguments)
+    assert walked.method["total_distance"] == pytest.approx(assigned.method["total_distance"], abs=1e-9)
+    pd.testing.assert_frame_equal(walked.counts, assigned.counts)
+    assert assigned.method["gap"] == walked.method["gap"] == 0
 
 
 def test_without_room_for_a_proof_the_gap_is_stated(monkeypatch):
