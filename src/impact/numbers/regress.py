@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 Spare = NDArray[np.bool_] | None
 
 _STEPS = 60
+_BLOCK = 8192
 # What is left of a regressor's squares after others, as a share, below which it adds nothing to them.
 _NOTHING = 1e-10
 _SMALL = 1e-5  # the last Newton step squares the error, so that a step this small leaves none that matters
@@ -57,11 +58,19 @@ def pseudo_inverses(grams: Array) -> tuple[Array, NDArray[np.int64]]:
     return np.asarray((vectors * share[:, None]) @ vectors.swapaxes(1, 2)), kept.sum(1)
 
 
+def gram(x: Array, weights: Array) -> Array:
+    """Weighted products of regressors, (k, k), a block of people at a time, which stays in fast memory."""
+    out = np.zeros((len(x), len(x)))
+    for at in range(0, x.shape[1], _BLOCK):
+        block = x[:, at : at + _BLOCK]
+        out += (block * weights[at : at + _BLOCK]) @ block.T
+    return out
+
+
 def ols(x: Array, y: Array, weights: Array) -> Fit:
     """Weighted least squares; with collinear regressors the shortest of the equivalent solutions."""
-    weighted = x * weights
-    bread, _ = pseudo_inverse(weighted @ x.T)
-    coef = bread @ (weighted @ y)
+    bread, _ = pseudo_inverse(gram(x, weights))
+    coef = bread @ (x @ (weights * y))
     mean = coef @ x
     return Fit(coef, mean, bread, y - mean)
 
@@ -121,7 +130,7 @@ def glm(
     eta = offset + coef @ x
     for _ in range(_STEPS):
         mean, residual, information = of.moments(eta, y)
-        bread, rank = pseudo_inverse((x * (weights * information)) @ x.T + np.diag(known))
+        bread, rank = pseudo_inverse(gram(x, weights * information) + np.diag(known))
         step = bread @ (x @ (weights * residual) - known * coef)
         move = step @ x
         largest = float(np.abs(move).max(initial=0.0))
@@ -136,8 +145,8 @@ def glm(
         coef, eta = coef + step, eta + move
         if largest < _SMALL:
             mean, residual, information = of.moments(eta, y)
-            bread, rank = pseudo_inverse((x * (weights * information)) @ x.T + np.diag(known))
-            if rank == len(x) or rank == pseudo_inverse((x * weights) @ x.T + np.diag(known))[1]:
+            bread, rank = pseudo_inverse(gram(x, weights * information) + np.diag(known))
+            if rank == len(x) or rank == pseudo_inverse(gram(x, weights) + np.diag(known))[1]:
                 return Fit(coef, mean, bread, residual)
             break
     raise DesignError(

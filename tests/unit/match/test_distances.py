@@ -247,6 +247,27 @@ def test_a_level_that_is_called_missing_already_is_that_level():
     assert covariates.values[at][0, :2].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "turn", ["as they come", "every fifth", "none among the few", "told apart among the few"]
+)
+def test_many_people_are_fitted_as_few_are(turn):
+    """The fit of some that the fit of all begins with may fail, but it never moves the result."""
+    rng = np.random.default_rng(9)
+    n = 40_960
+    x = rng.normal(size=n)
+    y = rng.random(n) < 1 / (1 + np.exp(2 - x))
+    first = np.arange(n) % 5 == 0
+    if turn == "every fifth":
+        y = first
+    elif turn == "none among the few":
+        y &= ~first
+    elif turn == "told apart among the few":
+        y = np.where(first, x > 0.5, y)
+    score = fitted(design(pd.DataFrame({"x": x}), ["x"]), y)
+    peer = sm.Logit(y.astype(float), sm.add_constant(x)).fit(disp=0, tol=1e-13)
+    np.testing.assert_allclose(score.probability, peer.predict(), atol=1e-9)
+
+
 def test_the_propensity_score_takes_links_and_gaps():
     frame = frame_of()
     frame.loc[5, "age"] = np.nan
