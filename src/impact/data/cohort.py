@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data import persontime
-from impact.data.flow import QUALITY, flow_of, quality_of
+from impact.data import index_dates, persontime
+from impact.data.flow import QUALITY, flow_of, losses_of, quality_of
+from impact.data.frames import read_frame
+from impact.data.history import History, Scale
+from impact.data.index_dates import IndexRule
 from impact.data.ingest import Store
 from impact.data.panel import Array, Clock, Panel
 from impact.data.persontime import Days, Grid, Risk
 from impact.data.windows import Month, Period, Window, build_panel
-from impact.errors import DataError, DesignError, ParameterError, nearest, together
+from impact.errors import DesignError, ParameterError
 from impact.results import Summary
-
-IndexRule = Literal["drawn", "offer_date", "partner"]
-
-
-_DRAWS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +44,8 @@ class Cohort:
         From everyone in the file to the study: ``stage, rule, persons``.
     outcomes, exposure : mapping of outcome to array (n,)
         Counts and months at risk after the index date, filled by ``follow_up`` or ``from_frame``.
+    histories : tuple
+        Counts before the index date that ``with_history`` added, to be made again at other dates.
     """
 
     people: pd.DataFrame
@@ -54,6 +54,7 @@ class Cohort:
     flow: Summary
     outcomes: Mapping[str, Array] = field(default_factory=dict)
     exposure: Mapping[str, Array] = field(default_factory=dict)
+    histories: tuple[History, ...] = ()
     _store: Store | None = field(default=None, repr=False)
     _pid: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
@@ -61,6 +62,11 @@ class Cohort:
     def person_id(self) -> NDArray[Any]:
         """Identifiers, (n,)."""
         return np.asarray(self.people["person_id"])
+
+    @property
+    def person(self) -> NDArray[np.int64]:
+        """A number for the person of each row, (n,): one who is matched at several dates has several rows."""
+        return self._pid if len(self._pid) else np.arange(len(self))
 
     @property
     def quality(self) -> pd.DataFrame:
@@ -118,24 +124,7 @@ class Cohort:
         >>> cohort.treated.tolist(), cohort.exposure["falls"].tolist()
         ([True, False, False], [12.0, 12.0, 6.0])
         """
-        wanted = [treated, *([person_id] if person_id else []), *outcomes, *([exposure] if exposure else [])]
-        problems = [
-            f"column {c!r} is not in the data.{nearest(c, frame.columns)}" for c in wanted if c not in frame
-        ]
-        if problems:
-            raise DataError(together(problems))
-        values = [*outcomes, *([exposure] if exposure else [])]
-        number = {c: np.asarray(pd.to_numeric(frame[c], errors="coerce"), float) for c in {treated, *values}}
-        if not np.isin(number[treated], [0, 1]).all():
-            problems.append(f"{treated}: holds other values than 0 and 1.")
-        for name in values:
-            if bad := int((~(number[name] >= 0)).sum()):
-                problems.append(f"{name}: {bad} rows are missing, negative or not numbers.")
-        ids = frame[person_id] if person_id else pd.Series(np.arange(len(frame)))
-        if repeated := int((ids.duplicated() | ids.isna()).sum()):
-            problems.append(f"{person_id}: {repeated} rows repeat a person, or have none.")
-        if problems:
-            raise DataError(together(problems))
+        ids, number = read_frame(frame, treated, person_id, list(outcomes), exposure)
         is_treated = number[treated] == 1
         time = number[exposure] if exposure else np.ones(len(frame))
         return cls(
@@ -161,40 +150,52 @@ class Cohort:
             _pid=self._pid[at] if len(self._pid) else self._pid,
         )
 
-    def at(self, dates: pd.Series) -> Cohort:
+    def at(self, dates: pd.Series, *, months_before: int = 0) -> Cohort:
         """Set index dates, and count age and prior use again at them.
 
         Parameters
         ----------
         dates : Series of dates, indexed by ``person_id``
-            People who are not in it keep the date they have. A person with a date on which they are not at
-            risk (not alive, a tenant, observed, and for controls not yet supported) is left out and counted
-            in ``flow``.
+            People who are not in it keep the date they have. A person with a date on which they are not
+            eligible (alive, a tenant, observed, and for controls not yet supported) is left out and counted
+            in ``flow``, a row for each rule.
+        months_before : int
+            Months before the date through which everyone must have been observed.
 
         Returns
         -------
         Cohort
             Without the outcomes of an earlier follow-up, which belonged to the earlier dates.
         """
-        unknown = int((~dates.index.isin(self.person_id)).sum())
-        if unknown:
-            raise DataError(f"dates: {unknown} people are not in the cohort.")
-        given = pd.to_datetime(dates).astype("datetime64[ns]").reindex(self.person_id).to_numpy()
-        index = np.where(np.isnat(given), self.people["index_date"].to_numpy("datetime64[ns]"), given)
-        out = replace(self, people=self.people.assign(index_date=index), outcomes={}, exposure={})
-        keep = np.isnat(index) | out._at_risk_on(index)
-        return out._kept(keep, "not at risk on the index date")._derived()
+        return index_dates.at(self, dates, months_before)
 
-    def with_index_dates(self, *, rule: IndexRule = "drawn", seed: int = 0) -> Cohort:
+    def with_index_dates(
+        self,
+        *,
+        rule: IndexRule = "drawn",
+        within: Sequence[str] = (),
+        month: Month | None = None,
+        months_before: int = 0,
+        seed: int = 0,
+    ) -> Cohort:
         """Give everyone an index date, so that treated and controls are described at like times.
 
         Parameters
         ----------
-        rule : 'drawn', 'offer_date' or 'partner'
+        rule : 'drawn', 'offer_date', 'partner' or 'period'
             'drawn': the treated keep the start of their support, and each control draws one of these dates,
             again (up to 50 times) if they were not at risk on it. 'offer_date': everyone, treated or not,
             counts from the day they were offered support, as in a trial. 'partner': as 'drawn', until people
-            are matched and ``impact.interpret.matched`` gives each control its partner's date.
+            are matched and ``impact.interpret.matched`` gives each control its partner's date. 'period': the
+            supported are those who start in ``month``, from their start; everyone not yet supported then is
+            a control from the first day of the month to the day before any support of their own. For every
+            month of support at once see ``match.risk_set``.
+        within : sequence of str
+            Columns of ``people``: controls draw from the dates of the treated who equal them in all of these.
+        month : date or 'YYYY-MM', optional
+            Of the rule 'period'.
+        months_before : int
+            Months before the date through which everyone must have been observed, treated or not.
         seed : int
             Of the draws. They do not depend on the order of the file.
 
@@ -202,7 +203,13 @@ class Cohort:
         -------
         Cohort
             People without a date on which they were alive, tenants, observed and unsupported are left out
-            and counted in ``flow``: nobody is followed from a date they had to survive to.
+            and counted in ``flow``, a row for each rule (of the first date drawn, for who drew none that
+            would do): nobody is followed from a date they had to survive to.
+
+        Raises
+        ------
+        ParameterError, DataError, DesignError
+            For arguments that do not go together, unknown columns, and dates nobody treated has.
 
         References
         ----------
@@ -210,36 +217,40 @@ class Cohort:
         Epidemiology 183, 758-764 (immortal time).
         """
         self._needs_store("with_index_dates")
-        if rule == "offer_date":
-            dates = self.people.get("offer_date", pd.Series(pd.NaT, index=self.people.index))
-            blank = self._without_dates(np.ones(len(self), bool))
-            dated = blank._kept(dates.notna().to_numpy(), "no offer date")
-            chosen = pd.Series(dates.to_numpy("datetime64[ns]"), index=self.person_id).dropna()
-            return dated.at(chosen)
-        if rule not in get_args(IndexRule):
-            known = ", ".join(map(repr, get_args(IndexRule)))
-            raise ParameterError(f"rule={rule!r}: use one of {known}.{nearest(rule, get_args(IndexRule))}")
-        index = self.people["index_date"].to_numpy("datetime64[ns]").copy()
-        pool = np.sort(index[self.treated & ~np.isnat(index)])
-        if not len(pool):
-            raise DesignError("Nobody treated has an index date to draw from.")
-        if not (self.treated & self._at_risk_on(index)).any():
-            raise DesignError(
-                "Nobody treated was observed, alive and a tenant on the day their support began: look at the "
-                "start dates and the coverage."
-            )
-        rng = np.random.default_rng(seed)
-        controls = ~self.treated
-        index[controls] = np.datetime64("NaT")
-        for _ in range(_DRAWS):
-            # Everyone draws every time, so that one person's date does not hang on the others' luck.
-            draw = pool[rng.integers(len(pool), size=len(self))]
-            take = np.isnat(index) & controls & self._at_risk_on(draw)
-            index[take] = draw[take]
-        blank = self._without_dates(controls)
-        dated = blank._kept(~(np.isnat(index) & controls), "control not at risk on any date drawn")
-        chosen = pd.Series(index, index=self.person_id).dropna()
-        return dated.at(chosen)
+        return index_dates.with_index_dates(
+            self, rule=rule, within=within, month=month, months_before=months_before, seed=seed
+        )
+
+    def with_history(
+        self, services: Sequence[str], *, months: int = 24, by: int = 3, scale: Scale = "count"
+    ) -> Cohort:
+        """Add counts of periods before the index date, their trend and how far the latest stands out.
+
+        Parameters
+        ----------
+        services : sequence of str
+            Services of the contacts, or ``bed_days``.
+        months, by : int
+            How far back, and how many months a period has.
+        scale : 'count', 'log1p' or 'sqrt'
+            What the columns hold: the count, the logarithm of one more, or the square root.
+
+        Returns
+        -------
+        Cohort
+            With ``prior_<service>_q1`` (the three months just before the date) to ``_q8``, ``_m1`` on by
+            single months, ``_p1`` on by others; ``trend_<service>``, the slope a period of a line through
+            them; and ``latest_<service>``, the latest less the mean of those before. Missing where the
+            service was not observed throughout. They are counted again when the dates change.
+
+        Raises
+        ------
+        ParameterError, DataError
+            For periods that do not fill the months, and services the data do not hold.
+        """
+        self._needs_store("with_history")
+        asked = History(tuple([services] if isinstance(services, str) else services), months, by, scale)
+        return replace(self, histories=(*self.histories, asked))._counted()
 
     def follow_up(self, *, outcomes: Sequence[str], months: int = 12, washout: int = 0) -> Cohort:
         """Count each outcome and the months at risk from the index date on.
@@ -342,16 +353,7 @@ class Cohort:
         Rates are rates while alive and a tenant (METHODS 1), so these counts stand beside every effect.
         """
         self._needs_store("losses")
-        columns = {"died": "died", "moved_out": "moved_out", "tenancy_ended": "tenancy_end"}
-        never = pd.Series(pd.NaT, self.people.index)
-        last = self.people["observed_to"]
-        gone = {name: self.people.get(column, never) <= last for name, column in columns.items()}
-        arm = np.where(self.treated, "supported", "control")
-        frame = pd.DataFrame({"arm": arm, "persons": 1, **gone})
-        table = frame.groupby("arm", sort=False).sum().astype(int).reset_index()
-        return Summary(
-            table, {"shows": "deaths, moves and ended tenancies by arm"}, people=("persons", *gone)
-        )
+        return losses_of(self.people, self.treated)
 
     def _needs_store(self, method: str) -> Store:
         if self._store is None:
@@ -373,23 +375,26 @@ class Cohort:
         )
         return Risk(self._pid, self.people["arm"].to_numpy(str), anchor, lo, hi + np.timedelta64(1, "D"))
 
-    def _at_risk_on(self, day: NDArray[Any]) -> NDArray[np.bool_]:
-        first, last = (self.people[c].to_numpy("datetime64[ns]") for c in ("observed_from", "observed_to"))
-        return np.asarray((first <= day) & (day <= last))
-
-    def _without_dates(self, rows: NDArray[np.bool_]) -> Cohort:
-        return replace(self, people=self.people.assign(index_date=self.people["index_date"].mask(rows)))
-
-    def _kept(self, keep: NDArray[np.bool_], reason: str) -> Cohort:
+    def _left_out(self, why: NDArray[Any]) -> Cohort:
+        """Leave out who has a rule in ``why`` (n,), and count them by it."""
+        keep = why == ""
         if keep.all():
             return self
         steps = [tuple(row) for row in self.flow.table.iloc[:-2].itertuples(index=False)]
+        rules, persons = np.unique(why[~keep].astype(str), return_counts=True)
+        steps += [("left out", rule, int(n)) for rule, n in zip(rules, persons, strict=True)]
         out = self.subset(keep)
-        return replace(out, flow=flow_of([*steps, ("left out", reason, int((~keep).sum()))], out.treated))
+        return replace(out, flow=flow_of(steps, out.treated))
 
-    def _derived(self) -> Cohort:
+    def _counted(self) -> Cohort:
         """Count age and prior use again, at the index dates."""
-        assert self._store is not None
         index = self.people["index_date"].to_numpy("datetime64[ns]").astype("M8[D]")
-        more = persontime.derived(self._store.con, self.people, self._pid, index)
-        return replace(self, people=self.people.assign(**more))
+        return replace(self, people=self.people.assign(**self._counts_before(index)))
+
+    def _counts_before(self, day: Days) -> dict[str, Array]:
+        """Age and prior use of each person on a day."""
+        con = self._needs_store("prior use").con
+        out = persontime.derived(con, self.people, self._pid, day)
+        for one in self.histories:
+            out |= one.of(con, self.people, self._pid, day)
+        return out

@@ -28,3 +28,15 @@ def flow_of(steps: Sequence[tuple[Any, ...]], treated: NDArray[np.bool_]) -> Sum
     ]
     table = pd.DataFrame(rows, columns=["stage", "rule", "persons"])
     return Summary(table, {"shows": "who is in the study"}, people=("persons",))
+
+
+def losses_of(people: pd.DataFrame, treated: NDArray[np.bool_]) -> Summary:
+    """Deaths, moves and ended tenancies within the time people were observed, by arm."""
+    columns = {"died": "died", "moved_out": "moved_out", "tenancy_ended": "tenancy_end"}
+    never = pd.Series(pd.NaT, people.index)
+    last = people["observed_to"]
+    gone = {name: people.get(column, never) <= last for name, column in columns.items()}
+    arm = np.where(treated, "supported", "control")
+    frame = pd.DataFrame({"arm": arm, "persons": 1, **gone})
+    table = frame.groupby("arm", sort=False).sum().astype(int).reset_index()
+    return Summary(table, {"shows": "deaths, moves and ended tenancies by arm"}, people=("persons", *gone))

@@ -103,7 +103,7 @@ def read_cohort(
         _store=store,
         _pid=pid,
     )
-    return cohort._derived()
+    return cohort._counted()
 
 
 def _everyone(store: Store) -> tuple[pd.DataFrame, NDArray[Any]]:

@@ -196,11 +196,10 @@ def _covariates(
     cohort: Cohort, names: Sequence[str], anchor: NDArray[Any], clock: Clock
 ) -> tuple[pd.DataFrame, list[str]]:
     frame = cohort.people[list(names)].reset_index(drop=True)
-    dated = [n for n in names if n.startswith("prior_") or n == "age"]
+    dated = [n for n in names if n == "age" or n.startswith(("prior_", "trend_", "latest_"))]
     if clock == "event" or not dated:
         return frame, []
-    assert cohort._store is not None
-    fresh = persontime.derived(cohort._store.con, cohort.people, cohort._pid, anchor)
+    fresh = cohort._counts_before(anchor)
     gone = [n for n in dated if n in fresh and np.isnan(fresh[n]).all() and frame[n].notna().any()]
     if gone:
         raise DataError(

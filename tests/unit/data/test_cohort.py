@@ -379,7 +379,7 @@ def test_covariates_are_counted_again_at_the_date_given():
     assert people["age"].tolist() == [63, 64, 63, 63]
     late = cohort.at(pd.Series({"c1": "2024-03-20", "c2": "2031-01-01"}))
     assert late.person_id.tolist() == ["c1", "t1", "t2"]
-    assert late.flow.table.set_index("rule")["persons"]["not at risk on the index date"] == 1
+    assert late.flow.table.set_index("rule")["persons"]["no longer observed at the index date"] == 1
     with pytest.raises(DataError, match="1 people are not in the cohort"):
         cohort.at(pd.Series({"nobody": "2024-03-20"}))
 

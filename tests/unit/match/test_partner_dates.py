@@ -73,7 +73,7 @@ def test_a_control_not_at_risk_at_the_partners_date_is_left_out(cohort):
     dated = match.partner_dates(matched_of(cohort, [1, 2, 1, 2, 0]))
     assert list(dated.person_id) == ["a", "b", "c"]
     flow = dated.flow.table.set_index("rule")["persons"]
-    assert flow["not at risk on the index date"] == 1
+    assert flow["died before the index date"] == 1
 
 
 def test_with_replacement_a_control_would_need_several_dates(cohort):
