@@ -112,23 +112,32 @@ def measure(
 
 def whitened(covariates: Design, treated: NDArray[np.bool_]) -> Array:
     """Coordinates (n, p) in which the Euclidean distance is the Mahalanobis distance."""
-    x = covariates.values - covariates.values.mean(axis=1, keepdims=True)
-    scale = x.std(axis=1, keepdims=True)
-    x = (x / np.where(scale > 0, scale, 1))[scale[:, 0] > 0]
-    within = x.copy()
+    x = _numbers_first(covariates)
+    x -= x.mean(axis=1, keepdims=True)
+    scale = np.sqrt(np.einsum("ij,ij->i", x, x) / x.shape[1])
+    x = x[scale > 0] if not (scale > 0).all() else x
+    x /= scale[scale > 0, None]
+    within = x @ x.T
     for arm in (treated, ~treated):
-        within[:, arm] -= x[:, arm].mean(axis=1, keepdims=True)
-    return _turned(x, within @ within.T / (x.shape[1] - 2))
+        mean = x @ arm / arm.sum()
+        within -= arm.sum() * np.outer(mean, mean)
+    return _turned(x, within / (x.shape[1] - 2))
 
 
 def _by_rank(covariates: Design, treated: NDArray[np.bool_]) -> Array:
     """Coordinates (n, p) of the robust Mahalanobis distance."""
-    values, n = covariates.values, len(treated)
+    values, n = _numbers_first(covariates), len(treated)
     ranks = np.array([r - r.mean() for r in map(_ranked, values) if np.ptp(r) > 0])
     untied = np.sqrt(n * (n + 1) / 12)
     spread = np.sqrt((ranks**2).sum(axis=1) / (n - 1))
     correlation = ranks @ ranks.T / (n - 1) / np.outer(spread, spread)
     return _turned(ranks / untied, correlation)
+
+
+def _numbers_first(covariates: Design) -> Array:
+    """Covariates (k, n) with those of categories last, as ``_turned`` likes them; a copy."""
+    order = np.argsort(covariates.names["level"].notna().to_numpy(), kind="stable")
+    return np.asarray(covariates.values[order])
 
 
 def _ranked(x: Array) -> Array:
@@ -144,12 +153,17 @@ def _ranked(x: Array) -> Array:
 
 
 def _turned(x: Array, covariance: Array) -> Array:
-    """Coordinates (n, p) of x (k, n) in which this covariance is that of independent units."""
+    """Coordinates (n, p) of x (k, n) in which this covariance is that of independent units.
+
+    They are turned so that coordinate j holds nothing of the covariates before j: the last hold categories
+    alone, and people of one category lie in few of the blocks that are searched for neighbours.
+    """
     values, vectors = np.linalg.eigh(covariance)
     # Indicators of all levels add up to one, so directions without variance are expected; the generalised
     # inverse leaves them out.
     kept = values > 1e-9 * values[-1]
-    return np.asarray(x.T @ (vectors[:, kept] / np.sqrt(values[kept])))
+    axes = vectors[:, kept] / np.sqrt(values[kept])
+    return np.asarray(x.T @ (axes @ np.linalg.qr(axes.T)[0]))
 
 
 def _prognostic(people: People, outcome: str) -> Array:

@@ -239,20 +239,24 @@ class Space:
         self._next, self._end = begin.tolist(), [*begin[1:].tolist(), len(members)]
         self._uses = [sides.uses] * len(members)
         self._mine: list[list[int]] = [[] for _ in sides.people]
-        self._near: dict[int, tuple[list[int], list[float]]] = {}
+        self._cell = np.repeat(np.arange(len(begin)), np.diff(begin, append=len(members))).tolist()
+        self._free_in = np.diff(begin, append=len(members)).tolist()
+        # Whether nobody is left in a cell; the last stands for no cell.
+        self._empty = np.append(np.zeros(len(begin), bool), True)
         asking = sides.group[sides.people]
         self._span = np.searchsorted(sides.group[self._home], np.stack([asking, asking + 1]))
-        self._size = np.minimum(at_first, self._span[1] - self._span[0])
-        self._index = np.full((len(sides.people), at_first), -1)
-        self._gap = np.full((len(sides.people), at_first), np.inf)
-        self._among: dict[int, Neighbours] = {}
+        self._index = np.full((len(asking), at_first), -1)
+        self._gap = np.full((len(asking), at_first), np.inf)
+        # Cells as looked at, for whoever needs more than the first few, and who has been shown all there are.
+        self._near: dict[int, tuple[list[int], list[float]]] = {}
+        self._wide, self._whole = dict[int, int](), self._span[0] == self._span[1]
+        self._among: dict[int, tuple[Rows, Neighbours]] = {}
         by_group = np.argsort(asking, kind="stable")
         for mine in np.split(by_group, np.flatnonzero(np.diff(asking[by_group])) + 1):
             low, high = self._span[:, mine[0]]
             if low < high:
-                self._among[int(low)] = Neighbours(points[self._home[low:high]])
-                index, gap = self._look(mine, at_first)
-                self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index, gap
+                self._among[int(low)] = mine, Neighbours(points[self._home[low:high]])
+                self._look(mine)
 
     def find(self, i: int) -> tuple[int, float, bool]:
         """As of ``Search``."""
@@ -277,6 +281,13 @@ class Space:
         """As of ``Search``."""
         self._mine[i].append(place)
         self._uses[place] -= 1
+        if not self._uses[place]:
+            c = self._cell[place]
+            self._free_in[c] -= 1
+            if not self._free_in[c]:
+                self._empty[c] = True
+                low = int(self._span[0, i])
+                self._among[low][1].remove(c - low)
         return self._members[place]
 
     def _free(self, i: int, c: int, j: int) -> int:
@@ -293,30 +304,45 @@ class Space:
     def _cells(self, i: int) -> tuple[list[int], list[float]]:
         """Cells that person i may be matched with, nearest first, as far as has been looked."""
         if i not in self._near:
-            self._keep(i, self._index[i, : self._size[i]], self._gap[i, : self._size[i]])
+            some = self._index[i] >= 0
+            self._near[i] = self._allowed(i, self._index[i, some], self._gap[i, some])
         return self._near[i]
 
-    def _keep(self, i: int, index: Rows, gap: Array) -> None:
+    def _allowed(self, i: int, index: Rows, gap: Array) -> tuple[list[int], list[float]]:
         limits = self._sides.limits
         if limits:
             fine = limits.allow(int(self._sides.people[i]), self._home[index])
             index, gap = index[fine], gap[fine]
-        self._near[i] = index.tolist(), gap.tolist()
+        return index.tolist(), gap.tolist()
 
-    def _look(self, mine: Rows, size: int) -> tuple[Rows, Array]:
-        """Nearest cells of people of one group."""
-        low = int(self._span[0, mine[0]])
-        index, gap = self._among[low].of(self._points[self._sides.people[mine]], size)
+    def _look(self, mine: Rows, size: int = 0) -> tuple[Rows, Array]:
+        """Find the nearest cells with somebody left for people of one group, and keep the first few."""
+        low, width = int(self._span[0, mine[0]]), self._index.shape[1]
+        index, gap = self._among[low][1].of(self._points[self._sides.people[mine]], size or width)
+        self._whole[mine] = index.shape[1] < (size or width)
+        if not size:
+            self._index[mine], self._gap[mine] = -1, np.inf
+            self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index + low, gap
         return index + low, gap
 
     def _grow(self, i: int) -> bool:
-        """Look further away for person i; false where there is nothing further."""
-        low, high = self._span[:, i]
-        if self._size[i] == high - low:
+        """Look further for person i; false where there is nothing further."""
+        if self._whole[i]:
             return False
-        self._size[i] = min(8 * self._size[i], high - low)
-        index, gap = self._look(np.array([i]), int(self._size[i]))
-        self._keep(i, index[0], gap[0])
+        if i in self._wide or not self._empty[self._index[i]].all():
+            # Some who are near are left, but i may not have them.
+            self._wide[i] = 8 * self._wide.get(i, self._index.shape[1])
+            index, gap = self._look(np.array([i]), self._wide[i])
+            self._near[i] = self._allowed(i, index[0], gap[0])
+            return True
+        # Whoever has few left needs to look again soon: many are looked up as fast as one.
+        mine = self._among[int(self._span[0, i])][0]
+        few = (~self._empty[self._index[mine]]).sum(axis=1) <= self._index.shape[1] // 6
+        mine = mine[few & ~self._whole[mine]]
+        self._look(mine)
+        for j in mine.tolist():
+            self._wide.pop(j, None)
+            self._near.pop(j, None)
         return True
 
 

@@ -14,6 +14,7 @@ Single = NDArray[np.float32]
 
 # How many points a block holds at most, and how many targets are looked up together.
 _BLOCK, _BATCH = 1024, 512
+_GONE = np.float32(1e30)  # the squared length that is given to points that are left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,25 +56,38 @@ class Neighbours:
         size = (centred**2).sum(axis=1)
         # With a target's (-2 t, |t|^2, 1), the product is |t|^2 - 2 t.p + |p|^2.
         self._right = np.column_stack([centred, np.ones(len(points)), size]).astype(np.float32)
-        self._largest = float(size.max())
+        self._largest, self._left = float(size.max()), len(points)
         self._blocks: list[_Block] = []
         self._root = self._cut(np.arange(len(points)))
         inside = [self._right[b.points, : points.shape[1]] for b in self._blocks]
         self._low, self._high = np.array([x.min(0) for x in inside]), np.array([x.max(0) for x in inside])
 
+    def remove(self, index: int) -> None:
+        """Find this point no more."""
+        self._right[index, -1] = _GONE
+        self._left -= 1
+
     def of(self, targets: Array, k: int) -> tuple[Rows, Array]:
-        """Find the k nearest points to each target: index and distance (m, min(k, n)), nearest first."""
-        k = min(k, len(self._points))
+        """Find the k nearest points to each target: index and distance, nearest first.
+
+        Both are (m, k), or have fewer columns where fewer points are left.
+        """
+        k = min(k, self._left)
+        if not k:
+            return np.empty((len(targets), 0), np.intp), np.empty((len(targets), 0))
         centred = targets - self._centre
         size = (centred**2).sum(axis=1)
         left = np.column_stack([-2 * centred, size, np.ones(len(targets))]).astype(np.float32)
-        limit = np.full(len(targets), np.inf, np.float32)
+        limit = np.full(len(targets), _GONE, np.float32)
         order = []
         for block, mine in self._homes(self._root, left, np.arange(len(targets))):
             order.append(mine)
             if len(block.points) >= k:
                 own = left[mine] @ self._right[block.points].T
                 limit[mine] = np.partition(own, k - 1, axis=1)[:, k - 1]
+        for i in np.flatnonzero(limit >= _GONE / 2):
+            # Too few are left in the block.
+            limit[i] = np.partition(self._right @ left[i], k - 1)[k - 1]
         # Single precision must not lose a point at the limit itself.
         limit += 4e-7 * left.shape[1] * (self._largest + size)
         index, gap = np.empty((len(targets), k), np.intp), np.empty((len(targets), k))
