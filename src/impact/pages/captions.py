@@ -177,6 +177,9 @@ def _overlap(released: Released) -> str:
 
 def _love(released: Released) -> str:
     shown = released.table.assign(size=numeric(released.table["smd"]), named=characteristics(released.table))
+    if "kind" in shown:
+        # How long people were followed is a result, and no characteristic of theirs.
+        shown = shown[shown["kind"] != "follow-up"]
     said = []
     for sample, rows in sorted(shown.groupby("sample", sort=False), key=lambda g: g[0] != "before"):
         size = rows["size"].abs()

@@ -219,3 +219,4 @@ def test_love_keeps_months_before_in_order_below_the_characteristics() -> None:
     assert names[0].startswith("Months followed")
     assert "m2" in names[1]
     assert "m1" in names[2]
+    assert "Before matching, 3 of 4 characteristics differ" in alt("love", released)
