@@ -122,6 +122,7 @@ def randomisation_test(
         "inference": f"starts dealt out anew among {dealt_among(panel)}, with the number of each kept"
         + (", every deal once" if complete else "")
         + f"; estimate in standard errors; constant {effect}",
+        "dealt": dealt_among(panel),
         "draws": len(t) - 1,
         "seed": None if complete else seed,
         "notes": [*own.method.get("notes", []), *notes],

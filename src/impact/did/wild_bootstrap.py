@@ -87,6 +87,8 @@ def wild_bootstrap(
     def p_of(value: float) -> float:
         return p_value(*statistics(value), complete)
 
+    # A vector of signs and its mirror image give the same size of statistic.
+    smallest = 2 / len(by) if complete else 1 / (len(by) + 1)
     low, high = invert(p_of, estimate, float(effects.std_error[0]), level)
     method = {
         **effects.method,
@@ -101,15 +103,14 @@ def wild_bootstrap(
         "no effect",
         float(statistics(null)[0]),
         float("nan"),
-        p_of(null),
+        max(p_of(null), smallest),
         method,
         effects.counts,
         estimate=estimate,
         conf_low=low,
         conf_high=high,
         conf_level=level,
-        # A vector of signs and its mirror image give the same size of statistic.
-        smallest_p=2 / len(by) if complete else 1 / (len(by) + 1),
+        smallest_p=smallest,
     )
 
 

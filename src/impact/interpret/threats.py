@@ -171,7 +171,12 @@ def _difference(effects: Effects) -> Any:
 
 
 def sensitivity(
-    panel: Panel, *, outcome: str | Sequence[str], estimator: str, arguments: Mapping[str, Any]
+    panel: Panel,
+    *,
+    outcome: str | Sequence[str],
+    estimator: str,
+    arguments: Mapping[str, Any],
+    inference: str | None = None,
 ) -> Effects:
     """Repeat the analysis with one thing changed at a time.
 
@@ -183,6 +188,9 @@ def sensitivity(
         Name in ``impact.did.ESTIMATORS``.
     arguments : mapping
         Of the estimator, as planned.
+    inference : str, optional
+        Errors of the main result where they are not the estimator's own. The analyses are shown with those
+        that all of them have, and ``notes`` says that their intervals differ for it.
 
     Returns
     -------
@@ -215,6 +223,11 @@ def sensitivity(
             name, control = "Never-supported controls only", "never_treated"
         changed[name] = (panel, estimator, planned | {"control": control})
     found, notes = {}, []
+    if inference and estimator != "synthetic_did":
+        notes.append(
+            f"The range of the main result is by {inference}; those here are by the usual errors, which all "
+            "of these analyses have, and are as a rule shorter where there are few groups."
+        )
     for name, (p, used, options) in changed.items():
         try:
             found[name] = summarise(ESTIMATORS[used](p, outcome=outcome, **options))

@@ -329,8 +329,9 @@ def _drawn(one: Released) -> str:
     if math.isnan(p):
         return f"{label(kind)}: too few people or events to show it."
     draws = number(one.method["draws"])
+    among = who(one) if one.method.get("dealt") == "units" else "groups"
     said = [
-        f"{label(kind)}: {_DREW[kind].format(among=who(one) if 'among units' in how else 'groups')}, "
+        f"{label(kind)}: {_DREW[kind].format(among=among)}, "
         # Only draws at random have a seed.
         + (f"in all {draws} ways." if one.method.get("seed") is None else f"{draws} times."),
         f"{percent(p)} of these results lie at least as far from no effect as this study; the smallest "

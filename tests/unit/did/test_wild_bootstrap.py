@@ -55,6 +55,7 @@ def test_every_effect_has_a_test_that_says_what_it_is(effects, scale, how):
     assert how in test.method["inference"]
     assert "all 256 sign vectors" in test.method["inference"]
     assert test.smallest_p == 2 / 256
+    assert test.p_value >= test.smallest_p
     assert test.conf_low < test.estimate < test.conf_high
     # Such an effect in four of eight sites is found, and the interval is of the size of that of CR1.
     assert test.p_value < 0.05

@@ -66,6 +66,13 @@ def test_sensitivity_changes_one_thing_at_a_time():
     assert difference.nunique() == 5
 
 
+def test_sensitivity_says_where_its_errors_are_not_those_of_the_main_result():
+    plan = {"outcome": "ae", "estimator": "callaway_santanna", "arguments": {}}
+    plain, told = (sensitivity(panel(), **plan, inference=i).method["notes"] for i in (None, "CR3"))
+    assert len(told) == len(plain) + 1
+    assert "main result is by CR3" in told[-1]
+
+
 def one_start(periods=10, n=400, shock=10.0):
     """Half of the people start in the sixth period, in which something happens to everyone."""
     rng = np.random.default_rng(0)

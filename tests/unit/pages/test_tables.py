@@ -221,7 +221,8 @@ def drawn(kind: str, how: str, p: float = 0.04, seed: int | None = 7, persons: i
     said = {"shows": kind, "outcome": "ae", "scale": "log ratio", "unit": "log ratio", "inference": how}
     counts = pd.DataFrame({"persons": [persons], "treated": [60], "clusters": [9], "events": [900]})
     ends = {"estimate": -0.2, "conf_low": -0.4, "conf_high": -0.01, "conf_level": 0.95, "smallest_p": 0.002}
-    return Test("no effect", -2.5, np.nan, p, said | {"draws": 999, "seed": seed}, counts, **ends)
+    said |= {"draws": 999, "seed": seed, "dealt": "units" if "units" in how else "clusters"}
+    return Test("no effect", -2.5, np.nan, p, said, counts, **ends)
 
 
 def test_tests_for_few_sites_stand_in_words_and_in_one_table(effects: Callable[..., Released]) -> None:
