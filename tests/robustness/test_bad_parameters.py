@@ -44,7 +44,64 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         ("0.2", "a lot", "6: matching.caliper: expected a number, found 'a lot'."),
         ("0.2", "-1", "6: matching.caliper: expected a number above 0, found -1."),
         ("0.2", ".nan", "6: matching.caliper: expected a number, found '.nan'."),
-        ("0.2", "0.2, ratio: 1.5", "6: matching.ratio: expected a whole number, found 1.5."),
+        (
+            "0.2",
+            "0.2, ratio: 1.5",
+            "6: matching.ratio: expected a whole number, found 1.5; it is an average with max_ratio only.",
+        ),
+        ("0.2", "0.2, ratio: 0", "6: matching.ratio: expected a number 1 or more, found 0."),
+        ("0.2", "{age: wide}", "6: matching.caliper: expected a number, found 'wide'."),
+        (
+            "0.2",
+            "{age: 5}, method: optimal",
+            "6: matching.caliper: optimal takes one number, for the score.",
+        ),
+        (
+            "0.2",
+            "0.2, distance: prognostic",
+            "6: matching.prognosis: missing: name the outcome that a prognostic score foretells.",
+        ),
+        (
+            "0.2",
+            "0.2, outcome_model: {ae: hurdel}",
+            "6: matching.outcome_model: expected poisson, negative_binomial, conditional_poisson, aipw, "
+            "hurdle, mean_difference, abadie_imbens or risk, or one of these for each outcome, "
+            "found 'hurdel'. Did you mean 'hurdle'?",
+        ),
+        (
+            "0.2",
+            "0.2, outcome_model: {bed_day: hurdle}",
+            "6: matching.outcome_model.bed_day: 'bed_day' is not one of outcomes, and hurdle takes no column "
+            "of people.",
+        ),
+        (
+            "0.2",
+            "0.2, pair_censoring: true, replace: true",
+            "6: matching.pair_censoring: matching with replacement has no sets to follow for the same time; "
+            "use nearest, optimal or full without replace.",
+        ),
+        (
+            "caliper: 0.2",
+            "method: subclass, pair_censoring: true",
+            "6: matching.pair_censoring: subclass has no sets to follow for the same time; use nearest, "
+            "optimal or full without replace.",
+        ),
+        (
+            "0.2",
+            "0.2, negative_control: [ae]",
+            "6: matching.negative_control: ae is also listed in outcomes.",
+        ),
+        (
+            "0.2",
+            "0.2, sensitivity: [gamma]",
+            "6: matching.sensitivity: expected rosenbaum_bounds or e_value, found 'gamma'.",
+        ),
+        (
+            "caliper: 0.2",
+            "method: entropy_balance, caliper: 0.2",
+            "6: matching.caliper: entropy_balance has no such argument; it takes on, estimand, moments, "
+            "tolerance, base and missing.",
+        ),
         ("0.2", "0.2, ratio: true", "6: matching.ratio: expected a whole number, found true."),
         (
             "callaway_santanna",

@@ -16,7 +16,8 @@ from papermill.iorw import read_yaml_file
 from impact import did, interpret, match
 from impact.errors import DataError, ParameterError
 from impact.study import Study, project_root
-from impact.study.sections import Did, Matching
+from impact.study.matching import Matching, OutcomeModel
+from impact.study.sections import Did
 
 PARAMS = Path(__file__).parents[2] / "params"
 SMALL: dict[str, Any] = {
@@ -47,6 +48,12 @@ def test_a_method_takes_every_argument_it_is_given(section: Any, registry: Any) 
     if "arguments" in taken:  # of the estimator within
         taken |= set(inspect.signature(did.ESTIMATORS[section.within]).parameters)
     assert set(section.arguments) <= taken
+    if isinstance(section, Matching):
+        assert set(section.taken()) == taken - {"cohort"}
+
+
+def test_outcome_models_in_a_parameter_file_are_the_registry_keys() -> None:
+    assert set(get_args(OutcomeModel)) == set(match.OUTCOMES)
 
 
 @pytest.mark.parametrize("file", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)

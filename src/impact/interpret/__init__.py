@@ -2,16 +2,20 @@
 
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.few_sites import few_sites
-from impact.interpret.main_effect import build_panel, main_effects, matched
+from impact.interpret.main_effect import build_panel, main_effects
+from impact.interpret.matched_comparison import before_matching, compare, matched, matched_results
 from impact.interpret.over_time import over_time
 from impact.interpret.threats import naive, placebo, sensitivity
 
 __all__ = [
     "baseline",
+    "before_matching",
     "build_panel",
+    "compare",
     "few_sites",
     "main_effects",
     "matched",
+    "matched_results",
     "naive",
     "over_time",
     "placebo",

@@ -20,8 +20,9 @@ from pydantic import (
 
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
+from impact.study.matching import Matching
 from impact.study.protocol import protocol
-from impact.study.sections import Data, Design, Did, Matching, Money, Name, Names, Section
+from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")
@@ -142,6 +143,7 @@ class Study(Section):
         if panel := self.data.panel:
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
             columns = dict.fromkeys([*self._columns(panel.covariates), *self.design.clusters])
+            columns |= dict.fromkeys((*(self.matching.columns if self.matching else ()), *self._scores))
             given |= {"file": located(panel.file), "covariates": list(columns)}
             if self.design.placebo:
                 arms |= {"placebo": self.design.placebo.model_dump(by_alias=True), "seed": self.seed}
@@ -168,8 +170,8 @@ class Study(Section):
     @property
     def baseline(self) -> dict[str, Any]:
         """Plain keyword arguments of ``.at_baseline``: outcomes, how index dates are given, seed, months."""
-        months = self.design.months_after
-        return {"outcomes": list(self.outcomes), "months": months, **self._dating}
+        outcomes = [*self.outcomes, *(self.matching.negative_control if self.matching else ())]
+        return {"outcomes": outcomes, "months": self.design.months_after, **self._dating}
 
     @property
     def around(self) -> dict[str, Any]:
@@ -187,7 +189,8 @@ class Study(Section):
             "did": self.did_plan if self.did else None,
             "clock": self.did.clock if self.did else "calendar",
             "censoring": self._censoring,
-            "matching": self.matching.plan if self.matching else None,
+            "matching": self.matching_plan if self.matching else None,
+            "compared": self.compared if self.matching else None,
         }
 
     @property
@@ -211,10 +214,41 @@ class Study(Section):
 
     @property
     def matching_plan(self) -> dict[str, Any]:
-        """The matching method and its arguments."""
+        """The matching method and its arguments, and whether sets are followed for the same time."""
+        chosen = self._matching()
+        # A random order is drawn by the study's seed if it has none of its own.
+        drawn = {"seed": self.seed} if chosen.order == "random" and chosen.seed is None else {}
+        return {**chosen.plan, **drawn, "pair_censoring": chosen.pair_censoring}
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """How outcomes are compared after matching: arguments of ``impact.interpret.compare``."""
+        chosen = self._matching()
+        return {
+            "outcome": list(self.outcomes),
+            "model": chosen.models or chosen.outcome_model,
+            "adjust": list(chosen.adjust),
+        }
+
+    @property
+    def checked(self) -> dict[str, Any]:
+        """What else is looked at: arguments of ``impact.interpret.matched_results`` beside ``compared``."""
+        chosen = self._matching()
+        return {
+            "other": self._scores,
+            "negative_control": list(chosen.negative_control),
+            "sensitivity": list(chosen.sensitivity),
+        }
+
+    def _matching(self) -> Matching:
         if self.matching is None:
             raise ParameterError("matching: missing, and the matched comparison was asked for.")
-        return self.matching.plan
+        return self.matching
+
+    @property
+    def _scores(self) -> list[str]:
+        """Columns of people that are compared as outcomes beside the services."""
+        return [name for name in self.matching.models if name not in self.outcomes] if self.matching else []
 
     @property
     def characteristics(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from impact.study.matching import Matching
     from impact.study.model import Study
 
 _TIME_ZERO = {
@@ -24,6 +25,31 @@ _DID = {
     "stacked": "One difference-in-differences for each start, with controls without support throughout",
     "synthetic_did": "Synthetic difference-in-differences (Arkhangelsky and others 2021)",
     "triple_difference": "Difference-in-differences among those eligible less that among those not eligible",
+}
+_METHOD = {
+    "nearest": "Matched to the nearest",
+    "optimal": "Matched so that all pairs together are as near as can be,",
+    "full": "Everyone matched, in sets as near as can be,",
+    "coarsened_exact": "Matched exactly on values put into bands,",
+    "subclass": "Compared in slices of people alike,",
+    "entropy_balance": "The comparison weighted until its averages equal those of the supported,",
+    "inverse_probability": "Weighted by the chance of support,",
+}
+_DISTANCE = {
+    "propensity": "the chance of support (propensity)",
+    "linear_propensity": "the log odds of support (linear propensity)",
+    "mahalanobis": "Mahalanobis distance",
+    "robust_mahalanobis": "robust Mahalanobis distance",
+    "prognostic": "the outcome expected without support (prognostic score)",
+}
+_MODEL = {
+    "negative_binomial": "a negative binomial regression of counts",
+    "conditional_poisson": "a Poisson regression within sets",
+    "aipw": "weighting and regression together (doubly robust)",
+    "hurdle": "a hurdle regression: whether any, and how many",
+    "mean_difference": "the difference in means",
+    "abadie_imbens": "the difference in means within sets",
+    "risk": "the share of people with any",
 }
 _TESTS = {
     "wild_bootstrap": "a wild bootstrap of whole groups",
@@ -49,10 +75,27 @@ def protocol(study: Study) -> dict[str, str]:
         "Assignment": _ASSIGNMENT[study.design.assignment],
         **_time(study),
         "Outcomes": _words((f"{study.outcomes[0]} (primary)", *study.outcomes[1:])) + ".",
-        "Estimand": "The effect on those who had support, over the time they were observed with it.",
+        "Estimand": _estimand(study),
         "Analysis": " ".join(_analyses(study)),
         **({"Read with care": " ".join(study.notes)} if study.notes else {}),
     }
+
+
+_ABOUT = {
+    "ATT": "those who had support",
+    "ATC": "those without it, had they been given support",
+    "ATE": "everyone, with or without support",
+    "ATO": "people who might as well have had support as not",
+    "ATM": "people who have somebody alike in the other group",
+}
+
+
+def _estimand(study: Study) -> str:
+    about = _ABOUT[study.matching.estimand if study.matching else "ATT"]
+    if study.did is None:
+        return f"The effect on {about}, over the time they were observed."
+    beside = f"; matched, the effect on {about}" if about != _ABOUT["ATT"] else ""
+    return f"The effect on those who had support, over the time they were observed with it{beside}."
 
 
 def _arms(study: Study) -> str:
@@ -101,10 +144,24 @@ def _analyses(study: Study) -> list[str]:
             out.append(f"Errors are by {_words(study.design.clusters)} at once.")
         if did.tests:
             out.append(f"Tested for few sites by {_words([_TESTS[name] for name in did.tests])}.")
-    if matching := study.matching:
-        exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
-        out.append(f"Matched to the nearest by {matching.distance} on {_words(matching.on)}{exact}.")
+    if study.matching:
+        out += _matched(study.matching)
     return out or ["None: neither a did nor a matching section."]
+
+
+def _matched(matching: Matching) -> list[str]:
+    taken = matching.taken()
+    by = f" by {_DISTANCE[matching.distance]}" if "distance" in taken else ""
+    exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
+    out = [f"{_METHOD[matching.method]}{by} on {_words(matching.on)}{exact}."]
+    models = matching.models or {"": str(matching.outcome_model)}
+    known = {name: _MODEL[model] for name, model in models.items() if model != "poisson"}
+    out += [f"{f'{name}: ' if name else 'Compared by '}{words}." for name, words in known.items()]
+    if matching.adjust:
+        out.append(f"The comparison is adjusted for {_words(matching.adjust)}.")
+    if matching.pair_censoring:
+        out.append("Everyone of a set is followed until the first of them leaves.")
+    return out
 
 
 def _words(names: Sequence[str], joint: str = "and") -> str:

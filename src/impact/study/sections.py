@@ -44,16 +44,6 @@ def _values(value: Any) -> Any:
     return {k: _one_or_more(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _cut(value: Any) -> Any:
-    points = value if isinstance(value, list | tuple) else [value]
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in map(_number, points))
-    if points and numbers and points is value:
-        return tuple(float(_number(x)) for x in points)
-    if numbers and isinstance(value, int) and value >= 1:
-        return value
-    raise ValueError(f"expected a number of bins from 1, or a list of numbers to cut at, found {value!r}")
-
-
 def _arm(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -73,7 +63,6 @@ OneOrMore = Annotated[
     PlainSerializer(_as_written, when_used="json"),
     WithJsonSchema(_TEXT_OR_TEXTS),
 ]
-Cut = Annotated[int | tuple[float, ...], BeforeValidator(_cut)]
 Tests = Annotated[tuple[Literal["wild_bootstrap", "randomisation_test"], ...], BeforeValidator(_each)]
 Columns = Annotated[
     dict[Name, Names],
@@ -298,61 +287,6 @@ class Did(Arguments):
     def known(self) -> frozenset[str]:
         """Keys that mean something with the chosen estimator: its plan, and what goes with every one."""
         return super().known | {"censoring", "tests"}
-
-
-_MATCHING_TAKES: dict[str, tuple[str, ...]] = {
-    "nearest": ("distance", "exact", "caliper", "ratio", "replace"),
-    "optimal": ("estimand", "distance", "link", "exact", "anti_exact", "caliper", "ratio", "missing"),
-    "full": ("estimand", "distance", "link", "exact", "caliper", "missing"),
-    "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
-    "subclass": ("estimand", "subclasses", "minimum", "link", "missing"),
-    "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
-    "inverse_probability": ("estimand", "link", "stabilise", "truncate", "missing"),
-}
-
-
-class Matching(Arguments):
-    """Matched or weighted controls."""
-
-    method: Literal[
-        "nearest",
-        "optimal",
-        "full",
-        "coarsened_exact",
-        "subclass",
-        "entropy_balance",
-        "inverse_probability",
-    ] = Field("nearest", description="name of the method")
-    on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
-    distance: Literal["propensity", "mahalanobis"] = Field("propensity", description="how near is measured")
-    exact: Names = Field((), description="columns in which a match must be equal")
-    anti_exact: Names = Field((), description="columns in which a match must differ")
-    caliper: Number | None = Field(None, gt=0, description="largest distance, in standard deviations")
-    ratio: int = Field(1, ge=1, description="controls for each treated person")
-    replace: bool = Field(False, description="whether a control may be used again")
-    estimand: Literal["ATT", "ATC", "ATE", "ATO", "ATM"] = Field(
-        "ATT", description="whom the effect is about: supported, controls, everyone, overlap, matchable"
-    )
-    missing: Literal["error", "indicator", "category"] = Field(
-        "error", description="what becomes of missing covariates"
-    )
-    link: Literal["logit", "probit", "penalised"] = Field("logit", description="of the propensity score")
-    cuts: dict[Name, Cut] = Field({}, description="for a number, how many bins or the points to cut at")
-    subclasses: int = Field(6, ge=1, description="how many slices of the score")
-    minimum: int = Field(1, ge=1, description="least number of people of each arm in a slice")
-    moments: Literal[1, 2, 3] = Field(1, description="balance averages, squares too, or cubes as well")
-    tolerance: Number = Field(0.0, ge=0, description="how far averages may differ, in standard deviations")
-    base: Name | None = Field(None, description="column with weights to begin with")
-    stabilise: bool = Field(False, description="multiply weights by the share of the arm")
-    truncate: Number | None = Field(None, gt=0.5, lt=1, description="share of weights that are not cut")
-
-    def named(self) -> str:
-        """Key of the section that names the method."""
-        return "method"
-
-    def taken(self) -> Sequence[str]:
-        """Names of the arguments the chosen method takes."""
-        return ("on", *_MATCHING_TAKES[self.method])
 
 
 class Money(Section):

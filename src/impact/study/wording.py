@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from impact.errors import nearest
 from impact.study.document import REQUIRED, Location
+from impact.study.matching import IN_SETS, OF_COLUMNS
 
 if TYPE_CHECKING:
+    from impact.study.matching import Matching
     from impact.study.model import Study
     from impact.study.sections import Did
 
@@ -50,7 +52,8 @@ def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     if kind in ("too_short", "string_too_short"):
         return "must not be empty."
     if kind == "value_error":
-        return f"{limits['error']}."
+        said = str(limits["error"])
+        return said if said.endswith("?") else f"{said}."
     if kind == "invalid_key":
         return f"expected keys that are text, found {_short(at[-1])}."
     if kind == "string_pattern_mismatch":
@@ -64,6 +67,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     tests = did.tests if did else ()
     lists: dict[Location, tuple[str, ...]] = {("outcomes",): study.outcomes, ("did", "tests"): tests}
     lists |= {("design", "treated"): design.treated, ("design", "cluster"): design.clusters}
+    if study.matching:
+        lists[("matching", "negative_control")] = study.matching.negative_control
     for key, names in lists.items():
         if twice := sorted({n for n in names if names.count(n) > 1}):
             yield key, f"{_or(twice, 'and')} stands twice."
@@ -82,6 +87,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     yield from _clusters(study)
     if did:
         yield from _available(did, len(study.outcomes))
+    if study.matching:
+        yield from _matching(study.matching, study.outcomes)
     if data.panel:
         yield from _panel(study)
     else:
@@ -137,6 +144,34 @@ def _synthetic(did: Did) -> Iterator[tuple[Location, str]]:
             ("did", "censoring"),
             "synthetic_did needs everyone throughout, so that nobody can leave; take censoring out.",
         )
+
+
+def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Location, str]]:
+    """Find what does not go with the chosen method, or names no outcome."""
+    if chosen.ratio != int(chosen.ratio) and not chosen.max_ratio:
+        yield (
+            ("matching", "ratio"),
+            f"expected a whole number, found {chosen.ratio}; it is an average with max_ratio only.",
+        )
+    if isinstance(chosen.caliper, dict) and chosen.method != "nearest":
+        yield ("matching", "caliper"), f"{chosen.method} takes one number, for the score."
+    if chosen.distance == "prognostic" and not chosen.prognosis and "prognosis" in chosen.taken():
+        yield ("matching", "prognosis"), "missing: name the outcome that a prognostic score foretells."
+    if chosen.pair_censoring and (chosen.method not in IN_SETS or chosen.replace):
+        how = "matching with replacement" if chosen.replace else chosen.method
+        yield (
+            ("matching", "pair_censoring"),
+            f"{how} has no sets to follow for the same time; use {_or(IN_SETS)} without replace.",
+        )
+    if both := [name for name in chosen.negative_control if name in outcomes]:
+        yield ("matching", "negative_control"), f"{_or(both, 'and')} is also listed in outcomes."
+    for name, model in chosen.models.items():
+        if name not in outcomes and model not in OF_COLUMNS:
+            yield (
+                ("matching", "outcome_model", name),
+                f"{name!r} is not one of outcomes, and {model} takes no column of people."
+                f"{nearest(name, outcomes)}",
+            )
 
 
 def _clusters(study: Study) -> Iterator[tuple[Location, str]]:

@@ -1,0 +1,269 @@
+"""The matched comparison of a study: who is compared, how their outcomes differ, and what could mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from impact.data import Cohort, LongData
+from impact.errors import DesignError
+from impact.match import (
+    METHODS,
+    OUTCOMES,
+    censor_pairs,
+    e_value,
+    feasibility,
+    overlap,
+    partner_dates,
+    rosenbaum_bounds,
+)
+from impact.results import Effects, Matched, Result
+
+# What a model that looks within sets becomes where nobody is matched.
+_UNMATCHED = {"conditional_poisson": "poisson", "abadie_imbens": "mean_difference"}
+_USUAL = "poisson"
+
+
+def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Matched:
+    """Match people as they were on their index dates, and follow them from there.
+
+    With ``index_date='partner'`` controls are first described on dates drawn from those of the supported;
+    once matched, each takes its partner's date, on which it is described, checked and followed again. A set
+    whose control was not at risk on that date is dropped.
+
+    Parameters
+    ----------
+    data : Cohort or LongData
+    baseline : mapping
+        ``index_date`` and the other arguments of ``data.at_baseline``.
+    matching : mapping
+        ``method`` and its arguments; ``pair_censoring``, whether everyone of a set is followed only until
+        the first of them leaves.
+    """
+    asked = dict(baseline)
+    partner = asked.get("index_date") == "partner"
+    people = data.at_baseline(**asked | ({"index_date": "drawn"} if partner else {}))
+    arguments = dict(matching)
+    together = arguments.pop("pair_censoring", False)
+    found = METHODS[arguments.pop("method")](people, **arguments)
+    follow_up = {"outcomes": asked["outcomes"], "months": asked["months"]}
+    if partner:
+        found = _on_partner_dates(found, **follow_up)
+    return _followed_together(found, **follow_up) if together else found
+
+
+def _followed_together(found: Matched, *, outcomes: Sequence[str], months: int) -> Matched:
+    """Follow everyone of a set until the first of them leaves; people without a set as before."""
+    shared = censor_pairs(found).follow_up(outcomes=outcomes, months=months)
+    people: Cohort = found.cohort
+    at = pd.Index(people.person_id).get_indexer(shared.person_id)
+
+    def shortened(whole: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        out = {name: np.array(values, float) for name, values in whole.items()}
+        for name, values in own.items():
+            out[name][at] = values
+        return out
+
+    cohort = replace(
+        people,
+        outcomes=shortened(people.outcomes, shared.outcomes),
+        exposure=shortened(people.exposure, shared.exposure),
+    )
+    return replace(found, cohort=cohort, method={**found.method, "pair_censoring": True})
+
+
+def _on_partner_dates(found: Matched, *, outcomes: Sequence[str], months: int) -> Matched:
+    """Describe and follow each matched control from its partner's date; everyone else keeps their own."""
+    dated = partner_dates(found)
+    rows = found.table["weight"] > 0
+    gone = rows & ~found.table["person_id"].isin(dated.person_id)
+    broken = rows & found.table["subclass"].isin(found.table.loc[gone, "subclass"])
+    table = found.table.assign(
+        weight=found.table["weight"].mask(broken, 0.0),
+        subclass=found.table["subclass"].mask(broken),
+    )
+    people: Cohort = found.cohort
+    # The whole cohort stays, so that balance can still be compared with that before matching.
+    kept = people.subset(~np.isin(people.person_id, table.loc[gone, "person_id"]))
+    everyone = kept.at(pd.Series(dated.people["index_date"].to_numpy(), index=dated.person_id))
+    arm = np.where(np.isin(found.table["person_id"], people.person_id[people.treated]), "treated", "control")
+    counts = found.counts.copy()
+    for name in ("treated", "control"):
+        lost = int((broken & (arm == name)).sum())
+        counts.loc[(counts["arm"] == name) & (counts["rule"] == "matched"), "persons"] -= lost
+        counts.loc[len(counts)] = [name, "the control was not at risk on its partner's date", lost]
+    return replace(
+        found,
+        table=table[~gone].reset_index(drop=True),
+        cohort=everyone.follow_up(outcomes=outcomes, months=months),
+        counts=counts.sort_values("arm", ascending=False, kind="stable", ignore_index=True),
+        method={**found.method, "sets_lost": int(found.table.loc[gone, "subclass"].nunique())},
+    )
+
+
+def compare(
+    people: Matched | Cohort,
+    *,
+    outcome: str | Sequence[str],
+    model: str | Mapping[str, str] = _USUAL,
+    adjust: Sequence[str] = (),
+) -> Effects:
+    """Compare outcomes by the models of ``impact.match.OUTCOMES``, those of several models as one result.
+
+    Parameters
+    ----------
+    people : Matched or Cohort
+        A cohort is compared as it stands: unmatched and unadjusted.
+    outcome : str or sequence of str
+        For a risk, whether there was any event; for means, the number of events a person.
+    model : str or mapping
+        One name for all outcomes, or one for each; those that are not named have 'poisson'.
+    adjust : sequence of str
+        Covariates, where the model takes any.
+
+    Returns
+    -------
+    Effects
+        In the order of the outcomes. A hurdle model adds its two steps to each effect: see ``whole``.
+    """
+    names = [outcome] if isinstance(outcome, str) else list(outcome)
+    chosen = {n: model if isinstance(model, str) else model.get(n, _USUAL) for n in names}
+    crude = isinstance(people, Cohort)
+    parts: dict[str, Effects] = {}
+    for kind in dict.fromkeys(chosen.values()):
+        mine = [name for name in names if chosen[name] == kind]
+        used = _UNMATCHED.get(kind, kind) if crude else kind
+        more = {"adjust": adjust} if len(adjust) and not crude and kind != "conditional_poisson" else {}
+        part = OUTCOMES[used](_any(people, mine) if used == "risk" else people, outcome=mine, **more)
+        counted = part.labels["outcome"].isin(list(_cohort(people).outcomes))
+        is_mean = part.labels["unit"] == "units of the outcome"
+        unit = part.labels["unit"].mask(counted & is_mean, "a person")
+        parts[kind] = replace(part, labels=part.labels.assign(unit=unit))
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    both = Effects.stack(parts)
+    labels = pd.concat([part.labels for part in parts.values()], ignore_index=True)
+    order = np.argsort(labels["outcome"].map(names.index).to_numpy(), kind="stable")
+    by = np.eye(len(labels))[:, order]
+    method = {**both.method, "outcome": names, "models": chosen}
+    del method["analyses"]
+    method["notes"] = list(dict.fromkeys(n for part in parts.values() for n in part.method.get("notes", ())))
+    both = replace(both, method=method)
+    return both.combine(by, labels=labels.iloc[order], counts=both.counts.iloc[order])
+
+
+def whole(effects: Effects) -> Effects:
+    """Leave out the steps of a hurdle model, so that each outcome has one effect."""
+    return effects.select(effects.labels["term"] == "effect")
+
+
+def before_matching(
+    people: Cohort, *, matching: Mapping[str, Any], outcome: str, months: int
+) -> dict[str, Result]:
+    """Say whether people can be matched as planned, and how far the arms overlap; no outcome is looked at.
+
+    Parameters
+    ----------
+    people : Cohort
+    matching : mapping
+        As for ``matched``.
+    outcome : str
+        The primary one, whose counts of the year before say what could be found, where they are known.
+    months : int
+        Of the follow-up.
+    """
+    asked = {name: matching[name] for name in ("on", "missing") if name in matching}
+    caliper = matching.get("caliper")
+    caliper = caliper.get("score") if isinstance(caliper, Mapping) else caliper
+    known = f"prior_{outcome}" in people.table
+    found = feasibility(
+        people,
+        **asked,
+        exact=matching.get("exact", ()),
+        ratio=int(np.ceil(matching.get("ratio", 1))),
+        outcome=outcome if known else None,
+        months=months,
+        **({"caliper": caliper} if caliper else {}),
+    )
+    # Here the chances must be had even where the arms can be told apart.
+    return {"feasibility": found, "overlap": overlap(people, **asked, link="penalised")}
+
+
+def matched_results(
+    sample: Matched,
+    people: Cohort,
+    *,
+    compared: Mapping[str, Any],
+    other: Sequence[str] = (),
+    negative_control: Sequence[str] = (),
+    sensitivity: Sequence[str] = (),
+) -> dict[str, Result]:
+    """Everything that a matched comparison says of outcomes.
+
+    Parameters
+    ----------
+    sample : Matched
+    people : Cohort
+        Everyone, unmatched, for contrast.
+    compared : mapping
+        Arguments of ``compare``.
+    other : sequence of str
+        Further outcomes, columns of the people, which have a model each in ``compared``.
+    negative_control : sequence of str
+        Outcomes that support cannot change, compared by rates.
+    sensitivity : sequence of str
+        'rosenbaum_bounds' for the first outcome, where there are sets to which they apply; 'e_value' for all
+        ratios.
+
+    Returns
+    -------
+    dict
+        ``effects`` and ``unmatched``, one effect an outcome; where there is such a thing ``steps`` (of hurdle
+        models), ``other``, ``negative_control``, ``rosenbaum_bounds`` and ``e_value``.
+    """
+    every = compare(sample, **compared)
+    found: dict[str, Result] = {"effects": whole(every)}
+    found["unmatched"] = whole(compare(people, **compared))
+    steps = (every.labels["term"] != "effect").to_numpy()
+    if steps.any():
+        split = every.labels["outcome"].isin(every.labels.loc[steps, "outcome"])
+        found["steps"] = every.select(split & (every.labels["scale"] == "log ratio"))
+    if other:
+        found["other"] = compare(sample, **{**compared, "outcome": other})
+    if negative_control:
+        adjust = compared.get("adjust", ())
+        found["negative_control"] = compare(sample, outcome=negative_control, adjust=adjust)
+    primary = str(found["effects"].method["outcome"][0])
+    if "rosenbaum_bounds" in sensitivity and (bounds := _bounds(sample, primary)):
+        found["rosenbaum_bounds"] = bounds
+    if "e_value" in sensitivity and (every.labels["scale"] == "log ratio").any():
+        found["e_value"] = e_value(whole(every))
+    return found
+
+
+def _bounds(sample: Matched, outcome: str) -> Any:
+    """Rosenbaum's bounds, or nothing where the sample has no sets to which they apply."""
+    try:
+        return rosenbaum_bounds(sample, outcome=outcome)
+    except DesignError:
+        return None
+
+
+def _cohort(people: Matched | Cohort) -> Cohort:
+    cohort: Cohort = people.cohort if isinstance(people, Matched) else people
+    return cohort
+
+
+def _any(people: Matched | Cohort, outcomes: Sequence[str]) -> Matched | Cohort:
+    """Whether there was any event in place of how many; missing for people who were never at risk."""
+    cohort = _cohort(people)
+    held = dict(cohort.outcomes)
+    for name in held.keys() & set(outcomes):
+        at_risk = np.asarray(cohort.exposure[name], float) > 0
+        held[name] = np.where(at_risk, np.asarray(held[name]) > 0, np.nan)
+    with_any = replace(cohort, outcomes=held)
+    return replace(people, cohort=with_any) if isinstance(people, Matched) else with_any

@@ -1,0 +1,193 @@
+"""The matching section of a parameter file: methods, their arguments, and how outcomes are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, Field
+
+from impact.errors import nearest
+from impact.study.sections import Arguments, Name, Names, Number, _each, _number
+
+OutcomeModel = Literal[
+    "poisson",
+    "negative_binomial",
+    "conditional_poisson",
+    "aipw",
+    "hurdle",
+    "mean_difference",
+    "abadie_imbens",
+    "risk",
+]
+# Models that also take a column of the people, such as a wellbeing score.
+OF_COLUMNS = ("mean_difference", "abadie_imbens", "risk")
+# Methods whose sets hold one person of one arm, and so can be followed for the same time.
+IN_SETS = ("nearest", "optimal", "full")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
+
+
+def _cut(value: Any) -> Any:
+    points = [_number(x) for x in value] if isinstance(value, list | tuple) else [_number(value)]
+    numbers = bool(points) and all(map(_is_number, points))
+    if numbers and isinstance(value, list | tuple):
+        return tuple(map(float, points))
+    if numbers and isinstance(value, int) and value >= 1:
+        return value
+    raise ValueError(f"expected a number of bins from 1, or a list of numbers to cut at, found {value!r}")
+
+
+def _width(value: Any) -> Any:
+    found = _number(value)
+    if not _is_number(found):
+        raise ValueError(f"expected a number, found {value!r}")
+    return float(found)
+
+
+def _caliper(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _width(width) for name, width in value.items()}
+    if _width(value) <= 0:
+        raise ValueError(f"expected a number above 0, found {value!r}")
+    return _width(value)
+
+
+def _ratio(value: Any) -> Any:
+    found = _number(value)
+    if not _is_number(found):
+        raise ValueError(
+            f"expected a whole number, found {str(value).lower() if value in (True, False) else repr(value)}"
+        )
+    if found < 1:
+        raise ValueError(f"expected a number 1 or more, found {value!r}")
+    return found
+
+
+def _models(value: Any) -> Any:
+    known = get_args(OutcomeModel)
+    for word in value.values() if isinstance(value, dict) else [value]:
+        if word not in known:
+            raise ValueError(
+                f"expected {', '.join(known[:-1])} or {known[-1]}, or one of these for each outcome, found "
+                f"{word!r}.{nearest(str(word), known)}"
+            )
+    return value
+
+
+def _widths_stated(value: Any) -> Any:
+    return value if isinstance(value, bool) else _each(value)
+
+
+Cut = Annotated[int | tuple[float, ...], BeforeValidator(_cut)]
+Caliper = Annotated[float | dict[Name, float], BeforeValidator(_caliper)]
+Ratio = Annotated[int | float, BeforeValidator(_ratio)]
+Models = Annotated[OutcomeModel | dict[Name, OutcomeModel], BeforeValidator(_models)]
+Stated = Annotated[bool | tuple[Name, ...], BeforeValidator(_widths_stated)]
+Checks = Annotated[tuple[Literal["rosenbaum_bounds", "e_value"], ...], BeforeValidator(_each)]
+
+_SCORED = ("estimand", "distance", "link", "prognosis", "missing")
+_TAKEN: dict[str, tuple[str, ...]] = {
+    "nearest": (
+        *_SCORED,
+        *("exact", "anti_exact", "caliper", "std_caliper", "discard", "order", "seed"),
+        *("ratio", "max_ratio", "replace", "max_uses"),
+    ),
+    "optimal": (*_SCORED, "exact", "anti_exact", "caliper", "ratio"),
+    "full": (*_SCORED, "exact", "caliper"),
+    "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
+    "subclass": (*_SCORED, "subclasses", "minimum"),
+    "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
+    "inverse_probability": ("estimand", "link", "stabilise", "truncate", "missing"),
+}
+
+
+class Matching(Arguments):
+    """Matched or weighted controls."""
+
+    method: Literal[
+        "nearest",
+        "optimal",
+        "full",
+        "coarsened_exact",
+        "subclass",
+        "entropy_balance",
+        "inverse_probability",
+    ] = Field("nearest", description="name of the method")
+    on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
+    estimand: Literal["ATT", "ATC", "ATE", "ATO", "ATM"] = Field(
+        "ATT", description="whom the effect is about: supported, controls, everyone, overlap, matchable"
+    )
+    distance: Literal[
+        "propensity", "linear_propensity", "mahalanobis", "robust_mahalanobis", "prognostic"
+    ] = Field("propensity", description="how near is measured")
+    link: Literal["logit", "probit", "penalised"] = Field("logit", description="of the propensity score")
+    prognosis: Name | None = Field(None, description="outcome foretold by the prognostic score")
+    missing: Literal["error", "indicator", "category"] = Field(
+        "error", description="what becomes of missing covariates"
+    )
+    exact: Names = Field((), description="columns in which a match must be equal")
+    anti_exact: Names = Field((), description="columns in which a match must differ, such as the building")
+    caliper: Caliper | None = Field(
+        None,
+        description="largest distance: of the score, in standard deviations, or a number for each column",
+    )
+    std_caliper: Stated | None = Field(
+        None, description="which calipers are in standard deviations: true, false or names; default the score"
+    )
+    discard: Literal["none", "treated", "control", "both"] = Field(
+        "none", description="arm whose people outside the other's range of scores are left out"
+    )
+    order: Literal["largest", "smallest", "data", "closest", "farthest", "random"] | None = Field(
+        None, description="who chooses first; default the largest score"
+    )
+    seed: int | None = Field(None, ge=0, description="of the random order; default the study's")
+    ratio: Ratio = Field(1, description="controls for each person; with max_ratio, on average")
+    max_ratio: int | None = Field(None, ge=1, description="most controls a person may get, where it varies")
+    replace: bool = Field(False, description="whether a control may be used again")
+    max_uses: int | None = Field(None, ge=1, description="how often at most, with replace")
+    cuts: dict[Name, Cut] = Field({}, description="for a number, how many bins or the points to cut at")
+    subclasses: int = Field(6, ge=1, description="how many slices of the score")
+    minimum: int = Field(1, ge=1, description="least number of people of each arm in a slice")
+    moments: Literal[1, 2, 3] = Field(1, description="balance averages, squares too, or cubes as well")
+    tolerance: Number = Field(0.0, ge=0, description="how far averages may differ, in standard deviations")
+    base: Name | None = Field(None, description="column with weights to begin with")
+    stabilise: bool = Field(False, description="multiply weights by the share of the arm")
+    truncate: Number | None = Field(None, gt=0.5, lt=1, description="share of weights that are not cut")
+    outcome_model: Models = Field(
+        "poisson", description="how outcomes are compared: one word, or one for each outcome"
+    )
+    adjust: Names = Field((), description="columns that the outcome model adjusts for")
+    pair_censoring: bool = Field(False, description="follow everyone of a set until the first of them leaves")
+    negative_control: Names = Field((), description="outcomes that support cannot change")
+    sensitivity: Checks = Field(
+        ("rosenbaum_bounds", "e_value"), description="how far something not recorded could mislead"
+    )
+
+    def named(self) -> str:
+        """Key of the section that names the method."""
+        return "method"
+
+    def taken(self) -> Sequence[str]:
+        """Names of the arguments the chosen method takes."""
+        return ("on", *_TAKEN[self.method])
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Keys that mean something with the chosen method: its plan, and what goes with every one."""
+        beside = ("outcome_model", "adjust", "pair_censoring", "negative_control", "sensitivity")
+        return super().known | set(self.taken()) | set(beside)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The outcome model of each outcome, where they are named one by one."""
+        return dict(self.outcome_model) if isinstance(self.outcome_model, dict) else {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of people that the method and the outcome model use."""
+        calipers = [c for c in self.caliper if c != "score"] if isinstance(self.caliper, dict) else []
+        more = (*self.exact, *self.anti_exact, *calipers, *([self.base] if self.base else []), *self.adjust)
+        return tuple(dict.fromkeys((*self.on, *more)))

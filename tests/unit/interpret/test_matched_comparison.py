@@ -1,0 +1,119 @@
+"""Every matching method and every model of outcomes, from a parameter file to effects."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import impact
+from impact import disclosure, match
+from impact.interpret import before_matching, compare, main_effects, matched, matched_results
+
+ON = ["age", "sex", "prior_ae"]
+
+
+@pytest.fixture(scope="module")
+def tenants(demo: Path):
+    return impact.read(**study(demo).source)
+
+
+def study(demo: Path, **matching) -> impact.Study:
+    return impact.Study(
+        data={table: str(demo / f"{table}.csv") for table in ("people", "contacts", "coverage")},
+        design={"treated": ["signposting", "hand_holding"], "control": ["control", "pool"]},
+        outcomes=["ae", "bed_days"],
+        matching={"on": ON} | matching,
+    )
+
+
+def results(tenants, asked: impact.Study):
+    people = tenants.at_baseline(**asked.baseline)
+    sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+    return sample, matched_results(sample, people, compared=asked.compared, **asked.checked)
+
+
+@pytest.mark.parametrize("method", match.METHODS)
+def test_every_method_runs_from_a_parameter_file_to_effects(tenants, demo, method):
+    found = main_effects(tenants, **study(demo, method=method).analysis)
+    assert list(found) == ["effects"]
+    effects = found["effects"]
+    assert list(effects.labels["outcome"].unique()) == ["ae", "bed_days"]
+    assert np.isfinite(effects.table[["estimate", "conf_low", "conf_high"]]).all().all()
+    assert not effects.labels.duplicated(["outcome", "scale"]).any()
+
+
+@pytest.mark.parametrize("model", match.OUTCOMES)
+def test_every_model_of_outcomes_runs_and_can_be_released(tenants, demo, model):
+    adjust = {} if model == "conditional_poisson" else {"adjust": ["age"]}
+    _, found = results(tenants, study(demo, outcome_model=model, **adjust))
+    assert np.isfinite(found["effects"].estimate).all()
+    assert set(found["unmatched"].labels["outcome"]) == {"ae", "bed_days"}
+    assert ("steps" in found) == (model == "hurdle")
+    assert ("e_value" in found) == (model not in ("mean_difference", "abadie_imbens"))
+    assert set(disclosure.release(found, "hes")) == set(found)
+
+
+def test_each_outcome_may_have_its_own_model_with_one_covariance(tenants, demo):
+    asked = study(demo, outcome_model={"bed_days": "hurdle"})
+    sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+    both = compare(sample, **asked.compared)
+    alone = match.rate_ratio(sample, outcome="ae")
+    hurdle = match.hurdle(sample, outcome="bed_days")
+    assert both.labels["outcome"].tolist() == ["ae"] * len(alone) + ["bed_days"] * len(hurdle)
+    np.testing.assert_allclose(both.estimate, [*alone.estimate, *hurdle.estimate])
+    np.testing.assert_allclose(both.std_error, [*alone.std_error, *hurdle.std_error])
+
+
+def test_a_risk_is_that_of_any_event_and_a_mean_is_that_of_a_person(tenants, demo):
+    sample, found = results(tenants, study(demo, outcome_model={"ae": "risk", "bed_days": "mean_difference"}))
+    used = sample.table[sample.table["weight"] > 0]
+    cohort = sample.cohort.subset(np.isin(sample.cohort.person_id, used["person_id"]))
+    there = cohort.exposure["ae"] > 0
+    any_ = cohort.outcomes["ae"] > 0
+    share = [any_[there & arm].mean() for arm in (cohort.treated, ~cohort.treated)]
+    rows = found["effects"].table.set_index(["outcome", "scale"])["estimate"]
+    assert rows["ae", "difference"] == pytest.approx(100 * (share[0] - share[1]), abs=2)
+    units = found["effects"].labels.set_index("outcome")["unit"]
+    assert units["bed_days"] == "a person"
+
+
+def test_everyone_of_a_set_is_followed_until_the_first_of_them_leaves(tenants, demo):
+    apart, _ = results(tenants, study(demo))
+    together, found = results(tenants, study(demo, pair_censoring=True))
+    used = together.table[together.table["weight"] > 0]
+    at = [list(together.cohort.person_id).index(i) for i in used["person_id"]]
+    time = used.assign(months=together.cohort.exposure["ae"][at]).groupby("subclass")["months"]
+    assert (time.max() - time.min()).max() < 0.05
+    assert together.cohort.exposure["ae"].sum() < apart.cohort.exposure["ae"].sum()
+    assert len(together.cohort) == len(apart.cohort)
+    assert np.isfinite(found["effects"].estimate).all()
+
+
+def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
+    asked = study(demo, negative_control=["gp"], outcome_model={"ltc_n": "mean_difference"})
+    _, found = results(tenants, asked)
+    more = {"effects", "unmatched", "other", "negative_control", "rosenbaum_bounds", "e_value"}
+    assert set(found) == more
+    assert found["other"].labels["outcome"].tolist() == ["ltc_n"]
+    assert set(found["negative_control"].labels["outcome"]) == {"gp"}
+    assert set(results(tenants, study(demo, sensitivity=[]))[1]) == {"effects", "unmatched"}
+    # Strata hold several people of both arms, to which bounds for matched sets do not apply.
+    strata = results(tenants, study(demo, method="subclass"))[1]
+    assert set(strata) == {"effects", "unmatched", "e_value"}
+
+
+def test_whether_it_can_work_is_said_before_any_outcome(tenants, demo):
+    asked = study(demo, caliper={"score": 0.2, "age": 5}, ratio=2)
+    people = tenants.at_baseline(**asked.baseline)
+    said = before_matching(people, matching=asked.matching_plan, outcome="ae", months=12)
+    assert set(said) == {"feasibility", "overlap"}
+    assert said["feasibility"].method["works"] in ("yes", "partly", "no")
+    assert "smallest detectable rate ratio" in set(said["feasibility"].table["question"])
+    without = before_matching(people, matching=asked.matching_plan, outcome="unknown", months=12)
+    assert "smallest detectable rate ratio" not in set(without["feasibility"].table["question"])
+
+
+def test_a_random_order_is_drawn_by_the_seed_of_the_study(demo):
+    assert study(demo, order="random").matching_plan["seed"] == 20261122
+    assert study(demo, order="random", seed=3).matching_plan["seed"] == 3
+    assert "seed" not in study(demo).matching_plan
