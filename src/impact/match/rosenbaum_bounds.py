@@ -227,11 +227,11 @@ def _solve(deviate: Callable[[float], float], y: Array) -> float:
     Where a whole stretch of shifts meets it, its middle is the answer, as Hodges and Lehmann have it.
     """
     ends = []
-    for meets in (lambda value: value > 1e-9, lambda value: value > -1e-9):
+    for least in (1e-9, -1e-9):
         low, high = -float(np.ptp(y)) - 1.0, float(np.ptp(y)) + 1.0
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (middle, high) if meets(deviate(middle)) else (low, middle)
+            low, high = (middle, high) if deviate(middle) > least else (low, middle)
         ends.append((low + high) / 2)
     return sum(ends) / 2
 
