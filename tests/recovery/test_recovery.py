@@ -1,6 +1,6 @@
 """Do the methods find a truth that is known?
 
-Twenty draws of each world here; ``IMPACT_SLOW=1`` makes it 400 and writes ``docs/recovery.md``. A bias is
+Twenty draws of each world here; ``IMPACT_SLOW=1`` makes it 200 and writes ``docs/recovery.md``. A bias is
 held to the Monte Carlo error of the draws, so the same tests are sharper in the slow study.
 """
 
@@ -18,7 +18,7 @@ from replicate import OUTCOMES, calendar, draw, quiet_biases, replicates, summar
 from impact.data import read_cohort, synthetic, worlds
 
 SLOW = os.environ.get("IMPACT_SLOW") == "1"
-DRAWS, NAMES = (400, OUTCOMES) if SLOW else (20, ["emergency_admission", "ae", "gp"])
+DRAWS, NAMES = (200, OUTCOMES) if SLOW else (20, ["emergency_admission", "ae", "gp"])
 QUIET = 40 if SLOW else 3
 PAGE = Path(__file__).parents[2] / "docs" / "recovery.md"
 # Twenty draws of many estimates are looked at together, so four errors, not two, are allowed for each.
@@ -120,7 +120,7 @@ def test_files_read_by_the_package_give_the_panel_of_the_generator(tmp_path: Pat
         np.testing.assert_allclose(read.exposure[name], direct.exposure[name][at], atol=1e-9)
 
 
-@pytest.mark.skipif(not SLOW, reason="the study with 400 draws runs with IMPACT_SLOW=1")
+@pytest.mark.skipif(not SLOW, reason="the study with 200 draws runs with IMPACT_SLOW=1")
 def test_the_page_of_the_study_is_written(found):
     few = {}
     for buildings in (8, 30, 200):
