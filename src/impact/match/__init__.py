@@ -20,6 +20,7 @@ from impact.match.partner_dates import partner_dates
 from impact.match.propensity import overlap, propensity
 from impact.match.rate_ratio import rate_ratio
 from impact.match.risk import mcnemar, risk
+from impact.match.risk_set import risk_set
 from impact.match.rosenbaum_bounds import rosenbaum_bounds
 from impact.match.subclass import subclass
 from impact.match.table_one import table_one
@@ -57,6 +58,7 @@ __all__ = [
     "propensity",
     "rate_ratio",
     "risk",
+    "risk_set",
     "rosenbaum_bounds",
     "subclass",
     "table_one",

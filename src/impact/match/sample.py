@@ -104,7 +104,9 @@ class Sample:
         number, names = pd.factorize(table["subclass"])
         sets = np.where(number < 0, len(names) + np.arange(len(table)), number)
         kind = matched.method.get("clusters") or _clusters(matched.method, len(names) > 0)
-        ways = {"matched set": [sets], "person": [at_match]}.get(kind, [sets, at_match])
+        # One who takes part at several dates has several rows in the cohort.
+        whose = matched.cohort.person[at_match]
+        ways = {"matched set": [sets], "person": [whose]}.get(kind, [sets, whose])
         sample = cls(
             followed,
             person,
@@ -199,7 +201,7 @@ class Sample:
                 influence = influence + self.weighting.influence @ by_parameter
             roots.append(root_by(influence, *(ways or self.ways), at_risk=at_risk, **known))
             behind = {
-                "persons": distinct(self.person[at_risk]),
+                "persons": distinct(self.cohort.person[self.person[at_risk]]),
                 "treated": int(supported.sum()),
                 "clusters": distinct((ways or self.ways)[0][at_risk]),
                 "events": int(supported.sum() if values else round(float(rows.y[supported].sum()))),
