@@ -143,10 +143,14 @@ def rules(
 
 def _anyone(sides: Sides, limits: Limits, asking: Rows) -> NDArray[np.bool_]:
     """Whether each of those asking could be matched with anybody of the pool, were they all free."""
+    if not len(asking):
+        return np.zeros(0, bool)
     # The pool in the order of one caliper: only a stretch of it needs looking at.
     values, width = next(((v, w) for v, w in limits.calipers if w > 0), (None, np.inf))
     by = np.zeros(len(sides.group)) if values is None else values
-    pool = sides.pool[np.lexsort((by[sides.pool], sides.group[sides.pool]))]
+    pool = sides.pool[np.argsort(by[sides.pool])]
+    if sides.group.any():
+        pool = pool[np.argsort(sides.group[pool], kind="stable")]
     group, along = sides.group[pool], by[pool]
     out = np.zeros(len(asking), bool)
     for j, me in enumerate(sides.people[asking]):

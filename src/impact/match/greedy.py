@@ -134,13 +134,14 @@ class Line:
 
     def __init__(self, score: Array, sides: Sides, *, caliper: float = np.inf) -> None:
         people, pool, group = sides.people, sides.pool, sides.group
-        everyone = np.concatenate([people, pool])
-        everyone.sort()
-        order = everyone[np.argsort(score[everyone], kind="stable")]
-        if group.any():
-            order = order[np.argsort(group[order], kind="stable")]
         chosen = np.zeros(len(score), bool)
         chosen[pool] = True
+        everyone = chosen.copy()
+        everyone[people] = True
+        order = np.flatnonzero(everyone)
+        order = order[np.argsort(score[order], kind="stable")]
+        if group.any():
+            order = order[np.argsort(group[order], kind="stable")]
         self._pool = order[chosen[order]]
         below = np.empty(len(score), np.intp)
         below[order] = np.cumsum(chosen[order])
