@@ -99,66 +99,6 @@ def _walk(place: list[float], needs: list[bool], part: list[int]) -> Rows:
     return np.array(taken[::-1], np.intp)
 
 
-def in_order(own: Array, others: Array, window: tuple[Rows, Rows], *, width: float, ratio: int) -> Rows:
-    """Pair people who may only reach so far: the most pairs, then the least distance.
-
-    Parameters
-    ----------
-    own, others : array (n,), array (m,)
-        Where people and their possible partners stand, sorted.
-    window : (array (n,), array (n,)) of int
-        From which of ``others`` to before which each person may reach; both rise.
-    width : float
-        How far anybody may reach.
-    ratio : int
-        Partners of each; first as many people as can be get one, then two, ...
-
-    Returns
-    -------
-    array (n, ratio)
-        Which of ``others``, -1 for none.
-
-    Notes
-    -----
-    Pairs that cross can be uncrossed without any of them becoming wider, so it is enough to look at pairings
-    in the order of the line, as in the alignment of two sequences: the best of the first i people and the
-    first j partners follows from those of one less. One more pair shifts others along the line by no more
-    than its length in all, so a reward of twice that for each pair makes pairs come first.
-    """
-    n, places = len(own), np.append(own, others)
-    reward = 1.0 + 4 * float(np.ptp(places)) if len(places) else 1.0
-    best = np.zeros(len(others) + 1)
-    ways: list[NDArray[np.int8]] = []
-    seen = 0
-    bounds = list(zip(*(w.tolist() for w in window), strict=True))
-    for x, (low, high) in zip(own.tolist(), bounds, strict=True):
-        best[seen + 1 : high + 1] = best[seen]
-        seen = max(seen, high)
-        cost = np.abs(others[low:high] - x)
-        cost[cost > width] = np.inf
-        for k in range(ratio):
-            paired = best[low:high] + (cost - reward * (ratio - k))
-            way = (paired < best[low + 1 : high + 1]).astype(np.int8)
-            now = np.minimum(paired, best[low + 1 : high + 1])
-            reached = np.minimum.accumulate(np.append(best[low], now))[1:]
-            way[reached < now] = 2
-            best[low + 1 : high + 1] = reached
-            ways.append(way)
-    partner = np.full((n, ratio), -1)
-    j = len(others)
-    for i in range(n - 1, -1, -1):
-        low, high = bounds[i]
-        for k in range(ratio - 1, -1, -1):
-            way = ways[i * ratio + k]
-            j = min(j, high)
-            while j > low and way[j - 1 - low] == 2:
-                j -= 1
-            if j > low and way[j - 1 - low] == 1:
-                j -= 1
-                partner[i, k] = j
-    return partner
-
-
 def shortfall(place: Array, need: Rows, group: Rows, taken: Flags) -> float:
     """By how much a pairing may be worse than the best one, from prices that no pairing can beat.
 

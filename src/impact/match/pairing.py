@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from impact.match.assignment import assign
 from impact.match.candidates import Candidates
-from impact.match.line import in_order, pair_up, parts, shortfall
+from impact.match.in_order import in_order
+from impact.match.line import pair_up, parts, shortfall
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-# More candidate pairs than this do not fit into a gigabyte, and the gap is reported instead; nor do more
-# steps of walking in order.
-MOST, _ROOM = 12_000_000, 400_000_000
+# More candidate pairs than this do not fit into a gigabyte; the gap is reported instead.
+MOST = 12_000_000
 
 
 def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
@@ -49,7 +49,7 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     if again.any():
         rows, cols = np.flatnonzero(again & treated), np.flatnonzero(again & ~treated)
         inner = replace(pairs, rows=rows, cols=cols, group=where)
-        found, more = _anywhere(inner, ratio) if len(pairs.unlike) else _in_order(inner, ratio)
+        found, more = _anywhere(inner, ratio) if len(pairs.unlike) else (_within(inner, ratio), 0.0)
         partner[number[rows]] = np.where(found >= 0, number[np.append(cols, 0)][found], -1)
         gap += more
     return partner, gap
@@ -60,18 +60,16 @@ def _anywhere(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     return assign(pairs, size, ratio=ratio, bound=pairs.bound(), most=MOST)
 
 
-def _in_order(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
-    """Pair people along the line within what they may reach, unless that is more than fits."""
+def _within(pairs: Candidates, ratio: int) -> Rows:
+    """Pair people along the line within what they may reach."""
     assert pairs.distance.line is not None
     own, others = pairs.distance.line[pairs.rows], pairs.distance.line[pairs.cols]
     order = np.lexsort((own, pairs.group[pairs.rows]))
-    low, high = pairs.window(order)
-    if ratio * int((high - low).sum()) > _ROOM:
-        return _anywhere(pairs, ratio)
-    found = in_order(own[order], others[pairs.along], (low, high), width=pairs.width, ratio=ratio)
+    window = pairs.window(order)
+    found = in_order(own[order], others[pairs.along], window, width=pairs.width, ratio=ratio)
     partner = np.empty_like(found)
     partner[order] = np.where(found >= 0, np.append(pairs.along, 0)[found], -1)
-    return partner, 0.0
+    return partner
 
 
 def _along(pairs: Candidates, treated: Flags, ratio: int) -> tuple[Rows, Rows, Rows, float]:
