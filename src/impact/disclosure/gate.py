@@ -26,6 +26,8 @@ from impact.results import NULL_VALUE, Balance, Bounds, Effects, Matched, Rates,
 NOTICE = "Secondary suppression not applied: have the output checked before it is sent."
 
 _EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high")
+# Numbers of bounds that were asked for and not computed from data.
+_ASKED = frozenset({"m_bar", "m", "gamma", "null_value", "conf_level"})
 # Numbers that say what a row is, in a table that counts people.
 _LABELS = frozenset(
     {"bin_low", "bin_high", "low", "high", "year", "quarter", "month", "period", "event_time", "step"}
@@ -170,7 +172,9 @@ def _bounds(result: Bounds, policy: Policy) -> Draft:
     few = ~enough_behind(result.counts, policy)
     if few.any():
         draft.notes.append(f"Bounds with {policy.few} people or events behind them are withheld.")
-    hide(draft, few, ("estimate", "conf_low", "conf_high", "breakdown", *COUNTS))
+    # All that was computed, whatever it is called: only the limits that were asked for are no result.
+    numbers = [str(c) for c in table if pd.api.types.is_numeric_dtype(table[c]) and c not in _ASKED]
+    hide(draft, few, (*numbers, *COUNTS))
     return draft
 
 

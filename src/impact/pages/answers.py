@@ -59,8 +59,9 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """What readers call the outcome inside a sentence."""
-        return inside(label(self.outcome))
+        """What readers call the outcome inside a sentence; a risk is that of people."""
+        name = inside(label(self.outcome))
+        return f"people with {name}" if self.unit == "per 100 people" else name
 
     @property
     def fewer(self) -> bool:
@@ -126,13 +127,16 @@ def _strength(leaves_out: bool, p: float, percent: Any, known: bool) -> Strength
     return "cannot tell"
 
 
+_EACH = {"per 100 people": "in every 100", "a person": "for each person"}
+
+
 def size(a: Answer, things: str = "") -> str:
     """'about 58 fewer emergency admissions for every 1,000 people a year'."""
     triple, mark = (a.difference, "") if a.difference else (a.percent or (0.0, 0.0, 0.0), "%")
     said = about(triple[0], triple)
     if not said.strip("0."):
         return f"no more and no fewer {things}".strip()
-    per = a.unit.replace("per 1,000 people", "for every 1,000 people") if a.difference else ""
+    per = _EACH.get(a.unit, a.unit.replace("per 1,000", "for every 1,000")) if a.difference else ""
     more = "fewer" if triple[0] < 0 else "more"
     return " ".join(filter(None, ["about", said + mark, more, things, per]))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import bounds
+from impact.pages import bounds, hidden_bias
 from impact.pages.formats import (
     by_arm,
     characteristics,
@@ -89,6 +89,9 @@ _CAPTIONS = {
     "services are allowed for). Diamond: not clear.",
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
+    "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "
+    "made one of two matched people likelier to get support. Left of the dashed line (5%) it is more than "
+    "chance.",
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 
@@ -127,6 +130,7 @@ def _event_study(released: Released) -> str:
     null = 0.0 if _scale(shown) == "difference" else 1.0
     said = []
     for outcome, part in shown.groupby("outcome", sort=False):
+        unit = str(part["unit"].iloc[0])
         part = part[np.isfinite(numeric(part["conf_low"]))]
         clear = (part["conf_low"] > null) | (part["conf_high"] < null)
         time, crisis = part["event_time"], -int(released.method.get("anticipation") or 0)
@@ -135,9 +139,9 @@ def _event_study(released: Released) -> str:
             ("In the months just before support", (time >= crisis) & (time < 0)),
             ("With support", time >= 0),
         )
-        said.append(
-            f"{label(outcome)}, {'ratio of rates' if null else 'difference ' + str(part['unit'].iloc[0])}."
-        )
+        said.append(f"{label(outcome)}, {'ratio of rates' if null else f'difference {unit}'}.")
+        if part.empty:
+            said.append("Too few people or events to show any estimate.")
         for when, rows in groups:
             if rows.any():
                 estimate, n = part.loc[rows, "estimate"], int(clear[rows].sum())
@@ -251,6 +255,7 @@ def _placebo(released: Released) -> str:
 
 _ALTS: dict[str, Callable[[Released], str]] = {
     "bounds": bounds.alt,
+    "hidden_bias": hidden_bias.alt,
     "rates": _rates,
     "event_study": _event_study,
     "overlap": _overlap,

@@ -45,10 +45,14 @@ NAMES = {
     "df": "Degrees of freedom",
     "bias_if_passed": "Bias if the test passes",
     "mc_error": "Error of the simulation",
+    "any": "People with any",
+    "given any": "Number for each of those",
 }
 
 # Stored unit -> (readers' unit, factor): a month is a twelfth of a year.
 READERS_UNITS = {"per 1,000 person-months": ("per 1,000 people a year", 12.0)}
+# Units of differences among people; those of a ready-made panel may be practices or trusts.
+OF_PEOPLE = {*READERS_UNITS, "per 100 people", "a person", "units of the outcome"}
 SCALES = {"difference": "Difference", "log ratio": "Ratio", "events avoided": "Events avoided"}
 
 
@@ -186,7 +190,7 @@ def who(released: Released) -> str:
     units = {str(released.method["per"])} if released.method.get("per") else set()
     if not units and {"scale", "unit"} <= set(released.table.columns):
         units = set(released.table.loc[released.table["scale"] == "difference", "unit"])
-    return "people" if units <= set(READERS_UNITS) else "units"
+    return "people" if units <= OF_PEOPLE else "units"
 
 
 def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:

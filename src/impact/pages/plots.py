@@ -231,7 +231,8 @@ def forest_rows(shown: pd.DataFrame, scale: str | None) -> pd.DataFrame:
     }
     if scale is None:
         reach = (by["difference"]["conf_high"] - by["difference"]["conf_low"]).dropna()
-        uneven = len(reach) > 1 and reach.max() > 8 * reach.min()
+        several = by["difference"]["unit"].nunique() > 1
+        uneven = several or (len(reach) > 1 and reach.max() > 8 * reach.min())
         scale = "ratio" if len(by["ratio"]) and (uneven or by["difference"].empty) else "difference"
     part = by[scale]
     if part.empty or part.duplicated(["outcome", *(["term"] if "term" in part else [])]).any():

@@ -34,6 +34,8 @@ def summary(released: Released) -> Table:
     """Lay out a description by what it shows."""
     if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
         return _overlap(released)
+    if released.kind == "matched":
+        return _matched(released)
     return _LAYOUTS.get(str(released.method.get("shows")), _plain)(released)
 
 
@@ -93,6 +95,18 @@ def _table_one(released: Released) -> Table:
         *notes(released),
     ]
     return table_of(released, "Who is compared, before and after matching", columns, under)
+
+
+def _matched(released: Released) -> Table:
+    """How many of each arm were matched, and the rules that left others out."""
+    shown = released.table
+    rows = shown.index[(numeric(shown["persons"]) > 0) | released.hidden["persons"] | (shown.index == 0)]
+    columns = [
+        Column("Group", shown.loc[rows, "arm"].map(label).tolist(), True),
+        Column("Matched, or why not", [_capital(rule) for rule in shown.loc[rows, "rule"]], True),
+        Column("People", cells_of(released, "persons", rows)),
+    ]
+    return table_of(released, "Who is compared, and who was left out", columns, notes(released))
 
 
 def _feasibility(released: Released) -> Table:

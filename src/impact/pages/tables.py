@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import Shown, show
+from impact.pages import Shown, hidden_bias, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
     SCALES,
@@ -53,6 +53,8 @@ def table(released: Released) -> Table:
     require_released(released)
     if released.kind == "test" and "estimate" in released.table:
         return test(released)
+    if released.kind == "bounds" and {"gamma", "e_value"} & set(released.table):
+        return hidden_bias.table(released)
     layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds}
     return layouts.get(released.kind, summary)(released)
 
@@ -165,6 +167,12 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
         reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign)
         cells.append(f"{estimate_text(values[0], digits, sign=sign)} ({reach})")
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
+    if unit.nunique() > 1:
+        header = SCALES[scale]
+        cells = [
+            f"{cell} {of}" if isinstance(of, str) else cell
+            for cell, of in zip(cells, rows["unit"], strict=True)
+        ]
     return Column(header, cells)
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from impact.did import ESTIMATORS
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
+from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.formats import (
     label,
     listed,
@@ -97,6 +97,8 @@ def headline(released: Released) -> Statement:
     parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_answer(first),))]
     if others:
         parts.append(("others", tuple(_others(first, others))))
+    if whom := about_whom(released):
+        parts.append(("why", (whom,)))
     parts.append(("sure", tuple(_how_sure(first, released, len(others)))))
     return Statement("headline", tuple(parts), (released,))
 
@@ -191,7 +193,7 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
         Whether support was given by lot.
     """
     found = answers(released)
-    than = _THAN.get(_method(released), "there would have been without it")
+    than = THAN.get(called(released), "there would have been without it")
     may, may_not = [], []
     for a in found:
         if a.strength in ("very clear", "clear"):
@@ -216,7 +218,7 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
             f"“{label(first.outcome)} fell by so much since support began”, from people with support alone: "
             "people are offered support when they are unwell, and most get better without it."
         )
-    elif assignment != "randomised" or _method(released) == _DID:
+    elif assignment != "randomised" or called(released) == DID:
         may_not.append(
             f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
             "alone: it would have changed anyway."
@@ -261,7 +263,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
         return Statement("sentence", (("list", ("No second method was asked for.",)),), (released[main],))
     found = {a.outcome: a for a in answers(released[other])}
     pairs = [(a, found[a.outcome]) for a in answers(released[main]) if a.outcome in found]
-    names = _method(released[main]), _method(released[other])
+    names = called(released[main]), called(released[other])
     said = [_second(names[1], pairs[0][1])] if pairs else ["The second method has no service in common."]
     doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
     if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
@@ -270,7 +272,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
 
 
 def _second(method: str, a: Answer) -> str:
-    subject = "Matching people to similar ones" if method == _MATCHING else method[:1].upper() + method[1:]
+    subject = SUBJECT.get(method, method[:1].upper() + method[1:])
     if a.strength == "too rare":
         return f"{subject} has too few {a.name} to say anything."
     return f"{subject} gives {size(a, a.name)} ({range_of(a)})."
@@ -291,21 +293,6 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     else:
         return ""
     return f"On {a.name} the two methods disagree: {why}. Read this result with care."
-
-
-_DID, _MATCHING = "difference-in-differences", "matching"
-_METHODS = {
-    **dict.fromkeys(ESTIMATORS, _DID),
-    **dict.fromkeys(("matched Poisson regression", "nearest"), _MATCHING),
-    "crude rates": "the crude comparison",
-}
-_THAN = {_MATCHING: "among similar people without it", "the crude comparison": "among people without it"}
-
-
-def _method(released: Released) -> str:
-    """Name the method behind some effects as readers know it."""
-    estimator = str(released.method.get("estimator", ""))
-    return _METHODS.get(estimator, _MATCHING if estimator.startswith("matched") else "the method")
 
 
 def _per(a: Answer) -> str:

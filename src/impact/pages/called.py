@@ -1,0 +1,40 @@
+"""What readers call the method behind some effects, and whom a matched effect is about."""
+
+from __future__ import annotations
+
+from impact.did import ESTIMATORS
+from impact.disclosure import Released
+
+DID, MATCHING, WEIGHTING = "difference-in-differences", "matching", "weighting"
+CRUDE = "the crude comparison"
+THAN = {CRUDE: "among people without it"} | dict.fromkeys(
+    (MATCHING, WEIGHTING), "among similar people without it"
+)
+SUBJECT = {
+    MATCHING: "Matching people to similar ones",
+    WEIGHTING: "Weighting people without support to be like those with it",
+}
+_ABOUT = {
+    "ATC": "This is about people without support: what it would have changed for them.",
+    "ATE": "This is about everyone, with or without support.",
+    "ATO": "This is about people who might as well have had support as not.",
+    "ATM": "This is about people who have somebody like them in the other group.",
+}
+
+
+def called(released: Released) -> str:
+    """Name the method behind some effects as readers know it."""
+    said = released.method
+    estimator = str(said.get("estimator", ""))
+    if estimator in ESTIMATORS:
+        return DID
+    if estimator.startswith("crude"):
+        return CRUDE
+    if said.get("control") == "weighted controls":
+        return WEIGHTING
+    return MATCHING if said.get("matching") or estimator.startswith("matched") else "the method"
+
+
+def about_whom(released: Released) -> str:
+    """Say whom a matched effect is about, where it is not those who had support."""
+    return _ABOUT.get(str((released.method.get("matching") or {}).get("estimand")), "")
