@@ -10,6 +10,7 @@ from impact.match.e_value import e_value
 from impact.match.entropy_balance import entropy_balance
 from impact.match.feasibility import feasibility
 from impact.match.full import full
+from impact.match.genetic import genetic
 from impact.match.hurdle import hurdle
 from impact.match.inverse_probability import inverse_probability
 from impact.match.mean_difference import mean_difference
@@ -34,6 +35,7 @@ METHODS: Mapping[str, Callable[..., Matched]] = {
     "subclass": subclass,
     "entropy_balance": entropy_balance,
     "inverse_probability": inverse_probability,
+    "genetic": genetic,
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "entropy_balance",
     "feasibility",
     "full",
+    "genetic",
     "hurdle",
     "inverse_probability",
     "mcnemar",

@@ -23,7 +23,7 @@ OutcomeModel = Literal[
 # Models that also take a column of the people, such as a wellbeing score.
 OF_COLUMNS = ("mean_difference", "abadie_imbens", "risk")
 # Methods whose sets hold one person of one arm, and so can be followed for the same time.
-IN_SETS = ("nearest", "optimal", "full")
+IN_SETS = ("nearest", "optimal", "full", "genetic")
 
 
 def _is_number(value: Any) -> bool:
@@ -101,6 +101,10 @@ _TAKEN: dict[str, tuple[str, ...]] = {
     "subclass": (*_SCORED, "subclasses", "minimum"),
     "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
     "inverse_probability": ("estimand", "link", "stabilise", "truncate", "missing"),
+    "genetic": (
+        *("estimand", "link", "missing", "exact", "anti_exact", "caliper"),
+        *("ratio", "replace", "population", "generations", "seed"),
+    ),
 }
 
 
@@ -115,6 +119,7 @@ class Matching(Arguments):
         "subclass",
         "entropy_balance",
         "inverse_probability",
+        "genetic",
     ] = Field("nearest", description="name of the method")
     on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
     estimand: Literal["ATT", "ATC", "ATE", "ATO", "ATM"] = Field(
@@ -143,7 +148,7 @@ class Matching(Arguments):
     order: Literal["largest", "smallest", "data", "closest", "farthest", "random"] | None = Field(
         None, description="who chooses first; default the largest score"
     )
-    seed: int | None = Field(None, ge=0, description="of the random order; default the study's")
+    seed: int | None = Field(None, ge=0, description="of what is drawn at random; default the study's")
     ratio: Ratio = Field(1, description="controls for each person; with max_ratio, on average")
     max_ratio: int | None = Field(None, ge=1, description="most controls a person may get, where it varies")
     replace: bool = Field(False, description="whether a control may be used again")
@@ -156,6 +161,8 @@ class Matching(Arguments):
     base: Name | None = Field(None, description="column with weights to begin with")
     stabilise: bool = Field(False, description="multiply weights by the share of the arm")
     truncate: Number | None = Field(None, gt=0.5, lt=1, description="share of weights that are not cut")
+    population: int = Field(20, ge=4, description="candidates in each generation of the genetic search")
+    generations: int = Field(5, ge=1, description="how often each candidate is set beside a new one")
     outcome_model: Models = Field(
         "poisson", description="how outcomes are compared: one word, or one for each outcome"
     )

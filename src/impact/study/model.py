@@ -216,8 +216,9 @@ class Study(Section):
     def matching_plan(self) -> dict[str, Any]:
         """The matching method and its arguments, and whether sets are followed for the same time."""
         chosen = self._matching()
-        # A random order is drawn by the study's seed if it has none of its own.
-        drawn = {"seed": self.seed} if chosen.order == "random" and chosen.seed is None else {}
+        # What is drawn at random is drawn by the study's seed if it has none of its own.
+        random = chosen.order == "random" or chosen.method == "genetic"
+        drawn = {"seed": self.seed} if random and chosen.seed is None else {}
         return {**chosen.plan, **drawn, "pair_censoring": chosen.pair_censoring}
 
     @property

@@ -34,6 +34,7 @@ _METHOD = {
     "subclass": "Compared in slices of people alike,",
     "entropy_balance": "The comparison weighted until its averages equal those of the supported,",
     "inverse_probability": "Weighted by the chance of support,",
+    "genetic": "Matched to the nearest, with characteristics weighted so that the groups are most alike,",
 }
 _DISTANCE = {
     "propensity": "the chance of support (propensity)",
