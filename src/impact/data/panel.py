@@ -58,6 +58,9 @@ class Panel:
         Why each person's time at risk ended: 'death', 'move', 'tenancy' (its end), 'support' (of a control),
         'follow-up' (see ``followed_for``), '' with the panel or the data, 'unknown', or your own words such
         as 'opted out'. Without it all are unknown.
+    experiment : array (n,) of int, optional
+        Of matched people, who may have several rows (``match.onto``): the position of the start in whose
+        comparison each row takes part. Without it controls take part in all.
     """
 
     unit: NDArray[Any]
@@ -78,6 +81,7 @@ class Panel:
     begins: NDArray[np.int64] | None = None
     censoring_weights: Array | None = None
     ended: NDArray[Any] | None = None
+    experiment: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
         """Say what the panel holds without its people."""
@@ -145,7 +149,13 @@ class Panel:
             begins=None if self.begins is None else self.begins[rows],
             censoring_weights=None if self.censoring_weights is None else self.censoring_weights[rows],
             ended=None if self.ended is None else self.ended[rows],
+            experiment=None if self.experiment is None else self.experiment[rows],
         )
+
+    def persons(self, rows: NDArray[Any]) -> int:
+        """Count the people in ``rows`` (a mask or positions): matched people may have several rows."""
+        unit = self.unit[rows]
+        return len(unit) if self.experiment is None else len(pd.unique(unit))
 
     def followed_for(self, periods: int) -> Panel:
         """Leave out the time of treated people after their first ``periods`` periods with support."""

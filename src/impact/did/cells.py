@@ -201,7 +201,7 @@ class _Hidden:
         self._period = np.array([-1 if c[1] is None else c[1] for _, c, _ in self.rows])
         self._total = np.array([total for *_, total in self.rows])
         at_risk = self.spread > 0
-        self.counts = {"persons": int(at_risk.sum()), "treated": 0, "events": 0}
+        self.counts = {"persons": panel.persons(at_risk), "treated": 0, "events": 0}
         self.counts["clusters"] = clusters_at_risk(panel, name)
 
     def __len__(self) -> int:

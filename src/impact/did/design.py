@@ -152,7 +152,8 @@ def staggered(
         notes.append(
             f"Left out: {people(int(early.sum()))} whose support began before there was a base period."
         )
-    order = np.argsort(panel.start, kind="stable")
+    by = [panel.start] if panel.experiment is None else [panel.experiment, panel.start]
+    order = np.lexsort(by)
     return panel.subset(order[int(early.sum()) :]), notes
 
 

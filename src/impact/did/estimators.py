@@ -7,6 +7,8 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal
 
+import numpy as np
+
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.bias_reduced import bias_reduced
@@ -66,7 +68,7 @@ def estimate(
         and 'bootstrap'.
     second_cluster : str, optional
         A covariate of the panel: errors by it and by the panel's clusters at once (``two_way``), which
-        exist for CR0 and CR1.
+        exist for CR0 and CR1. Matched people with several rows (``match.onto``) always have 'person'.
     **arguments
         Of the estimator.
 
@@ -101,6 +103,9 @@ def estimate(
     check_arguments(estimator, arguments)
     names = panel.check_outcomes(outcome)
     check_varies(panel, names)
+    if second_cluster is None and panel.persons(np.arange(panel.n)) < panel.n:
+        # By set alone the rows of a control who serves several sets would pass for those of different people.
+        second_cluster = "person"
     own = "inference" in signature(method).parameters
     used = arguments.get("within", "two_by_two") if estimator == "triple_difference" else estimator
     if own and inference is not None:

@@ -115,14 +115,23 @@ def check_happened(joint: Joint, name: str, used: Sequence[Experiment]) -> None:
 
 
 def experiments(joint: Joint, window: Window) -> Iterator[Experiment]:
-    """Yield one sub-experiment a start; its controls start after its window and their own anticipation."""
+    """Yield one sub-experiment a start; its controls start after its window and their own anticipation.
+
+    Of matched people they are those of its own sets, never supported as the panel has them.
+    """
     panel, T = joint.panel, len(joint.panel.periods)
+    never = joint.members.get(T, slice(panel.n, panel.n))
     for g, members in joint.members.items():
         if g < T:
             periods = np.arange(max(g - window.before, 0), min(g + window.after, T))
             first = np.searchsorted(panel.start, min(periods[-1] + 1 + window.anticipation, T))
+            control = slice(int(first), panel.n)
+            if panel.experiment is not None:
+                # People are sorted by start, and then by the comparison they take part in.
+                ends = never.start + np.searchsorted(panel.experiment[never], [g, g + 1])
+                control = slice(int(ends[0]), int(ends[1]))
             late = periods >= g - window.anticipation
-            yield Experiment(g, members, slice(int(first), panel.n), periods, late)
+            yield Experiment(g, members, control, periods, late)
 
 
 def described(

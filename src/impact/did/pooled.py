@@ -169,8 +169,8 @@ class _Pooled:
         root = np.sqrt(factor) * cluster_sums(influence, joint.codes[self.rows], len(joint.clusters))
         scale = "log ratio" if self.family == "poisson" else "difference"
         label = {"outcome": self.name, "scale": scale, "unit": unit_of(scale, panel.per)}
-        persons = np.count_nonzero(np.bincount(self.rows[self.seen.any(1)]))
-        everyone = {"persons": int(persons), "clusters": clusters}
+        persons = panel.persons(np.unique(self.rows[self.seen.any(1)]))
+        everyone = {"persons": persons, "clusters": clusters}
         for j, block in enumerate(self.blocks):
             times = self.grid.times[self.grid.blocks == block]
             counts = everyone | self._supported(times)

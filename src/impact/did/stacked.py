@@ -147,7 +147,11 @@ class _Comparison:
             self.own, self.by = _expected(fit, (weights * time)[:n1], z[:n1], at)
             self.estimate = self.own.sum(0)
         self.fit = replace(fit, mean=np.empty(0))
-        self.periods, self.treated, self.persons = e.periods[at], seen[:n1, at].sum(0), int(seen.any(1).sum())
+        self.periods, self.treated, self.persons = (
+            e.periods[at],
+            seen[:n1, at].sum(0),
+            panel.persons(e.rows[seen.any(1)]),
+        )
         self.events = panel.outcomes[name][e.treated][:, self.periods].sum(0)
 
     def influence(self, rows: slice, by: Array, out: Array) -> None:

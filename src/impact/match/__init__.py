@@ -15,6 +15,7 @@ from impact.match.hurdle import hurdle
 from impact.match.inverse_probability import inverse_probability
 from impact.match.mean_difference import mean_difference
 from impact.match.nearest import nearest
+from impact.match.onto import onto
 from impact.match.optimal import optimal
 from impact.match.outcomes import OUTCOMES
 from impact.match.partner_dates import partner_dates
@@ -55,6 +56,7 @@ __all__ = [
     "mcnemar",
     "mean_difference",
     "nearest",
+    "onto",
     "optimal",
     "overlap",
     "partner_dates",
