@@ -78,13 +78,13 @@ def problems(tmp_path: Path, text: str) -> list[str]:
             "0.2",
             "0.2, pair_censoring: true, replace: true",
             "6: matching.pair_censoring: matching with replacement has no sets to follow for the same time; "
-            "use nearest, optimal or full without replace.",
+            "use nearest, optimal, full or genetic without replace.",
         ),
         (
             "caliper: 0.2",
             "method: subclass, pair_censoring: true",
             "6: matching.pair_censoring: subclass has no sets to follow for the same time; use nearest, "
-            "optimal or full without replace.",
+            "optimal, full or genetic without replace.",
         ),
         (
             "0.2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,12 @@ def hurdle(
         adjust=adjust,
         time=True,
     )
-    return sample.effects(followed, parts, {**said, "family": "logit and poisson"})
+    found = sample.effects(followed, parts, {**said, "family": "logit and poisson"})
+    # Behind the two steps stand the people who have any, however many events they have.
+    some = {n: int((rows.at_risk & rows.treated & (rows.y > 0)).sum()) for n, rows in followed.items()}
+    whole = found.labels["term"] == "effect"
+    events = found.counts["events"].where(whole, found.labels["outcome"].map(some))
+    return replace(found, counts=found.counts.assign(events=events))
 
 
 def _totals(rows: Followed, covariates: Array) -> Totals:

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIME = "application/vnd.impact+json"
+# Modules that notebooks call, fetched when they are first used.
+_MODULES = ("asked", "hidden_bias", "plots", "tables", "words")
 _OPEN_ROWS = 8
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module 'impact.pages' has no attribute {name!r}")
+    return import_module(f"impact.pages.{name}")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def label(name: object) -> str:
     text = str(name)
     if text in NAMES:
         return NAMES[text]
+    if found := re.fullmatch(r"months followed \((\w+)\)", text):
+        return f"Months followed ({inside(label(found[1]))})"
     if text.startswith("prior_"):
         return f"{label(text.removeprefix('prior_'))} in the year before"
     text = text.replace("_", " ").strip()

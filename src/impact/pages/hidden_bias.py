@@ -12,6 +12,7 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.pages import Shown, show
+from impact.pages.answers import answers
 from impact.pages.formats import inside, interval_text, label, number, numeric, p_value, readers_units
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.style import GREY, INK, TEAL, figure
@@ -33,9 +34,15 @@ def hidden_bias(released: Mapping[str, Released]) -> Shown:
     Parameters
     ----------
     released : mapping of name to Released
-        ``rosenbaum_bounds`` and ``e_value`` are shown where they are in it.
+        ``rosenbaum_bounds`` and ``e_value`` are shown where they are in it; with ``effects``, it is said if
+        the first of these is not clear anyway.
     """
     things: list[object] = []
+    if {"rosenbaum_bounds", "e_value"} & released.keys() and "effects" in released:
+        first = answers(released["effects"])[0]
+        if first.strength not in ("clear", "very clear"):
+            said = f"The estimate for {first.name} is not clear anyway; a hidden reason adds to that doubt."
+            things.append(Statement("sentence", (("list", (said,)),), (released["effects"],)))
     if bounds := released.get("rosenbaum_bounds"):
         things.append(Statement("sentence", (("list", (within_sets(bounds),)),), (bounds,)))
         if bounds.table["p_value"].notna().any():
@@ -63,8 +70,8 @@ def within_sets(released: Released) -> str:
     return (
         f"Suppose that one of two matched people had been up to {number(times, 2)} times as likely to get "
         f"support as the other, for a reason nobody recorded that also went with {name}: the difference "
-        "between them would still be more than chance. Had the reason been stronger than that, it could "
-        "explain the whole difference, even if support did nothing."
+        "between them would still be more than chance (by ranks within sets, one-sided). Had the reason been "
+        "stronger than that, it could explain the whole difference, even if support did nothing."
     )
 
 

@@ -80,12 +80,14 @@ def _table_one(released: Released) -> Table:
     for sample in ("before", "after"):
         rows = shown.index[shown["sample"] == sample]
         columns += [Column(f"{label(arm)}, {sample}", _described(released, arm, rows)) for arm in _BOTH]
-        columns.append(
-            Column(f"Difference {sample}", cells_of(released, "smd", rows, partial(number, places=2)))
-        )
-    columns.append(
-        Column("Balanced", [cell or MISSING for cell in cells_of(released, "balanced", rows, str)])
-    )
+        gaps = cells_of(released, "smd", rows, partial(number, places=2))
+        if sample == "after":
+            verdicts = shown.loc[rows, "balanced"]
+            gaps = [
+                f"{gap} ({said})" if said in ("yes", "no") else gap
+                for gap, said in zip(gaps, verdicts, strict=True)
+            ]
+        columns.append(Column(f"Difference {sample}{' (balanced?)' if sample == 'after' else ''}", gaps))
     weighed = "supported_weighted_percent" in shown
     under = [
         "Number and percentage, or mean and standard deviation (SD)"

@@ -232,10 +232,17 @@ class Study(Section):
         }
 
     @property
-    def checked(self) -> dict[str, Any]:
-        """What else is looked at: arguments of ``impact.interpret.matched_results`` beside ``compared``."""
+    def before_matching(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.before_matching``."""
+        primary, months = self.outcomes[0], self.design.months_after
+        return {"matching": self.matching_plan, "outcome": primary, "months": months}
+
+    @property
+    def matched_results(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.matched_results``."""
         chosen = self._matching()
         return {
+            "compared": self.compared,
             "other": self._scores,
             "negative_control": list(chosen.negative_control),
             "sensitivity": list(chosen.sensitivity),

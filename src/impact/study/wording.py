@@ -153,7 +153,7 @@ def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Loc
             ("matching", "ratio"),
             f"expected a whole number, found {chosen.ratio}; it is an average with max_ratio only.",
         )
-    if isinstance(chosen.caliper, dict) and chosen.method != "nearest":
+    if isinstance(chosen.caliper, dict) and chosen.method in ("optimal", "full"):
         yield ("matching", "caliper"), f"{chosen.method} takes one number, for the score."
     if chosen.distance == "prognostic" and not chosen.prognosis and "prognosis" in chosen.taken():
         yield ("matching", "prognosis"), "missing: name the outcome that a prognostic score foretells."

@@ -29,7 +29,7 @@ def study(demo: Path, **matching) -> impact.Study:
 def results(tenants, asked: impact.Study):
     people = tenants.at_baseline(**asked.baseline)
     sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
-    return sample, matched_results(sample, people, compared=asked.compared, **asked.checked)
+    return sample, matched_results(sample, people, **asked.matched_results)
 
 
 @pytest.mark.parametrize("method", match.METHODS)
@@ -105,11 +105,11 @@ def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
 def test_whether_it_can_work_is_said_before_any_outcome(tenants, demo):
     asked = study(demo, caliper={"score": 0.2, "age": 5}, ratio=2)
     people = tenants.at_baseline(**asked.baseline)
-    said = before_matching(people, matching=asked.matching_plan, outcome="ae", months=12)
+    said = before_matching(people, **asked.before_matching)
     assert set(said) == {"feasibility", "overlap"}
     assert said["feasibility"].method["works"] in ("yes", "partly", "no")
     assert "smallest detectable rate ratio" in set(said["feasibility"].table["question"])
-    without = before_matching(people, matching=asked.matching_plan, outcome="unknown", months=12)
+    without = before_matching(people, **asked.before_matching | {"outcome": "unknown"})
     assert "smallest detectable rate ratio" not in set(without["feasibility"].table["question"])
 
 

@@ -1,0 +1,56 @@
+"""What a page of a matched comparison shows only where it was asked for; otherwise nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from impact.disclosure import Released
+from impact.pages import Shown, show
+from impact.pages.answers import answers
+from impact.pages.formats import inside, label, listed
+from impact.pages.words import Statement
+
+
+def steps(released: Mapping[str, Released]) -> Shown:
+    """The two steps of a hurdle model: how many people have any, and how many those have."""
+    if (found := released.get("steps")) is None:
+        return show()
+    names = listed([inside(label(name)) for name in found.table["outcome"].unique()])
+    said = (
+        f"The change in {names} comes about in two steps: how many people have any, and how many each of "
+        "those has. The two ratios multiply to the whole. The second is no effect by itself, as support may "
+        "change who has any."
+    )
+    return show(
+        Statement("sentence", (("list", (said,)),), (found,)),
+        show(found, caption="The two steps and the whole (95% ranges in brackets)"),
+    )
+
+
+def other(released: Mapping[str, Released]) -> Shown:
+    """Effects on what is no service, such as a wellbeing score."""
+    return show(*([released["other"]] if "other" in released else []))
+
+
+def no_effect_expected(released: Mapping[str, Released]) -> Shown:
+    """Effects on services that support cannot change, and what it means if there are any."""
+    if (found := released.get("negative_control")) is None:
+        return show()
+    known = [a for a in answers(found) if a.strength != "too rare"]
+    clear = [a.name for a in known if a.nominal]
+    if clear:
+        said = (
+            f"No effect is expected here, and yet {listed(clear)} differ clearly: the groups differed in "
+            "something that was not recorded. Read the effects above with great care."
+        )
+    elif known:
+        said = (
+            f"No effect is expected here, and none is clear in {listed([a.name for a in known])}: no sign "
+            "that the groups differed in something that was not recorded. It is no proof that they did not."
+        )
+    else:
+        said = (
+            "No effect is expected here, but there are too few of these contacts to say whether there is one."
+        )
+    caption = "Differences where none is expected (95% ranges in brackets)"
+    return show(Statement("sentence", (("list", (said,)),), (found,)), show(found, caption=caption))
