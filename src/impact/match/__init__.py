@@ -24,8 +24,10 @@ from impact.match.rate_ratio import rate_ratio
 from impact.match.risk import mcnemar, risk
 from impact.match.risk_set import risk_set
 from impact.match.rosenbaum_bounds import rosenbaum_bounds
+from impact.match.spillover import apart, spillover
 from impact.match.subclass import subclass
 from impact.match.table_one import table_one
+from impact.match.trajectories import trajectories
 from impact.results import Matched
 
 METHODS: Mapping[str, Callable[..., Matched]] = {
@@ -43,6 +45,7 @@ __all__ = [
     "METHODS",
     "OUTCOMES",
     "aipw",
+    "apart",
     "balance",
     "censor_pairs",
     "coarsened_exact",
@@ -65,6 +68,8 @@ __all__ = [
     "risk",
     "risk_set",
     "rosenbaum_bounds",
+    "spillover",
     "subclass",
     "table_one",
+    "trajectories",
 ]

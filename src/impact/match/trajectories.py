@@ -1,0 +1,102 @@
+"""How use ran before and after the index date among the matched, month by month."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data.panel import Panel
+from impact.errors import DesignError
+from impact.match.onto import onto
+from impact.results import Matched, Rates
+
+if TYPE_CHECKING:
+    from impact.data import Cohort
+
+_WEIGHTED = (
+    "Rates are of the matched and weighted as they are compared; people and events are those behind them."
+)
+
+
+def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequence[str]) -> Rates:
+    """Rates of the matched supported and of their controls by month from the index date.
+
+    Matched people should run alike before it. Where they do not, a crisis that led to support, or a trend,
+    was not matched: match on ``cohort.with_history(...)``.
+
+    Parameters
+    ----------
+    matched : Matched
+    panel : Panel or Cohort
+        On the event clock; or a cohort with everyone's index date (``matched.cohort``, or
+        ``match.partner_dates(matched)``), of which the year before and after is taken.
+    outcome : str or sequence of str
+
+    Returns
+    -------
+    Rates
+        One row an outcome, arm (``supported``, ``control``) and month. Controls weigh as much as the
+        supported of their set. ``persons`` and ``events`` are those behind a rate, each once; the
+        ``person_months`` are those over which these events make the weighted rate.
+
+    Raises
+    ------
+    DesignError
+        On the calendar clock.
+    DataError
+        For an outcome the panel does not hold, or matched people who are not in it.
+
+    Examples
+    --------
+    >>> from impact.pages import plots  # doctest: +SKIP
+    >>> before_and_after = trajectories(matched, matched.cohort, outcome="ae")  # doctest: +SKIP
+    >>> plots.rates(impact.release({"ae": before_and_after}, "hes")["ae"])  # doctest: +SKIP
+    """
+    if not isinstance(panel, Panel):
+        names = [outcome] if isinstance(outcome, str) else list(outcome)
+        panel = panel.panel(outcomes=names, clock="event")
+    if panel.clock != "event":
+        raise DesignError("trajectories needs clock='event': months from each person's index date.")
+    names = panel.check_outcomes(outcome)
+    sample = onto(matched, panel)
+    whose = pd.factorize(sample.unit)[0]
+    frames = []
+    for name in names:
+        for arm, mine in (("supported", sample.treated), ("control", ~sample.treated)):
+            weight = sample.weights[mine, None]
+            count, time = sample.outcomes[name][mine], sample.exposure[name][mine]
+            persons = _each(time > 0, whose[mine]).astype(int)
+            events, total = _each(count, whose[mine]), (weight * count).sum(0)
+            # Without an event there is no rate to keep.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                months = np.where(total > 0, events * (weight * time).sum(0) / total, time.sum(0))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "outcome": name,
+                        "arm": arm,
+                        "period": panel.periods,
+                        "step": 1,
+                        "persons": persons,
+                        "events": np.rint(events).astype(int),
+                        "person_months": months,
+                    }
+                )
+            )
+    table = pd.concat(frames, ignore_index=True)
+    table = table[table["person_months"] > 0].reset_index(drop=True)
+    table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
+    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": "event", "per": panel.per}
+    method |= {"period": panel.step, "sample": "matched", "notes": [*panel.notes, _WEIGHTED]}
+    return Rates(table, method)
+
+
+def _each(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Sums over people, (periods,): of the rows of one person the largest value counts."""
+    largest = np.zeros((whose.max(initial=-1) + 1, values.shape[1]))
+    np.maximum.at(largest, whose, values)
+    return np.asarray(largest.sum(0))
