@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from impact.disclosure import Released, release
 from impact.disclosure.released import SEAL
 from impact.errors import DisclosureError
-from impact.pages import plots
+from impact.pages import plots, show
 from impact.pages.captions import alt, caption
 from impact.pages.formats import label
 from impact.results import Balance, Rates, Summary
@@ -138,6 +138,13 @@ def test_the_placebo_says_how_far_out_the_study_lies_and_how_often_it_errs() -> 
     words = next(text for text in ax.texts if text.get_text().startswith("This study"))
     upright = [segment[1][1] for lines in ax.collections for segment in lines.get_segments()]
     assert max(upright) < words.get_position()[1]
+
+
+def test_an_event_study_without_a_single_estimate_says_so(event_study: Released) -> None:
+    columns = ["estimate", "conf_low", "conf_high"]
+    none = replace(event_study, table=event_study.table.assign(**dict.fromkeys(columns, np.nan)), seal=SEAL)
+    assert "Too few people or events to show any estimate." in alt("event_study", none)
+    assert "<img" in show(plots.event_study(none)).html
 
 
 def test_the_base_is_named_only_where_there_is_one(event_study: Released) -> None:
