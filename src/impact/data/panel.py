@@ -157,6 +157,11 @@ class Panel:
         unit = self.unit[rows]
         return len(unit) if self.experiment is None else len(pd.unique(unit))
 
+    @property
+    def reused(self) -> bool:
+        """Whether anyone has several rows: a control of several sets."""
+        return self.experiment is not None and not pd.Index(self.unit).is_unique
+
     def followed_for(self, periods: int) -> Panel:
         """Leave out the time of treated people after their first ``periods`` periods with support."""
         late = self.treated[:, None] & (np.arange(len(self.periods)) >= self.start[:, None] + periods)

@@ -7,8 +7,6 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, Literal
 
-import numpy as np
-
 from impact.data.panel import Panel
 from impact.did.aggregate import summarise
 from impact.did.bias_reduced import bias_reduced
@@ -103,7 +101,7 @@ def estimate(
     check_arguments(estimator, arguments)
     names = panel.check_outcomes(outcome)
     check_varies(panel, names)
-    if second_cluster is None and panel.persons(np.arange(panel.n)) < panel.n:
+    if second_cluster is None and panel.reused:
         # By set alone the rows of a control who serves several sets would pass for those of different people.
         second_cluster = "person"
     own = "inference" in signature(method).parameters

@@ -20,6 +20,7 @@ from impact.did.pooled import pooled_event_study
 from impact.did.steps import check_step, in_steps, span_labels
 from impact.did.sun_abraham import sun_abraham
 from impact.did.twfe import twfe
+from impact.did.two_way import two_way
 from impact.errors import ParameterError, nearest
 from impact.results import Effects
 
@@ -135,7 +136,13 @@ def event_study(
         )
     check_arguments(estimator, arguments, also=["leads"] if estimator == "imputation" else [])
     check_varies(panel, panel.check_outcomes(outcome))
-    effects = _EVENT_STUDIES[estimator](panel, outcome, check_step(step), arguments)
+    step, of = check_step(step), _EVENT_STUDIES[estimator]
+
+    def analysis(some: Panel) -> Effects:
+        return of(some, outcome, step, arguments)
+
+    # As in ``estimate``: a control of several sets is one person.
+    effects = two_way(panel, analysis, second="person") if panel.reused else analysis(panel)
     if effects.overall is None:
         effects = replace(effects, overall=equal_average(effects, "average over event times"))
     return effects if effects.method["reference"] is None else _with_base(effects)

@@ -12,6 +12,7 @@ from impact import did, match
 from impact.data import Cohort, read_cohort, synthetic
 from impact.data.panel import Panel
 from impact.data.periods import NEVER
+from impact.did.pooled import pooled_event_study
 from impact.errors import DataError, DesignError, ParameterError
 from impact.results import Matched
 
@@ -57,7 +58,7 @@ def everyone_everywhere(panel):
 def test_with_all_controls_in_all_comparisons_it_is_the_plain_stack(family):
     panel, _ = draw(1)
     both = everyone_everywhere(panel)
-    for estimate in (did.stacked, lambda p, **more: did.event_study(p, estimator="stacked", **more)):
+    for estimate in (did.stacked, pooled_event_study):
         # The window reaches the end, so that nobody supported later is a control of the plain one.
         a, b = (estimate(p, outcome="gp", family=family, before=3, after=T) for p in (panel, both))
         # Beside the effects stand the shares of starts among all rows, which cancel from every effect.
@@ -107,6 +108,10 @@ def test_rows_weights_and_clusters_of_sets_with_reuse():
     np.testing.assert_allclose(two.estimate, one.estimate)
     np.testing.assert_array_equal(two.std_error, asked.std_error)
     assert (two.std_error > one.std_error).all()
+    for estimator in ("stacked", "callaway_santanna", "imputation"):
+        study = did.event_study(joint, outcome="gp", estimator=estimator)
+        assert study.method["rows"] == "two clusterings"
+        assert np.isfinite(study.std_error).all()
     with pytest.raises(DesignError, match="CR0 and CR1 only"):
         did.estimate(joint, outcome="gp", estimator="stacked", inference="CR3")
     kept = match.onto(matched, replace(panel, cluster=panel.unit % 12), cluster="panel")
