@@ -112,7 +112,7 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "  # censoring: {}  # weigh for those who moved, opted out or were lost",
         "  # tests: [wild_bootstrap, randomisation_test]  # for fewer than about 30 clusters",
         "matching:",
-        "  method: nearest",
+        "  method: nearest  # or optimal, full, coarsened_exact, entropy_balance ...: docs/own-data.md",
         f'  "on": {_list([*fixed, *prior])}  # in quotes, or plain papermill takes it for true',
     ]
     if "imd_decile" in people:
@@ -120,6 +120,8 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
     lines += [
         "  caliper: 0.2  # in standard deviations",
         "  ratio: 1  # controls for each supported person",
+        "  # outcome_model: {bed_days: hurdle}  # whether any, and how many; others by rates",
+        "  # negative_control: [outpatient]  # ! services that support cannot change: no effect is expected",
         "disclosure: hes  # ! or opensafely, threshold_10: ask whoever gave you the data",
         "seed: 20261122",
     ]

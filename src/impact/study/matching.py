@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from impact.errors import nearest
 from impact.study.sections import Arguments, Name, Names, Number, _each, _number
@@ -82,8 +82,13 @@ def _widths_stated(value: Any) -> Any:
 
 
 Cut = Annotated[int | tuple[float, ...], BeforeValidator(_cut)]
-Caliper = Annotated[float | dict[Name, float], BeforeValidator(_caliper)]
-Ratio = Annotated[int | float, BeforeValidator(_ratio)]
+_NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
+Caliper = Annotated[
+    float | dict[Name, float],
+    BeforeValidator(_caliper),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _NUMBERS]}),
+]
+Ratio = Annotated[int | float, BeforeValidator(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
 Models = Annotated[OutcomeModel | dict[Name, OutcomeModel], BeforeValidator(_models)]
 Stated = Annotated[bool | tuple[Name, ...], BeforeValidator(_widths_stated)]
 Checks = Annotated[tuple[Literal["rosenbaum_bounds", "e_value"], ...], BeforeValidator(_each)]
