@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from impact.data.cohort import Cohort
+from impact.data.households import households
 from impact.data.longdata import LongData
 from impact.data.longfile import read_panel
 from impact.data.panel import Panel
 from impact.data.population import read_cohort
 from impact.errors import DataError
 
-__all__ = ["Cohort", "LongData", "Panel", "read", "read_cohort", "read_panel"]
+__all__ = ["Cohort", "LongData", "Panel", "households", "read", "read_cohort", "read_panel"]
 
 
 def read(
