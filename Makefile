@@ -35,7 +35,7 @@ lab: $(RUN)  ## Make the demonstration data and open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 bench: $(PEERS)  ## Measure speed and memory beside other packages
-	$(BIN)/python tests/benchmarks/did.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 pins: .venv/bare  ## Pin every package again, with hashes and without addresses
 	@command -v uv >/dev/null 2>&1 || $(BIN)/python -m pip install -q uv

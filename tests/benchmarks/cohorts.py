@@ -5,6 +5,8 @@ cohort(10_000, 200_000)  # 12 covariates, 21 columns once every category has its
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +22,16 @@ TREND = 1.15  # how much likelier support becomes with need, on the log scale, f
 
 
 def cohort(n_treated: int, n_pool: int, seed: int = 0) -> Cohort:
+    """Draw people as ``drawn`` does."""
+    return of(drawn(n_treated, n_pool, seed))
+
+
+def of(frame: pd.DataFrame) -> Cohort:
+    """Return what ``impact`` takes."""
+    return Cohort.from_frame(frame, treated="helped", outcomes=["visits"], exposure="months")
+
+
+def drawn(n_treated: int, n_pool: int, seed: int = 0) -> pd.DataFrame:
     """Draw people who differ in need, support the needier of them, and follow everyone up for a year.
 
     Beside the covariates ``ON`` there are ``area`` (12 kinds, independent of need, for exact matching),
@@ -56,4 +68,10 @@ def cohort(n_treated: int, n_pool: int, seed: int = 0) -> Cohort:
     frame["months"] = np.where(rng.random(n) < 0.97, 12.0, np.round(rng.uniform(1, 12, n), 1))
     rate = 5 * np.exp(0.5 * need - 0.125) * rng.gamma(1.5, 1 / 1.5, n) * np.where(helped, 0.8, 1.0)
     frame["visits"] = rng.poisson(rate * frame["months"] / 12)
-    return Cohort.from_frame(frame, treated="helped", outcomes=["visits"], exposure="months")
+    return frame
+
+
+if __name__ == "__main__":
+    # A process of its own draws the people; a kind such as '10 to 1' says how large the pool is.
+    each, people = int(sys.argv[1].split()[0]), int(sys.argv[2])
+    drawn(people, each * people).to_pickle(sys.argv[3])

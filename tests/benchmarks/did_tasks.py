@@ -6,32 +6,14 @@ Each takes the people and a list to which it adds the seconds it wants counted, 
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
-import resource
-import sys
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import Answers, Task, main, timed
 from people import COVARIATES, People
 
-Answers = dict[str, tuple[float, float]]
-Task = Callable[[People, list[float]], Answers]
 LONG = {"outcome": "visits", "unit": "id", "time": "month", "first_treat": "start"}
 DRAWS = 999
-
-
-@contextlib.contextmanager
-def timed(spent: list[float]) -> Iterator[None]:
-    """Add the seconds this takes."""
-    began = time.perf_counter()
-    yield
-    spent.append(time.perf_counter() - began)
 
 
 # impact ---------------------------------------------------------------------------------------------------
@@ -286,19 +268,5 @@ TASKS: dict[str, Task] = {
 }
 
 
-def main(name: str, small: str, people: str) -> None:
-    """Warm up on the small file, run the task on the other, and print what it took as one line of JSON."""
-    warnings.simplefilter("ignore")
-    # What a package prints must not be mistaken for the measurement.
-    with contextlib.redirect_stdout(sys.stderr):
-        TASKS[name](People.load(Path(small)), [])
-        gc.collect()
-        spent: list[float] = []
-        answers = TASKS[name](People.load(Path(people)), spent)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    finite = {key: [float(v) for v in value] for key, value in answers.items()}
-    print(json.dumps({"seconds": sum(spent), "bytes": peak, "answers": finite}))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(TASKS, People.load)
