@@ -211,11 +211,12 @@ def before_after(cohort):
     return {"estimate": estimate, "std_error": error, "conf_low": ends[0], "conf_high": ends[1]}
 
 
-def differences(panel, name):
-    """One of the difference-in-differences, over the whole of the supported person-time."""
+def differences(panel, name, sample=None):
+    """One of the difference-in-differences, of everyone or of a matched sample."""
     estimator, quarters, arguments = PANELS[name]
-    found = estimator(windowed(panel, quarters), outcome="events", **arguments)
-    return row_of(summarise(found))
+    shown = windowed(panel, quarters)
+    shown = shown if sample is None else match.onto(sample, shown)
+    return row_of(summarise(estimator(shown, outcome="events", **arguments)))
 
 
 def foretold(cohort):
@@ -248,7 +249,7 @@ def replicate(seed, *, world):
             continue
         add(name, row_of(match.rate_ratio(sample, outcome="events")))
         for panel in MATCHED_PANELS.get(name, ()):
-            add(f"{name}, then {panel}", differences(match.onto(sample, one.panel), panel))
+            add(f"{name}, then {panel}", differences(one.panel, panel, sample))
     return rows
 
 
