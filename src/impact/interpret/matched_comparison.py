@@ -51,6 +51,9 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
     together = arguments.pop("pair_censoring", False)
     found = METHODS[arguments.pop("method")](people, **arguments)
     follow_up = {"outcomes": asked["outcomes"], "months": asked["months"]}
+    if not found.cohort.outcomes:
+        # The method made people anew, on dates of its own.
+        found = replace(found, cohort=found.cohort.follow_up(**follow_up))
     if partner:
         found = _on_partner_dates(found, **follow_up)
     return _followed_together(found, **follow_up) if together else found
@@ -142,7 +145,11 @@ def compare(
         counted = part.labels["outcome"].isin(list(_cohort(people).outcomes))
         is_mean = part.labels["unit"] == "units of the outcome"
         unit = part.labels["unit"].mask(counted & is_mean, "a person")
-        parts[kind] = replace(part, labels=part.labels.assign(unit=unit))
+        # Behind a mean number of events stand the events, which must not be few either, and not the people.
+        events = part.labels["outcome"].map(lambda name: _events(people, str(name)))
+        behind = part.counts["events"].mask(is_mean, events).astype(int)
+        labels, counts = part.labels.assign(unit=unit), part.counts.assign(events=behind)
+        parts[kind] = replace(part, labels=labels, counts=counts)
     if len(parts) == 1:
         return next(iter(parts.values()))
     both = Effects.stack(parts)
@@ -251,6 +258,21 @@ def _bounds(sample: Matched, outcome: str) -> Any:
         return rosenbaum_bounds(sample, outcome=outcome)
     except DesignError:
         return None
+
+
+def _events(people: Matched | Cohort, outcome: str) -> int:
+    """Events of the supported who are compared; of yes and no the rarer; of a score the people with one."""
+    cohort = _cohort(people)
+    used = np.asarray(cohort.treated, bool)
+    if isinstance(people, Matched):
+        used = used & np.isin(cohort.person_id, people.table.loc[people.table["weight"] > 0, "person_id"])
+    values = cohort.table[outcome].to_numpy(float, na_value=np.nan)[used]
+    values = values[np.isfinite(values)]
+    if outcome in cohort.outcomes:
+        return round(float(values.sum()))
+    return (
+        int(min((values == 1).sum(), (values == 0).sum())) if np.isin(values, [0, 1]).all() else len(values)
+    )
 
 
 def _cohort(people: Matched | Cohort) -> Cohort:

@@ -75,6 +75,9 @@ def test_a_risk_is_that_of_any_event_and_a_mean_is_that_of_a_person(tenants, dem
     assert rows["ae", "difference"] == pytest.approx(100 * (share[0] - share[1]), abs=2)
     units = found["effects"].labels.set_index("outcome")["unit"]
     assert units["bed_days"] == "a person"
+    # Behind a mean number of nights stand nights, and not the people counted.
+    nights = cohort.outcomes["bed_days"][cohort.treated].sum()
+    assert found["effects"].counts["events"].iloc[-1] == nights
 
 
 def test_everyone_of_a_set_is_followed_until_the_first_of_them_leaves(tenants, demo):
@@ -95,6 +98,7 @@ def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
     more = {"effects", "unmatched", "other", "negative_control", "rosenbaum_bounds", "e_value"}
     assert set(found) == more
     assert found["other"].labels["outcome"].tolist() == ["ltc_n"]
+    assert found["other"].counts["events"].tolist() == found["other"].counts["treated"].tolist()
     assert set(found["negative_control"].labels["outcome"]) == {"gp"}
     assert set(results(tenants, study(demo, sensitivity=[]))[1]) == {"effects", "unmatched"}
     # Strata hold several people of both arms, to which bounds for matched sets do not apply.
