@@ -78,8 +78,9 @@ $(TESTS): $(RUN) requirements-test.txt
 
 # The packages we are compared with are not pinned (the page names the versions that were measured), but must
 # leave the pinned ones as they are; as constraints, pins with hashes would demand a hash of everything.
+group = $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['$(1)'])")
 $(PEERS): $(RUN)
-	@$(BIN)/python -m pip freeze --exclude-editable > .venv/pinned.txt && \
-	peers=$$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['bench'])") && \
-	$(BIN)/python -m pip install -q -c .venv/pinned.txt $$peers
+	@$(BIN)/python -m pip freeze --exclude-editable > .venv/pinned.txt
+	$(BIN)/python -m pip install -q -c .venv/pinned.txt $(call group,bench)
+	$(BIN)/python -m pip install -q --no-deps $(call group,bench-alone)
 	@touch $@
