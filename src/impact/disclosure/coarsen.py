@@ -32,7 +32,7 @@ _STEPS: dict[str, Steps] = {
 def enough_behind(counts: pd.DataFrame, policy: Policy) -> NDArray[np.bool_]:
     """Which rows have enough people, supported people, controls and events to carry an estimate."""
     ok = np.ones(len(counts), bool)
-    for column in ("persons", "treated", "events"):
+    for column in ("persons", "treated", "events", "fewest"):
         if column in counts:
             ok &= policy.enough(counts[column])
     if {"persons", "treated"} <= set(counts.columns):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact.errors import DesignError
 from impact.match.gcomputation import Model, Totals, regressors, spread, within_reach
 from impact.match.propensity import Array
 from impact.match.rate_ratio import PER_MONTHS, UNIT
 from impact.match.risk import PER_PEOPLE
 from impact.match.risk import UNIT as PEOPLE
-from impact.match.sample import Followed, Part, Sample, comparable, each, names_of
+from impact.match.sample import Followed, Part, Sample, comparable, distinct, each, names_of
 from impact.results import Effects, Matched
 
 if TYPE_CHECKING:
@@ -83,11 +84,16 @@ def hurdle(
         time=True,
     )
     found = sample.effects(followed, parts, {**said, "family": "logit and poisson"})
-    # Behind the two steps stand the people who have any, however many events they have.
-    some = {n: int((rows.at_risk & rows.treated & (rows.y > 0)).sum()) for n, rows in followed.items()}
-    whole = found.labels["term"] == "effect"
-    events = found.counts["events"].where(whole, found.labels["outcome"].map(some))
-    return replace(found, counts=found.counts.assign(events=events))
+    counts = found.counts.copy()
+    for name, rows in followed.items():
+        # Behind the first step stand people who have any, however many events they have; behind the second
+        # they alone.
+        any_, some = replace(rows, y=(rows.y > 0).astype(float)), rows.at_risk & (rows.y > 0)
+        steps = {"any": sample.behind(any_, rows.at_risk), "given any": sample.behind(rows, some)}
+        for term, behind in steps.items():
+            here = (found.labels["outcome"] == name) & (found.labels["term"] == term)
+            counts.loc[here, list(behind)] = list(behind.values())
+    return replace(found, counts=counts)
 
 
 def _totals(rows: Followed, covariates: Array) -> Totals:
@@ -95,6 +101,12 @@ def _totals(rows: Followed, covariates: Array) -> Totals:
     at = rows.at_risk
     w, months, y, support = rows.weight[at], rows.months[at], rows.y[at], rows.treated[at].astype(float)
     target, own = (a[at] for a in rows.target)
+    for arm in (rows.treated, ~rows.treated):
+        if min(distinct(way[arm & rows.at_risk & (rows.y > 0)]) for way in rows.ways) < 2:
+            raise DesignError(
+                "in one of the arms a single person or set has any, so how many they have cannot be told "
+                "from chance; use match.rate_ratio."
+            )
     x = covariates[:, at]
     if np.ptp(months) > 0:
         x = np.vstack([x, np.log(months)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from impact.errors import DesignError
 from impact.match.propensity import Array
 from impact.match.sample import Followed, Part
 from impact.numbers.regress import glm
@@ -22,6 +23,8 @@ def conditional(rows: Followed) -> Part:
         arms.append([np.bincount(rows.sets, v * mine) for v in (rows.y, rows.months)])
     (y1, t1), (y0, t0) = arms
     at = np.flatnonzero((t1 > 0) & (t0 > 0) & (y1 + y0 > 0))
+    if len(at) < 2 or not (y1[at].any() and y0[at].any()):
+        raise DesignError("too few sets have events to compare within them; use estimand='marginal'.")
     total: Array = (y1 + y0)[at].astype(float)
     odds = np.log(t1[at] / t0[at])
     fit = glm(np.ones((1, len(at))), y1[at] / total, family="logit", weights=total, offset=odds)
@@ -32,4 +35,6 @@ def conditional(rows: Followed) -> Part:
     influence = np.zeros((len(rows.y), 1))
     influence[first[at], 0] = (y1[at] - total * fit.mean) * fit.bread[0, 0]
     label = {"term": "effect", "scale": "log ratio", "unit": "log ratio"}
-    return Part([label], fit.coef, influence, np.zeros_like(influence), 1)
+    # Sets without events, or without time on one side, lend the error no freedom.
+    behind = np.isin(rows.sets, at) & rows.at_risk
+    return Part([label], fit.coef, influence, np.zeros_like(influence), 1, behind)

@@ -33,7 +33,10 @@ NOT_AVOIDED = "Events avoided are given for the effect on the supported only."
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """The rows that are compared, with one outcome: ``y`` in ``months`` at risk."""
+    """The rows that are compared, with one outcome: ``y`` in ``months`` at risk.
+
+    ``ways`` are the clusterings of the errors, or none where nobody asks for errors.
+    """
 
     y: Array
     months: Array
@@ -41,6 +44,7 @@ class Followed:
     treated: NDArray[np.bool_]
     sets: NDArray[np.intp]
     estimand: str = "ATT"
+    ways: Sequence[Rows] = ()
 
     @property
     def at_risk(self) -> NDArray[np.bool_]:
@@ -65,6 +69,7 @@ class Part:
 
     ``labels`` has ``term, scale, unit`` of each of the s estimates; ``influence (n, s)`` is each row's
     influence with known weights, ``by_weight (n, s)`` the derivative of the estimates by each row's weight.
+    ``behind (n,)`` marks the rows that say anything, where these are not all at risk.
     """
 
     labels: Sequence[Mapping[str, str]]
@@ -72,6 +77,7 @@ class Part:
     influence: Array
     by_weight: Array
     parameters: int
+    behind: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,7 @@ class Sample:
         if not isinstance(matched, Matched):
             everyone = np.arange(len(both_arms(matched)))
             arm = np.asarray(matched.treated, bool)
-            return cls(matched, everyone, np.ones(len(everyone)), arm, everyone, [everyone], {})
+            return cls(matched, everyone, np.ones(len(everyone)), arm, everyone, [matched.person], {})
         followed = matched.cohort if cohort is None else cohort
         # People without weight take part where weights were estimated from them too.
         used = matched.table["weight"].to_numpy(float) > 0
@@ -149,21 +155,22 @@ class Sample:
         return np.where(here, self.weight * factor[(~self.treated).astype(int), self.sets], 0.0)
 
     def events(self, outcome: str) -> Followed:
-        """Events and time at risk in one outcome."""
-        y = np.asarray(self.cohort.outcomes[outcome], float)[self.person]
+        """Events and time at risk in one outcome; who has no time is left out, as in ``kept``."""
         months = np.asarray(self.cohort.exposure[outcome], float)[self.person]
-        months = np.where(self.person >= 0, months, 0.0)
-        y = np.where(months > 0, y, 0.0)
-        return Followed(y, months, self.weight, self.treated, self.sets, self.estimand)
+        here = (months > 0) & (self.person >= 0)
+        y = np.asarray(self.cohort.outcomes[outcome], float)[self.person]
+        return self._followed(y, months, here)
 
     def values(self, outcome: str) -> tuple[Followed, int]:
         """One value a person, and how many have none: they are left out, as in ``kept``."""
         y = self.cohort.table[outcome].to_numpy(float, na_value=np.nan)[self.person]
         here = np.isfinite(y) & (self.person >= 0)
         lacking = distinct(self.person[~here & (self.weight > 0)])
-        ones = np.ones(len(y))
-        rows = Followed(np.where(here, y, 0.0), ones, self.kept(here), self.treated, self.sets, self.estimand)
-        return rows, lacking
+        return self._followed(y, np.ones(len(y)), here), lacking
+
+    def _followed(self, y: Array, months: Array, here: NDArray[np.bool_]) -> Followed:
+        y, months = np.where(here, y, 0.0), np.where(here, months, 0.0)
+        return Followed(y, months, self.kept(here), self.treated, self.sets, self.estimand, self.ways)
 
     def covariates(self, adjust: Sequence[str]) -> Array:
         """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight."""
@@ -192,7 +199,7 @@ class Sample:
         roots, labels, counts = [], [], []
         for name, part in parts.items():
             rows = followed[name]
-            at_risk, supported = rows.at_risk, rows.at_risk & rows.treated
+            at_risk = rows.at_risk if part.behind is None else part.behind
             factor: Callable[[int], float] = partial(cr1, rows=int(at_risk.sum()), parameters=part.parameters)
             known = {"factor": factor} if ways is None else {}
             influence = part.influence
@@ -200,12 +207,7 @@ class Sample:
                 by_parameter = self.weighting.gradient.T @ part.by_weight
                 influence = influence + self.weighting.influence @ by_parameter
             roots.append(root_by(influence, *(ways or self.ways), at_risk=at_risk, **known))
-            behind = {
-                "persons": distinct(self.cohort.person[self.person[at_risk]]),
-                "treated": int(supported.sum()),
-                "clusters": distinct((ways or self.ways)[0][at_risk]),
-                "events": int(supported.sum() if values else round(float(rows.y[supported].sum()))),
-            }
+            behind = self.behind(rows, at_risk, values=values, clusters=(ways or self.ways)[0])
             labels += [{"outcome": name, **label} for label in part.labels]
             counts += [behind] * len(part.estimate)
         return Effects(
@@ -218,6 +220,37 @@ class Sample:
             pd.DataFrame(counts),
             sign=roots[0].sign,
         )
+
+    def behind(
+        self,
+        rows: Followed,
+        at: NDArray[np.bool_],
+        *,
+        values: bool = False,
+        clusters: Rows | None = None,
+    ) -> dict[str, int]:
+        """Count people and events behind an estimate, each once, however often they serve.
+
+        ``fewest`` is the smallest number that the estimate and the other counts could give away: the events
+        of the controls and, where values are of two kinds, how many have the rarer kind in either arm.
+        """
+        most = np.full(self.cohort.person.max() + 1, -np.inf)
+        whose = self.cohort.person[self.person[at]]
+        np.maximum.at(most, whose, rows.y[at])
+        supported = np.unique(whose[rows.treated[at]])
+        arms = most[supported], most[np.setdiff1d(whose, supported)]
+        kinds = np.unique(rows.y[at])
+        if len(kinds) == 2 and (values or (kinds == [0, 1]).all()):
+            fewest = min(int(np.count_nonzero(arm == kind)) for arm in arms for kind in kinds)
+        else:
+            fewest = min(len(arm) if values else round(float(arm.sum())) for arm in arms)
+        return {
+            "persons": sum(map(len, arms)),
+            "treated": len(supported),
+            "clusters": distinct((self.ways[0] if clusters is None else clusters)[at]),
+            "events": len(supported) if values else round(float(arms[0].sum())),
+            "fewest": fewest,
+        }
 
     def method(
         self, what: str, *, estimator: str, outcomes: Sequence[str], adjust: Sequence[str], time: bool = False
@@ -286,19 +319,25 @@ def names_of(held: Sequence[str], outcome: str | Sequence[str]) -> list[str]:
 
 
 def comparable(followed: Mapping[str, Followed], *, events: bool = True) -> None:
-    """Refuse outcomes that one of the arms says nothing about; all of them together."""
+    """Refuse outcomes that one of the arms, or one cluster alone, tells about; all of them together.
+
+    The residuals of a single cluster add up to 0: what it shows would seem to be known without error.
+    """
     problems = []
     for name, rows in followed.items():
         for arm, mine in (("supported", rows.treated), ("controls", ~rows.treated)):
             mine = mine & rows.at_risk
             what = "time at risk" if events else "a value of it"
+            least = min(distinct(way[mine]) for way in rows.ways)
             reason = ""
             if not mine.any():
                 reason = f"nobody has {what}; look at the coverage of that service"
             elif events and not rows.y[mine].any():
                 reason = "nothing ever happened, so there is no ratio; leave this outcome out"
-            elif distinct(rows.sets[mine]) < 2:
-                reason = f"only one person has {what}, too few for a standard error"
+            elif least < 2:
+                reason = f"only one person or set has {what}, too few for a standard error"
+            elif events and min(distinct(way[rows.at_risk & (rows.y > 0)]) for way in rows.ways) < 2:
+                reason = "and the others all events are of one set, too few for a standard error"
             if reason:
                 problems.append(f"outcome={name!r}: among the {arm} {reason}.")
                 break

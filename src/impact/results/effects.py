@@ -45,7 +45,8 @@ class Effects:
     method : mapping
         ``estimator, estimand, outcome, control, inference, seed`` and what else describes the analysis.
     counts : DataFrame, k rows
-        ``persons, treated, clusters, events`` behind each estimate.
+        ``persons, treated, clusters, events`` behind each estimate and, where known, ``fewest``: the smallest
+        number of events or people that the estimate and these could give away.
     sign : array (m,), optional
         +1 or -1 for each row of the root (two-way clustering subtracts the intersection).
     conf_level : float
@@ -275,8 +276,9 @@ class Effects:
     def _pooled_counts(self, w: Array) -> pd.DataFrame:
         used = w != 0
         out = {}
-        for name in _COUNTS:
+        for name in [*_COUNTS, *({"fewest"} & set(self.counts))]:
             column = self.counts[name].to_numpy(float)[:, None]
-            pooled = (column * used).sum(0) if name == "events" else np.where(used, column, 0).max(0)
+            adds = name in ("events", "fewest")
+            pooled = (column * used).sum(0) if adds else np.where(used, column, 0).max(0)
             out[name] = pooled.astype(int)
         return pd.DataFrame(out)

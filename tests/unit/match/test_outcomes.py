@@ -149,7 +149,13 @@ def test_people_without_a_value_are_left_out_with_their_set():
     effects = match.mean_difference(matched, outcome="score")
     assert effects.estimate[0] == pytest.approx(((20 - 14) + (30 - 21)) / 2)
     assert effects.method["without_value"] == {"score": "2 people"}
-    assert effects.counts.iloc[0].to_dict() == {"persons": 4, "treated": 2, "clusters": 2, "events": 2}
+    assert effects.counts.iloc[0].to_dict() == {
+        "persons": 4,
+        "treated": 2,
+        "clusters": 2,
+        "events": 2,
+        "fewest": 2,
+    }
     both = match.risk(matched, outcome="fell")
     assert both.method["without_value"] == {"fell": "1 people"}
     assert both.estimate[1] == pytest.approx(100 * (0.5 - (1 + 0) / 2))

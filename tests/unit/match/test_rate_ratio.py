@@ -129,6 +129,9 @@ def test_counts_and_method_say_what_lies_behind(matched):
         "treated": len(treated),
         "clusters": rows["subclass"].nunique(),
         "events": treated["visits"].sum(),
+        "fewest": min(
+            treated["visits"].sum(), rows.drop(treated.index).drop_duplicates("person_id")["visits"].sum()
+        ),
     }
     assert effects.method["clusters"].startswith("matched set")
     assert effects.method["matching"]["estimator"] == "nearest"
@@ -176,10 +179,12 @@ def test_conditional_ratio_equals_a_model_with_an_effect_for_each_set():
         .sum()
     )
     bread = fit.cov_params().loc["helped", "helped"]
-    sets = rows["subclass"].nunique()
+    sets = rows["subclass"][keep].nunique()
     robust = bread * np.sqrt((score**2).sum() * sets / (sets - 1))
     assert effects.std_error[0] == pytest.approx(robust, rel=1e-5)
     assert effects.labels["scale"].tolist() == ["log ratio"]
+    assert effects.counts["clusters"].tolist() == [sets]
+    assert effects.df == sets - 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""What lies behind an effect: people and events counted once, and no certainty from one person or set."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from impact import match
+from impact.data import Cohort
+from impact.disclosure import release
+from impact.errors import DesignError
+
+
+def frame_of(n=120, seed=3):
+    rng = np.random.default_rng(seed)
+    age = rng.normal(0, 1, n)
+    frame = pd.DataFrame({"helped": (rng.random(n) < 0.3) * 1, "age": age, "months": rng.uniform(4, 12, n)})
+    frame["visits"] = rng.poisson(rng.gamma(1.5, 1, n) * frame["months"] * 0.2)
+    return frame.assign(score=(50 + 3 * age + 4 * rng.normal(size=n)).round(1), area="a")
+
+
+def cohort_of(frame):
+    return Cohort.from_frame(frame, treated="helped", outcomes=["visits"], exposure="months")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        partial(match.subclass, on=["age"], subclasses=1),
+        partial(match.coarsened_exact, on=[], exact=["area"]),
+    ],
+    ids=["subclass", "coarsened_exact"],
+)
+def test_one_stratum_of_many_people_is_the_crude_comparison(method):
+    """The strata are no clusters: people are."""
+    cohort = cohort_of(frame_of())
+    effects, crude = (match.rate_ratio(m, outcome="visits") for m in (method(cohort), cohort))
+    np.testing.assert_allclose(effects.estimate, crude.estimate, rtol=1e-9)
+    np.testing.assert_allclose(effects.std_error, crude.std_error, rtol=1e-9)
+
+
+def test_a_control_who_stands_for_everyone_gives_no_certainty():
+    """One control is like the supported, all others are far off: with replacement only that one is used."""
+    frame = frame_of()
+    controls = frame.index[frame["helped"] == 0]
+    frame.loc[controls[1:], "age"] -= 40
+    frame.loc[controls[0], ["age", "visits"]] = 0, 2
+    matched = match.nearest(cohort_of(frame), on=["age"], distance="mahalanobis", replace=True)
+    for model in (
+        partial(match.rate_ratio, outcome="visits"),
+        partial(match.mean_difference, outcome="score"),
+        partial(match.mean_difference, outcome="score", method="abadie_imbens"),
+    ):
+        with pytest.raises(DesignError, match="among the controls only one person or set"):
+            model(matched)
+
+
+def test_events_of_one_set_alone_give_no_certainty():
+    frame = frame_of().assign(visits=0)
+    matched = match.nearest(cohort_of(frame), on=["age"])
+    pair = matched.table.loc[matched.table["subclass"] == 1, "person_id"]
+    frame.loc[pair, "visits"] = 9, 10
+    matched = match.nearest(cohort_of(frame), on=["age"])
+    for estimand in ("marginal", "conditional"):
+        with pytest.raises(DesignError, match="all events are of one set"):
+            match.rate_ratio(matched, outcome="visits", estimand=estimand)
+
+
+def test_sets_without_events_lend_the_conditional_ratio_no_freedom():
+    frame = frame_of().assign(visits=0)
+    sets = match.nearest(cohort_of(frame), on=["age"]).table
+    some = sets[sets["subclass"] <= 5]["person_id"]
+    frame.loc[some, "visits"] = np.arange(1, 11)
+    matched = match.nearest(cohort_of(frame), on=["age"])
+    effects = match.rate_ratio(matched, outcome="visits", estimand="conditional")
+    assert effects.df == 4
+    assert effects.counts[["persons", "treated", "clusters"]].iloc[0].tolist() == [10, 5, 5]
+
+
+def test_who_serves_often_is_counted_once():
+    """For the effect on controls, the supported are used again."""
+    frame = frame_of()
+    matched = match.nearest(cohort_of(frame), on=["age"], estimand="ATC", replace=True)
+    used = matched.table.loc[matched.table["weight"] > 0, "person_id"].unique()
+    of = frame.loc[used].groupby("helped")
+    counts = match.rate_ratio(matched, outcome="visits").counts.iloc[0]
+    assert (counts["persons"], counts["treated"], counts["events"]) == (
+        len(used),
+        of.size()[1],
+        of["visits"].sum()[1],
+    )
+    assert counts["fewest"] == of["visits"].sum().min()
+    assert match.mean_difference(matched, outcome="score").counts["treated"][0] == of.size()[1]
+
+
+@pytest.mark.parametrize("arm", [1, 0])
+def test_who_has_no_time_at_risk_leaves_with_their_set(arm):
+    """One of the arms is not covered where people are young; their partners must not stay."""
+    frame = frame_of().assign(months=1.0)
+    lost = (frame["helped"] == arm) & (frame["age"] < 0)
+    matched = match.nearest(cohort_of(frame), on=["age"])
+    table = matched.table[matched.table["weight"] > 0]
+    broken = table.loc[table["person_id"].isin(frame.index[lost]), "subclass"]
+    kept = (
+        frame.loc[table.loc[~table["subclass"].isin(broken), "person_id"]].groupby("helped")["visits"].sum()
+    )
+    frame.loc[lost, ["months", "visits"]] = 0
+    effects = match.rate_ratio(matched, outcome="visits", cohort=cohort_of(frame))
+    assert effects.estimate[0] == pytest.approx(np.log(kept[1] / kept[0]))
+
+
+def test_abadie_imbens_where_sets_were_lost():
+    """The same as among the sets that are left, but for the neighbours that tell the spread."""
+    frame = frame_of()
+    matched = match.nearest(cohort_of(frame), on=["age"], ratio=2, replace=True)
+    rest = matched.cohort.subset(np.arange(len(frame)) % 7 > 0)
+    a, b = (
+        match.mean_difference(matched, outcome="score", method=method, cohort=rest)
+        for method in ("abadie_imbens", "regression")
+    )
+    assert a.estimate[0] == pytest.approx(b.estimate[0])
+
+
+def hurdled(some):
+    """Nights of so many of 40 supported people, and of 20 of 60 controls."""
+    nights = np.zeros(100)
+    nights[: len(some)] = some
+    nights[40:60] = np.arange(20) % 5 + 1
+    frame = pd.DataFrame({"helped": np.arange(100) < 40, "nights": nights})
+    return Cohort.from_frame(frame, treated="helped", outcomes=["nights"])
+
+
+def test_each_step_of_a_hurdle_counts_its_own_people():
+    effects = match.hurdle(hurdled([30, 12, 9]), outcome="nights")
+    counts = effects.counts.groupby(effects.labels["term"]).first()
+    assert counts.loc["any", ["persons", "treated", "events", "fewest"]].tolist() == [100, 40, 3, 3]
+    assert counts.loc["given any", ["persons", "treated", "events", "fewest"]].tolist() == [23, 3, 51, 51]
+    assert counts.loc["effect", ["persons", "treated", "events", "fewest"]].tolist() == [100, 40, 51, 51]
+    shown = release({"hurdle": effects}, "hes")["hurdle"].table.groupby("term")["withheld"].first()
+    assert shown.to_dict() == {"any": True, "given any": True, "effect": False}
+    with pytest.raises(DesignError, match="a single person or set has any"):
+        match.hurdle(hurdled([30]), outcome="nights")
+
+
+def test_few_events_of_the_controls_withhold_a_ratio():
+    """With the events of the supported, the ratio gives those of the controls."""
+    frame = pd.DataFrame({"helped": np.arange(80) < 40, "falls": np.arange(80) < 43})
+    cohort = Cohort.from_frame(frame.astype({"falls": int}), treated="helped", outcomes=["falls"])
+    effects = match.rate_ratio(cohort, outcome="falls")
+    assert effects.counts[["events", "fewest"]].iloc[0].tolist() == [40, 0]
+    frame["falls"] = np.where(frame["helped"], 2, frame["falls"])
+    cohort = Cohort.from_frame(frame, treated="helped", outcomes=["falls"])
+    effects = match.rate_ratio(cohort, outcome="falls")
+    assert effects.counts[["events", "fewest"]].iloc[0].tolist() == [80, 3]
+    assert release({"falls": effects}, "hes")["falls"].table["withheld"].all()
+
+
+@pytest.mark.parametrize("model", [match.risk, match.mean_difference])
+def test_a_few_exceptions_withhold_a_share(model):
+    """A yes or no that nearly everyone has tells who has not."""
+    fell = (np.arange(80) % 40 >= 3) * 1
+    frame = pd.DataFrame({"helped": np.arange(80) < 40, "fell": np.where(np.arange(80) < 60, fell, 1 - fell)})
+    effects = model(Cohort.from_frame(frame, treated="helped"), outcome="fell")
+    assert effects.counts["fewest"].tolist() == [3] * len(effects)
+    assert release({"fell": effects}, "hes")["fell"].table["withheld"].all()
