@@ -100,8 +100,25 @@ def _figures(found):
         "cover_linear": cover(linear.format(0), "bed_days", DIFFERENCE),
         "cover_etwfe": cover(ETWFE, "bed_days", LOG),
         "cover_did": cover(two.format("person"), "bed_days", LOG),
+        **_selection(found),
         "cover_match": cover("nearest, rate_ratio", "gp", LOG),
         "cover_adjusted": cover("nearest, rate_ratio(adjust=...)", "gp", LOG),
         "match": bias("nearest, rate_ratio", "gp"),
         "adjusted": bias("nearest, rate_ratio(adjust=...)", "gp"),
+    }
+
+
+def _selection(found):
+    """What growth that multiplies rates does to a precise linear estimator, for the most frequent contact."""
+    at = found.set_index(["world", "method", "outcome", "scale"])
+    linear, ratio = (
+        at.loc["selection", f"{name}(anticipation=0), summarise", "gp", scale]
+        for name, scale in (("imputation", DIFFERENCE), ("etwfe", LOG))
+    )
+    rate = linear["target"] / np.expm1(ratio["target"])
+    return {
+        "gp_linear": f"{linear['bias']:+.1f}",
+        "gp_share": f"{linear['bias'] / rate:.1%}",
+        "gp_cover": f"{linear['coverage']:.2f}",
+        "gp_ratio": f"{ratio['bias']:+.3f}",
     }

@@ -251,7 +251,8 @@ def replicate(world, seed, **how):
 
     def add(method, table, truth):
         target = [truth.get(key, np.nan) for key in zip(table["outcome"], table["scale"], strict=True)]
-        rows.append(table.assign(method=method, target=target))
+        without = [whole[o, "without"] for o in table["outcome"]]
+        rows.append(table.assign(method=method, target=target, without=without))
 
     for wait in (0, 3) if world == "crisis" else (0,):
         effects = callaway_santanna(months, outcome=names, anticipation=wait)
@@ -317,6 +318,7 @@ def summary(results):
     keys = ["world", "method", "outcome", "scale"]
     out = frame.groupby(keys, sort=False).agg(
         target=("target", "mean"),
+        without=("without", "mean"),
         bias=("error", "mean"),
         sd=("error", "std"),
         se=("std_error", "mean"),
