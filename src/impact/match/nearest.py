@@ -151,8 +151,8 @@ def nearest(
     order = order or ("data" if apart.score is None else "largest" if estimand == "ATT" else "smallest")
     wanted = _wanted(sides, apart.score, ratio, max_ratio)
     matrix = _matrix(apart.matrix, sides, focal)
-    search = _search(apart, matrix, sides, reach.get(SCORE), int(wanted.max(initial=1)))
-    partner, ties = in_rounds(search, wanted, _turns(sides.people, apart.score, order, seed))
+    search = search_for(apart, matrix, sides, reach.get(SCORE), int(wanted.max(initial=1)))
+    partner, ties = in_rounds(search, wanted, turns_of(sides.people, apart.score, order, seed))
     if not (partner >= 0).any():
         raise DesignError(_nobody(people.exact, list(differ), caliper, discard))
     method = {
@@ -223,7 +223,7 @@ def _checked_seed(order: str | None, seed: int | None) -> int | None:
     return seed if order == "random" else None
 
 
-def _turns(people: Rows, score: Array | None, order: str, seed: int | None) -> Any:
+def turns_of(people: Rows, score: Array | None, order: str, seed: int | None) -> Any:
     """Rank of who chooses when, or the word for an order that depends on who is free."""
     if order in ("closest", "farthest"):
         return order
@@ -263,7 +263,7 @@ def _matrix(matrix: Array | None, sides: Sides, focal: NDArray[np.bool_]) -> Arr
     return np.asarray(matrix[np.ix_(rank[sides.people], rank[sides.pool])])
 
 
-def _search(
+def search_for(
     apart: Measure, matrix: Array | None, sides: Sides, score: tuple[Array, float] | None, most: int
 ) -> Search:
     """Choose the search that fits the distance; a caliper on the line itself ends a walk along it."""

@@ -16,7 +16,7 @@ from impact.match.distances import DISTANCES, Distance, Measure, measure
 from impact.match.eligible import SCORE, Calipers, codes, rules
 from impact.match.estimands import Estimand, check_estimand
 from impact.match.greedy import Limits, Sides, in_rounds
-from impact.match.nearest import _search, _turns
+from impact.match.nearest import search_for, turns_of
 from impact.match.people import People
 from impact.match.propensity import Array, Link, Missing, Rows, check_word
 from impact.results import Matched
@@ -183,10 +183,10 @@ class _Sets:
         found = np.full((len(asking), self.partner.shape[1]), -1)
         if len(free):
             sides = Sides(asking, free, people.group, limits)
-            search = _search(apart, None, sides, reach.get(SCORE), found.shape[1])
+            search = search_for(apart, None, sides, reach.get(SCORE), found.shape[1])
             wanted = np.full(len(asking), found.shape[1])
             order = "data" if apart.score is None else "largest"
-            found, ties = in_rounds(search, wanted, _turns(asking, apart.score, order, None))
+            found, ties = in_rounds(search, wanted, turns_of(asking, apart.score, order, None))
             self.ties += ties
         everyone = np.ones(len(people.treated), bool)
         sides = Sides(asking, able, people.group, limits)
