@@ -9,6 +9,7 @@ from impact.data import Cohort, LongData, Panel
 from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
 from impact.interpret.matched_comparison import compare, matched, whole
+from impact.match import onto
 from impact.results import Effects
 
 
@@ -19,6 +20,7 @@ def build_panel(
     around: Mapping[str, Any],
     clock: Literal["calendar", "event"] = "calendar",
     censoring: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
 ) -> Panel:
     """Build the panel that an estimator takes, with censoring weights where they are asked for.
 
@@ -33,8 +35,12 @@ def build_panel(
         Which of the two panels the estimator takes.
     censoring : mapping, optional
         Arguments of ``impact.did.censoring_weights``; without it nobody is weighed.
+    sample : mapping, optional
+        Arguments of ``matched``: then the panel holds the matched people alone, with their weights and sets.
     """
     panel = data.around_start(**around) if clock == "event" else data.panel(**window)
+    if sample is not None:
+        panel = onto(matched(data, **sample), panel)
     return panel if censoring is None else censoring_weights(panel, **censoring)
 
 
@@ -48,6 +54,7 @@ def main_effects(
     did: Mapping[str, Any] | None = None,
     clock: Literal["calendar", "event"] = "calendar",
     censoring: Mapping[str, Any] | None = None,
+    sample: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
     compared: Mapping[str, Any] | None = None,
 ) -> dict[str, Effects]:
@@ -58,7 +65,7 @@ def main_effects(
     data : Cohort or LongData
     outcome : str or sequence of str
         The first is the primary outcome.
-    window, around, clock, censoring
+    window, around, clock, censoring, sample
         As for ``build_panel``.
     baseline : mapping
         Arguments of ``data.at_baseline``.
@@ -78,7 +85,8 @@ def main_effects(
     """
     found = []
     if did is not None:
-        panel = build_panel(data, window=window, around=around, clock=clock, censoring=censoring)
+        made = {"window": window, "around": around, "clock": clock, "censoring": censoring, "sample": sample}
+        panel = build_panel(data, **made)  # type: ignore[arg-type]
         found.append(estimate(panel, outcome=outcome, **did))
     if matching is not None:
         people = matched(data, baseline=baseline, matching=matching)

@@ -189,6 +189,7 @@ class Study(Section):
             "did": self.did_plan if self.did else None,
             "clock": self.did.clock if self.did else "calendar",
             "censoring": self._censoring,
+            "sample": self._sample,
             "matching": self.matching_plan if self.matching else None,
             "compared": self.compared if self.matching else None,
         }
@@ -196,7 +197,8 @@ class Study(Section):
     @property
     def panel_plan(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.interpret.build_panel``: the panel of the did section."""
-        return {name: self.analysis[name] for name in ("window", "around", "clock", "censoring")}
+        names = ("window", "around", "clock", "censoring", "sample")
+        return {name: self.analysis[name] for name in names}
 
     @property
     def did_plan(self) -> dict[str, Any]:
@@ -277,6 +279,12 @@ class Study(Section):
     def _censoring(self) -> dict[str, Any] | None:
         asked = self.did.censoring if self.did else None
         return asked.model_dump(exclude_none=True) if asked else None
+
+    @property
+    def _sample(self) -> dict[str, Any] | None:
+        """What the difference-in-differences compares, where that is matched people: of ``matched``."""
+        wanted = self.did is not None and self.did.matched
+        return {"baseline": self.baseline, "matching": self.matching_plan} if wanted else None
 
     @property
     def _dating(self) -> dict[str, Any]:

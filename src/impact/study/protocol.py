@@ -132,7 +132,8 @@ def _analyses(study: Study) -> list[str]:
     out = []
     if did := study.did:
         against = f", against {_CONTROLS[did.control]}" if "control" in did.taken() else ""
-        out.append(f"{_DID[did.estimator]}{against}.")
+        among = ", among the matched people" if did.matched else ""
+        out.append(f"{_DID[did.estimator]}{against}{among}.")
         if did.covariates and "covariates" in did.taken():
             out.append(f"Adjusted for {_words(did.covariates)}.")
         if did.anticipation and "anticipation" in did.taken():

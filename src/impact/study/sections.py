@@ -247,6 +247,7 @@ class Did(Arguments):
     within: Literal["two_by_two", "callaway_santanna", "imputation", "etwfe", "stacked"] = Field(
         "two_by_two", description="estimator used in each subgroup of triple_difference"
     )
+    matched: bool = Field(False, description="compare matched people only, by the matching section")
     censoring: Censoring | None = Field(None, description="weigh for people who left, other than by death")
     tests: Tests = Field((), description="tests of the primary outcome made for few sites")
 
@@ -286,7 +287,7 @@ class Did(Arguments):
     @property
     def known(self) -> frozenset[str]:
         """Keys that mean something with the chosen estimator: its plan, and what goes with every one."""
-        return super().known | {"censoring", "tests"}
+        return super().known | {"matched", "censoring", "tests"}
 
 
 class Money(Section):

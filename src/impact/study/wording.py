@@ -89,6 +89,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
         yield from _available(did, len(study.outcomes))
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
+    elif did and did.matched:
+        yield ("did", "matched"), "there is no matching section that says how people are matched."
     if data.panel:
         yield from _panel(study)
     else:
@@ -127,12 +129,19 @@ def _available(did: Did, outcomes: int) -> Iterator[tuple[Location, str]]:
         )
     elif did.inference == "CR2" and outcomes > 1:
         yield ("did", "inference"), "CR2 errors belong to one outcome; name one outcome, or use CR3."
+    if did.matched and did.censoring:
+        yield (
+            ("did", "censoring"),
+            "its weights do not go with those of matched people; leave one out.",
+        )
     if used == "synthetic_did":
         yield from _synthetic(did)
 
 
 def _synthetic(did: Did) -> Iterator[tuple[Location, str]]:
     """Find what synthetic_did has no use for: its errors are tests of this kind, and nobody may leave."""
+    if did.matched:
+        yield ("did", "matched"), "synthetic_did weighs controls in its own way; take matched out."
     if did.tests:
         yield (
             ("did", "tests"),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import impact
-from impact import disclosure, match
-from impact.interpret import before_matching, compare, main_effects, matched, matched_results
+from impact import did, disclosure, match
+from impact.interpret import before_matching, build_panel, compare, main_effects, matched, matched_results
+from impact.study.sections import Did
 
 ON = ["age", "sex", "prior_ae"]
 
@@ -104,6 +105,19 @@ def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
     # Strata hold several people of both arms, to which bounds for matched sets do not apply.
     strata = results(tenants, study(demo, method="subclass"))[1]
     assert set(strata) == {"effects", "unmatched", "e_value"}
+
+
+@pytest.mark.parametrize("estimator", ["two_by_two", "etwfe"])
+def test_a_difference_in_differences_may_be_of_the_matched_alone(tenants, demo, estimator):
+    asked = study(demo).model_copy(update={"did": Did(estimator=estimator, matched=True)})
+    sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+    panel = build_panel(tenants, **asked.panel_plan)
+    used = sample.table.loc[sample.table["weight"] > 0, "person_id"]
+    assert set(panel.covariates["person"]) == set(used)
+    found = main_effects(tenants, **asked.analysis)
+    expected = did.estimate(panel, outcome=["ae", "bed_days"], **asked.did_plan)
+    np.testing.assert_allclose(found["effects"].estimate, expected.estimate)
+    assert "among the matched people" in asked.protocol["Analysis"]
 
 
 def test_whether_it_can_work_is_said_before_any_outcome(tenants, demo):
