@@ -114,8 +114,8 @@ class Cohort:
         Raises
         ------
         DataError
-            For a missing column, a treated column that is not 0 and 1, repeated people, or outcomes and
-            times that are not numbers or are negative; all problems together.
+            For a missing column, a treated column that is not 0 and 1, repeated people, outcomes and times
+            that are not numbers or are negative, or events without time at risk; all problems together.
 
         Examples
         --------

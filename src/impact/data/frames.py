@@ -28,6 +28,9 @@ def read_frame(
     for name in values:
         if bad := int((~(number[name] >= 0)).sum()):
             problems.append(f"{name}: {bad} rows are missing, negative or not numbers.")
+    for name in outcomes if exposure else []:
+        if bad := int(((number[name] > 0) & (number[str(exposure)] == 0)).sum()):
+            problems.append(f"{name}: {bad} rows have events and no time at risk in {exposure!r}.")
     ids = frame[person_id] if person_id else pd.Series(np.arange(len(frame)))
     if repeated := int((ids.duplicated() | ids.isna()).sum()):
         problems.append(f"{person_id}: {repeated} rows repeat a person, or have none.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pandas as pd
 
-from impact.errors import DataError, together
+from impact.errors import DataError, DesignError, together
 from impact.match.abadie_imbens import abadie_imbens
 from impact.match.aipw import augmented
 from impact.match.gcomputation import compared, g_computation
@@ -94,9 +95,11 @@ def mean_difference(
     said = sample.method("means", estimator=_ESTIMATOR[method], outcomes=[*followed], adjust=adjust)
     said |= {"family": "linear", "without_value": lacking, "notes": []}
     if method == "abadie_imbens":
+        each(followed, _vary)
         return abadie_imbens(matched, sample, followed, covariates, said)
 
     def part(rows: Followed) -> Part:
+        _vary(rows)
         if method == "aipw":
             totals = augmented(rows, covariates, sample.person, family="linear")
         else:
@@ -105,6 +108,12 @@ def mean_difference(
 
     parts = each(followed, part)
     return sample.effects(followed, parts, said, values=True)
+
+
+def _vary(rows: Followed) -> None:
+    """Refuse values that are the same within each arm, whose error would be that of rounding."""
+    if not any(np.ptp(rows.y[rows.at_risk & arm]) for arm in (rows.treated, ~rows.treated)):
+        raise DesignError("in each arm everyone has the same value, so there is no standard error.")
 
 
 def with_values(sample: Sample, outcome: str | Sequence[str]) -> tuple[dict[str, Followed], dict[str, str]]:

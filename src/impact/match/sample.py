@@ -35,7 +35,8 @@ NOT_AVOIDED = "Events avoided are given for the effect on the supported only."
 class Followed:
     """The rows that are compared, with one outcome: ``y`` in ``months`` at risk.
 
-    ``ways`` are the clusterings of the errors, or none where nobody asks for errors.
+    ``base`` is what everyone counted before they were weighted; ``ways`` are the clusterings of the errors,
+    or none where nobody asks for errors.
     """
 
     y: Array
@@ -44,6 +45,7 @@ class Followed:
     treated: NDArray[np.bool_]
     sets: NDArray[np.intp]
     estimand: str = "ATT"
+    base: Array | float = 1.0
     ways: Sequence[Rows] = ()
 
     @property
@@ -57,7 +59,7 @@ class Followed:
         at = self.at_risk.astype(float)
         if self.estimand == "ATE":
             # Everyone in the sample as they are; the weights only make the arms alike.
-            return at, np.zeros(len(at))
+            return at * self.base, np.zeros(len(at))
         among = at * (self.treated if self.estimand == "ATT" else ~self.treated)
         among = among if self.estimand in ("ATT", "ATC") else at
         return among * self.weight, among
@@ -93,6 +95,7 @@ class Sample:
     matching: Mapping[str, Any]
     grouped: bool = False
     weighting: Weighting | None = None
+    base: Array | float = 1.0
 
     @classmethod
     def of(cls, matched: Matched | Cohort, cohort: Cohort | None) -> Sample:
@@ -123,6 +126,7 @@ class Sample:
             {**matched.method, "clusters": kind},
             len(names) > 0,
             None if matched.weighting is None else matched.weighting.rows(at_match),
+            _base(matched, at_match),
         )
         sample = replace(sample, weight=sample.kept(person >= 0))
         return sample if matched.weighting is not None else sample._rows(sample.weight > 0)
@@ -170,7 +174,8 @@ class Sample:
 
     def _followed(self, y: Array, months: Array, here: NDArray[np.bool_]) -> Followed:
         y, months = np.where(here, y, 0.0), np.where(here, months, 0.0)
-        return Followed(y, months, self.kept(here), self.treated, self.sets, self.estimand, self.ways)
+        rows = Followed(y, months, self.kept(here), self.treated, self.sets, self.estimand)
+        return replace(rows, base=self.base, ways=self.ways)
 
     def covariates(self, adjust: Sequence[str]) -> Array:
         """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight."""
@@ -277,6 +282,12 @@ class Sample:
             "matching": dict(self.matching),
             "notes": [] if self.estimand == "ATT" else [NOT_AVOIDED],
         }
+
+
+def _base(matched: Matched, at: Rows) -> Array | float:
+    """Return the weights that everyone had before they were balanced, of these rows of the cohort."""
+    name = matched.method.get("base")
+    return 1.0 if name is None else matched.cohort.table[name].to_numpy(float)[at]
 
 
 def _clusters(method: Mapping[str, Any], grouped: bool) -> str:

@@ -11,7 +11,7 @@ import pytest
 from impact import match
 from impact.data import Cohort
 from impact.disclosure import release
-from impact.errors import DesignError
+from impact.errors import DataError, DesignError
 
 
 def frame_of(n=120, seed=3):
@@ -166,3 +166,32 @@ def test_a_few_exceptions_withhold_a_share(model):
     effects = model(Cohort.from_frame(frame, treated="helped"), outcome="fell")
     assert effects.counts["fewest"].tolist() == [3] * len(effects)
     assert release({"fell": effects}, "hes")["fell"].table["withheld"].all()
+
+
+@pytest.mark.parametrize("method", ["regression", "aipw", "abadie_imbens"])
+def test_a_value_that_all_share_gives_no_certainty(method):
+    """Rounding alone would have made a tiny error of it, and a p-value of 0."""
+    frame = frame_of().assign(score=lambda f: 5.1 + f["helped"] / 3)
+    matched = match.nearest(cohort_of(frame), on=["age"], replace=True)
+    with pytest.raises(DesignError, match="everyone has the same value"):
+        match.mean_difference(matched, outcome="score", method=method)
+
+
+@pytest.mark.parametrize("method", ["regression", "aipw"])
+def test_the_average_effect_counts_everyone_as_their_base_does(method):
+    """With slopes that support changes: the mean of age by the weights of the survey, adjusted or not."""
+    frame = frame_of().assign(score=lambda f: 2 * f["age"] + f["helped"] * (1 + 3 * f["age"]))
+    frame["survey"] = np.random.default_rng(1).uniform(0.2, 5, len(frame))
+    matched = match.entropy_balance(cohort_of(frame), on=["age"], estimand="ATE", base="survey")
+    expected = 1 + 3 * np.average(frame["age"], weights=frame["survey"])
+    for adjust in ([], ["age"]):
+        effects = match.mean_difference(matched, outcome="score", adjust=adjust, method=method)
+        assert effects.estimate[0] == pytest.approx(expected)
+
+
+def test_events_without_time_at_risk_are_refused():
+    """They would otherwise be left out without a word."""
+    frame = frame_of().assign(visits=1)
+    frame.loc[:2, "months"] = 0
+    with pytest.raises(DataError, match="visits: 3 rows have events and no time at risk in 'months'"):
+        cohort_of(frame)

@@ -191,7 +191,7 @@ def test_conditional_ratio_equals_a_model_with_an_effect_for_each_set():
     ("change", "message"),
     [
         ({"visits": 0}, "'visits': among the supported nothing ever happened"),
-        ({"months": 0.0}, "'visits': among the supported nobody has time at risk"),
+        ({"visits": 0, "stays": 0, "months": 0.0}, "'visits': among the supported nobody has time at risk"),
     ],
 )
 @pytest.mark.parametrize("arm", ["supported", "controls"])
