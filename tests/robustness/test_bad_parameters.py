@@ -406,3 +406,34 @@ def test_two_columns_of_clusters_serve_a_did_only(tmp_path: Path) -> None:
         "did: {estimator: callaway_santanna}\n", ""
     )
     assert "two columns serve a difference-in-differences" in "\n".join(problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("did", "matching", "expected"),
+    [
+        (
+            "{matched: true}",
+            "",
+            "5: did.matched: there is no matching section that says how people are matched.",
+        ),
+        (
+            "{matched: true, censoring: {}}",
+            "matching: {on: [age]}",
+            "5: did.censoring: its weights do not go with those of matched people; leave one out.",
+        ),
+        (
+            "{estimator: synthetic_did, matched: true}",
+            "matching: {on: [age]}",
+            "5: did.matched: synthetic_did weighs controls in its own way; take matched out.",
+        ),
+    ],
+)
+def test_matched_people_need_a_match_and_no_other_weights(
+    tmp_path: Path, did: str, matching: str, expected: str
+) -> None:
+    lines = GOOD.splitlines()
+    at = {
+        key: next(i for i, line in enumerate(lines) if line.startswith(key)) for key in ("did:", "matching:")
+    }
+    lines[at["did:"]], lines[at["matching:"]] = f"did: {did}", matching
+    assert problems(tmp_path, "\n".join(lines) + "\n") == [f"x.yaml:{expected}"]

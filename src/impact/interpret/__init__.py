@@ -3,7 +3,13 @@
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.few_sites import few_sites
 from impact.interpret.main_effect import build_panel, main_effects
-from impact.interpret.matched_comparison import before_matching, compare, matched, matched_results
+from impact.interpret.matched_comparison import (
+    before_matching,
+    compare,
+    matched,
+    matched_results,
+    month_by_month,
+)
 from impact.interpret.over_time import over_time
 from impact.interpret.threats import naive, placebo, sensitivity
 
@@ -16,6 +22,7 @@ __all__ = [
     "main_effects",
     "matched",
     "matched_results",
+    "month_by_month",
     "naive",
     "over_time",
     "placebo",

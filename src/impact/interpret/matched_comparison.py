@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data import Cohort, LongData
-from impact.errors import DesignError
+from impact.errors import DataError, DesignError
 from impact.match import (
     METHODS,
     OUTCOMES,
@@ -20,6 +20,7 @@ from impact.match import (
     overlap,
     partner_dates,
     rosenbaum_bounds,
+    trajectories,
 )
 from impact.results import Effects, Matched, Result
 
@@ -250,6 +251,31 @@ def matched_results(
     if "e_value" in sensitivity and (every.labels["scale"] == "log ratio").any():
         found["e_value"] = e_value(whole(every))
     return found
+
+
+def month_by_month(
+    data: Cohort | LongData, sample: Matched, *, around: Mapping[str, Any], outcome: str
+) -> dict[str, Result]:
+    """Rates of the matched by month from the index date; nothing where people have no such dates.
+
+    Parameters
+    ----------
+    data : Cohort or LongData
+    sample : Matched
+    around : mapping
+        Arguments of ``data.around_start``.
+    outcome : str
+
+    Returns
+    -------
+    dict
+        ``by_month``, the rates of both arms.
+    """
+    try:
+        people = sample.cohort if isinstance(data, Cohort) else data.around_start(**around)
+        return {"by_month": trajectories(sample, people, outcome=outcome)}
+    except (DataError, DesignError):
+        return {}
 
 
 def _bounds(sample: Matched, outcome: str) -> Any:

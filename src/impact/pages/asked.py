@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from impact.disclosure import Released
-from impact.pages import Shown, show
+from impact.pages import Shown, plots, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, label, listed
 from impact.pages.words import Statement
@@ -30,6 +30,11 @@ def steps(released: Mapping[str, Released]) -> Shown:
 def other(released: Mapping[str, Released]) -> Shown:
     """Effects on what is no service, such as a wellbeing score."""
     return show(*([released["other"]] if "other" in released else []))
+
+
+def month_by_month(released: Mapping[str, Released]) -> Shown:
+    """Rates of those who are compared, by month before and after their index day."""
+    return show(*([plots.rates(released["by_month"])] if "by_month" in released else []))
 
 
 def no_effect_expected(released: Mapping[str, Released]) -> Shown:

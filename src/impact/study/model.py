@@ -240,6 +240,11 @@ class Study(Section):
         return {"matching": self.matching_plan, "outcome": primary, "months": months}
 
     @property
+    def month_by_month(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.month_by_month``."""
+        return {"around": self.around, "outcome": self.outcomes[0]}
+
+    @property
     def matched_results(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.interpret.matched_results``."""
         chosen = self._matching()
