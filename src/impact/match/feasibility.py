@@ -208,6 +208,11 @@ def _detectable(people: People, reach: _Reach, outcome: str, years: float, size:
         )
     prior = people.frame[name].to_numpy(float, na_value=np.nan)[~people.treated]
     known = np.isfinite(prior)
+    if not known.any():
+        raise DataError(
+            f"outcome={outcome!r}: column {name!r} is missing for all controls: it is counted before the "
+            "index date; give everyone one with cohort.with_index_dates."
+        )
     weight = reach.weight[known]
     mean = float(weight @ prior[known] / weight.sum()) if weight.sum() > 0 else 0.0
     if not mean > 0:

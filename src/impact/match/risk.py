@@ -154,7 +154,9 @@ def mcnemar(matched: Matched, *, outcome: str, exact: bool = False, cohort: Coho
         raise DesignError(f"outcome={name!r}: in no pair did it happen to one of the two only: no test.")
     statistic, p_value = _mcnemar(only["treated_only"], only["control_only"], exact=exact)
     pairs = int(mine.sum()) // 2
+    # With the events the statistic gives both of their parts.
     counts = {"persons": 2 * pairs, "treated": pairs, "clusters": pairs, "events": differ, **only}
+    counts["fewest"] = min(only.values())
     said = sample.method("risks", estimator="McNemar's test", outcomes=[name], adjust=[])
     said |= {"inference": "exact binomial" if exact else "chi-square, continuity correction"}
     return Test(

@@ -187,11 +187,13 @@ def _sets(matched: Matched, outcome: str) -> tuple[Sets, dict[str, int]]:
         raise DesignError("matched: a set with several people on both sides has no bounds; use pairs.")
     chosen = np.where(many[number], ~treated, treated)
     sets = Sets(_PER_MONTHS * events / months, treated, number, chosen, np.where(many[number], -1.0, 1.0))
+    of_arm = [round(float(events[arm].sum())) for arm in (treated, ~treated)]
     counts = {
         "persons": len(treated),
         "treated": int(treated.sum()),
         "clusters": len(many),
-        "events": round(float(events[treated].sum())),
+        "events": of_arm[0],
+        "fewest": min(of_arm),
     }
     return sets, counts
 

@@ -195,3 +195,22 @@ def test_events_without_time_at_risk_are_refused():
     frame.loc[:2, "months"] = 0
     with pytest.raises(DataError, match="visits: 3 rows have events and no time at risk in 'months'"):
         cohort_of(frame)
+
+
+def test_a_few_pairs_of_one_kind_withhold_their_test():
+    """Twelve pairs in which only the supported fell and three in which only the control did."""
+    frame = pd.DataFrame({"helped": np.arange(80) < 40, "age": np.tile(np.arange(40.0), 2), "months": 1.0})
+    frame["fell"] = frame["visits"] = np.where(frame["helped"], frame["age"] < 12, frame["age"] > 36) * 1
+    pairs = match.nearest(cohort_of(frame), on=["age"], distance="mahalanobis")
+    test, bounds = match.mcnemar(pairs, outcome="fell"), match.rosenbaum_bounds(pairs, outcome="visits")
+    assert test.counts[["events", "fewest"]].iloc[0].tolist() == [15, 3]
+    assert bounds.counts[["events", "fewest"]].iloc[0].tolist() == [12, 3]
+    shown = release({"test": test, "bounds": bounds}, "hes")
+    assert shown["test"].table["withheld"].all()
+    assert shown["bounds"].table["withheld"].all()
+
+
+def test_feasibility_says_that_no_prior_use_is_known():
+    cohort = cohort_of(frame_of().assign(prior_visits=np.nan))
+    with pytest.raises(DataError, match="'prior_visits' is missing for all controls"):
+        match.feasibility(cohort, on=["age"], outcome="visits")
