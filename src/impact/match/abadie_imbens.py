@@ -42,6 +42,11 @@ def abadie_imbens(
     own = sample.treated if sample.estimand == "ATT" else ~sample.treated
     if not isinstance(matched, Matched) or sample.estimand not in ("ATT", "ATC") or not sample.grouped:
         raise DesignError("method='abadie_imbens' needs matched sets (ATT or ATC); use method='regression'.")
+    if len(np.unique(matched.cohort.person)) < len(matched.cohort):
+        raise DesignError(
+            "method='abadie_imbens' needs people with one date each, as its neighbours must be other people; "
+            "use method='regression'."
+        )
     if (np.bincount(sample.sets, own)[sample.sets] != 1).any():
         raise DesignError(
             "method='abadie_imbens' needs sets around one person each; use method='regression' for full "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -214,3 +215,20 @@ def test_feasibility_says_that_no_prior_use_is_known():
     cohort = cohort_of(frame_of().assign(prior_visits=np.nan))
     with pytest.raises(DataError, match="'prior_visits' is missing for all controls"):
         match.feasibility(cohort, on=["age"], outcome="visits")
+
+
+def test_people_with_several_dates_are_one_cluster_each():
+    """Everyone twice, as after risk-set matching, is no more information; neighbours would be oneself."""
+    frame = frame_of()
+    once = cohort_of(frame)
+    twice = replace(
+        cohort_of(pd.concat([frame, frame], ignore_index=True)), _pid=np.tile(np.arange(len(frame)), 2)
+    )
+    a, b = (match.rate_ratio(c, outcome="visits") for c in (once, twice))
+    n = len(frame)
+    factor = np.sqrt((2 * n - 1) / (2 * n - 2) / ((n - 1) / (n - 2)))
+    assert b.std_error[0] == pytest.approx(a.std_error[0] * factor)
+    pd.testing.assert_frame_equal(a.counts, b.counts)
+    matched = match.nearest(twice, on=["age"])
+    with pytest.raises(DesignError, match="one date each"):
+        match.mean_difference(matched, outcome="score", method="abadie_imbens")
