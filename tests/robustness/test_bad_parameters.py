@@ -78,13 +78,18 @@ def problems(tmp_path: Path, text: str) -> list[str]:
             "0.2",
             "0.2, pair_censoring: true, replace: true",
             "6: matching.pair_censoring: matching with replacement has no sets to follow for the same time; "
-            "use nearest, optimal, full or genetic without replace.",
+            "use nearest, optimal, full, genetic or risk_set without replace.",
         ),
         (
             "caliper: 0.2",
             "method: subclass, pair_censoring: true",
             "6: matching.pair_censoring: subclass has no sets to follow for the same time; use nearest, "
-            "optimal, full or genetic without replace.",
+            "optimal, full, genetic or risk_set without replace.",
+        ),
+        (
+            "0.2",
+            "0.2, method: risk_set, distance: prognostic",
+            "6: matching.distance: risk_set has no prognostic score; use another distance.",
         ),
         (
             "0.2",

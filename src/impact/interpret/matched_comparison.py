@@ -27,6 +27,8 @@ from impact.results import Effects, Matched, Result
 # What a model that looks within sets becomes where nobody is matched.
 _UNMATCHED = {"conditional_poisson": "poisson", "abadie_imbens": "mean_difference"}
 _USUAL = "poisson"
+# Methods that give everyone dates of their own, and so begin with people as they were read.
+_OWN_DATES = ("risk_set",)
 
 
 def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Matched:
@@ -45,9 +47,12 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
         ``method`` and its arguments; ``pair_censoring``, whether everyone of a set is followed only until
         the first of them leaves.
     """
-    asked = dict(baseline)
-    partner = asked.get("index_date") == "partner"
-    people = data.at_baseline(**asked | ({"index_date": "drawn"} if partner else {}))
+    asked, method = dict(baseline), matching["method"]
+    if method in _OWN_DATES and not isinstance(data, Cohort):
+        raise DesignError(f"{method} follows people from day to day; a ready-made panel has no such dates.")
+    partner = asked.get("index_date") == "partner" and method not in _OWN_DATES
+    drawn = asked | ({"index_date": "drawn"} if partner else {})
+    people = data if method in _OWN_DATES else data.at_baseline(**drawn)
     arguments = dict(matching)
     together = arguments.pop("pair_censoring", False)
     found = METHODS[arguments.pop("method")](people, **arguments)

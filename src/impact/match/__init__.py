@@ -39,6 +39,7 @@ METHODS: Mapping[str, Callable[..., Matched]] = {
     "entropy_balance": entropy_balance,
     "inverse_probability": inverse_probability,
     "genetic": genetic,
+    "risk_set": risk_set,
 }
 
 __all__ = [

@@ -23,7 +23,7 @@ OutcomeModel = Literal[
 # Models that also take a column of the people, such as a wellbeing score.
 OF_COLUMNS = ("mean_difference", "abadie_imbens", "risk")
 # Methods whose sets hold one person of one arm, and so can be followed for the same time.
-IN_SETS = ("nearest", "optimal", "full", "genetic")
+IN_SETS = ("nearest", "optimal", "full", "genetic", "risk_set")
 
 
 def _is_number(value: Any) -> bool:
@@ -110,6 +110,10 @@ _TAKEN: dict[str, tuple[str, ...]] = {
         *("estimand", "link", "missing", "exact", "anti_exact", "caliper"),
         *("ratio", "replace", "population", "generations", "seed"),
     ),
+    "risk_set": (
+        *("estimand", "months_before", "distance", "link", "missing"),
+        *("exact", "anti_exact", "caliper", "std_caliper", "ratio", "max_uses"),
+    ),
 }
 
 
@@ -125,6 +129,7 @@ class Matching(Arguments):
         "entropy_balance",
         "inverse_probability",
         "genetic",
+        "risk_set",
     ] = Field("nearest", description="name of the method")
     on: Names = Field(min_length=1, description="columns to match on, measured at the index date")
     estimand: Literal["ATT", "ATC", "ATE", "ATO", "ATM"] = Field(
@@ -157,7 +162,8 @@ class Matching(Arguments):
     ratio: Ratio = Field(1, description="controls for each person; with max_ratio, on average")
     max_ratio: int | None = Field(None, ge=1, description="most controls a person may get, where it varies")
     replace: bool = Field(False, description="whether a control may be used again")
-    max_uses: int | None = Field(None, ge=1, description="how often at most, with replace")
+    max_uses: int | None = Field(None, ge=1, description="how often at most")
+    months_before: int = Field(12, ge=0, description="months through which risk_set wants people observed")
     cuts: dict[Name, Cut] = Field({}, description="for a number, how many bins or the points to cut at")
     subclasses: int = Field(6, ge=1, description="how many slices of the score")
     minimum: int = Field(1, ge=1, description="least number of people of each arm in a slice")

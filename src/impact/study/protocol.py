@@ -35,6 +35,7 @@ _METHOD = {
     "entropy_balance": "The comparison weighted until its averages equal those of the supported,",
     "inverse_probability": "Weighted by the chance of support,",
     "genetic": "Matched to the nearest, with characteristics weighted so that the groups are most alike,",
+    "risk_set": "Matched month by month to the nearest of those not yet supported,",
 }
 _DISTANCE = {
     "propensity": "the chance of support (propensity)",

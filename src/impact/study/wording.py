@@ -166,8 +166,11 @@ def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Loc
         yield ("matching", "caliper"), f"{chosen.method} takes one number, for the score."
     if chosen.distance == "prognostic" and not chosen.prognosis and "prognosis" in chosen.taken():
         yield ("matching", "prognosis"), "missing: name the outcome that a prognostic score foretells."
-    if chosen.pair_censoring and (chosen.method not in IN_SETS or chosen.replace):
-        how = "matching with replacement" if chosen.replace else chosen.method
+    if chosen.distance == "prognostic" and chosen.method == "risk_set":
+        yield ("matching", "distance"), "risk_set has no prognostic score; use another distance."
+    reused = chosen.replace or (chosen.method == "risk_set" and (chosen.max_uses or 1) > 1)
+    if chosen.pair_censoring and (chosen.method not in IN_SETS or reused):
+        how = "matching with replacement" if reused else chosen.method
         yield (
             ("matching", "pair_censoring"),
             f"{how} has no sets to follow for the same time; use {_or(IN_SETS)} without replace.",

@@ -3,11 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import impact
 from impact import did, disclosure, match
-from impact.interpret import before_matching, build_panel, compare, main_effects, matched, matched_results
+from impact.data import Cohort
+from impact.data.longdata import LongData
+from impact.errors import DesignError
+from impact.interpret import (
+    before_matching,
+    build_panel,
+    compare,
+    main_effects,
+    matched,
+    matched_results,
+    month_by_month,
+)
 from impact.study.sections import Did
 
 ON = ["age", "sex", "prior_ae"]
@@ -91,6 +103,28 @@ def test_everyone_of_a_set_is_followed_until_the_first_of_them_leaves(tenants, d
     assert together.cohort.exposure["ae"].sum() < apart.cohort.exposure["ae"].sum()
     assert len(together.cohort) == len(apart.cohort)
     assert np.isfinite(found["effects"].estimate).all()
+
+
+def test_matching_by_day_needs_people_with_days(demo):
+    asked = study(demo, method="risk_set")
+    long = LongData.__new__(LongData)
+    with pytest.raises(DesignError, match="risk_set follows people from day to day"):
+        matched(long, baseline=asked.baseline, matching=asked.matching_plan)
+
+
+def test_the_matched_are_shown_by_month_where_people_have_dates(tenants, demo):
+    asked = study(demo)
+    sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+    by_month = month_by_month(tenants, sample, **asked.month_by_month)["by_month"]
+    assert set(by_month.table["arm"]) == {"supported", "control"}
+    assert by_month.table["period"].min() < 0 < by_month.table["period"].max()
+    cohort = Cohort.from_frame(
+        pd.DataFrame({"helped": [1, 1, 0, 0], "age": [60, 70, 61, 71], "ae": [1, 2, 3, 4]}),
+        treated="helped",
+        outcomes=["ae"],
+    )
+    undated = match.nearest(cohort, on=["age"], distance="mahalanobis")
+    assert month_by_month(cohort, undated, around={}, outcome="ae") == {}
 
 
 def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
