@@ -13,17 +13,22 @@ TEXT = Path(__file__).with_name("matching_page.md")
 
 def markdown(mended, found, figures):
     """The page: ``mended`` from ``rand.summary``, ``found`` from ``prior_use.summary``, single figures."""
-    matched = mended[(mended["method"] != rand.CRUDE) & (mended["outcome"] == "visits")]
+    matched = mended[mended["method"] != rand.CRUDE].groupby("outcome")
+    least, most = matched["bias"].min(), matched["bias"].max()
+    caliper = mended.loc[mended["method"] == "nearest(caliper=0.2)", "matched"].mean()
     crude = mended[(mended["method"] == rand.CRUDE) & (mended["model"] == "")].set_index("outcome")["bias"]
     pairs = found.set_index(["world", "method"]).loc[("need", "nearest, year"), "bias"]
     return TEXT.read_text(encoding="utf-8").format(
         repeats=int(mended["draws"].max()),
-        genetic=int(mended["draws"].min()),
+        genetic=int(mended.loc[mended["method"].str.startswith("genetic"), "draws"].max()),
         draws=int(found["draws"].max()),
         crude_visits=f"{crude['visits']:+.2f}",
         crude_admissions=f"{crude['admissions']:+.2f}",
-        least=f"{matched['bias'].min():+.3f}",
-        most=f"{matched['bias'].max():+.3f}",
+        least=f"{least['visits']:+.3f}",
+        most=f"{most['visits']:+.3f}",
+        least_admissions=f"{least['admissions']:+.3f}",
+        most_admissions=f"{most['admissions']:+.3f}",
+        left_out=f"{1 - caliper:.0%}",
         supported=rand.SUPPORTED,
         adjust=", ".join(f"`{name}`" for name in rand.ADJUST),
         visits=_mended(mended[mended["outcome"] == "visits"]),
@@ -34,11 +39,13 @@ def markdown(mended, found, figures):
         expected=_expected(),
         found=f"{pairs:+.3f}",
         bias=_by_world(found, lambda r: f"{r.bias:+.3f}"),
+        surprises=_surprises(found),
         coverage=_by_world(found, lambda r: f"{r.coverage:.3f}"),
         bias_error=f"{found['bias_error'].mean():.3f}",
         coverage_error=f"{found['coverage_error'].mean():.3f}",
         errors=_errors(found),
-        refused=_refused(found),
+        refused=_refused(found, "draws of '{world}'"),
+        refused_rand=_refused(mended, "repeats ({outcome})"),
         **figures,
     )
 
@@ -64,6 +71,17 @@ def _expected():
     return lines(["", *prior_use.WORLDS], rows)
 
 
+def _surprises(found):
+    """Where the sign is not the one expected, or a bias is clear where none was."""
+    said, expected = [], prior_use.expectations()
+    for r in found.itertuples():
+        sign = expected[r.world, r.method]
+        clear = abs(r.bias) > 4 * r.bias_error
+        if (sign == "0" and clear) or (sign in "+-" and (r.bias < 0) == (sign == "+")):
+            said.append(f"{r.method} in '{r.world}' ({sign}: {r.bias:+.3f}, error {r.bias_error:.3f})")
+    return "; ".join(said) or "nowhere"
+
+
 def _by_world(found, cell):
     rows = [
         [method, *(cell(r) for r in rows.set_index("world").loc[list(prior_use.WORLDS)].itertuples())]
@@ -77,7 +95,10 @@ def _errors(found):
     return lines(["", "SE/SD"], [[r.Index, f"{r.se / r.sd:.2f}"] for r in means.itertuples()])
 
 
-def _refused(found):
-    some = found[found["refused"] > 0]
-    said = [f"{r.method} in {r.refused:.1%} of the draws of '{r.world}'" for r in some.itertuples()]
-    return f"\nNo answer, because no weights make the averages equal: {', '.join(said)}." if said else ""
+def _refused(frame, where):
+    some = frame[frame["refused"] > 0].to_dict("records")
+    said = [
+        f"{r['method']} {r.get('model', '')}".strip() + f" in {r['refused']:.1%} of the {where.format(**r)}"
+        for r in some
+    ]
+    return f"\nNo answer: {'; '.join(said)}." if said else ""

@@ -195,6 +195,16 @@ EXPECTED = {
 }
 
 
+def expectations():
+    """The sign that is expected of each world and method."""
+    return {
+        (world, method): sign
+        for signs, methods in EXPECTED.values()
+        for method in methods
+        for world, sign in zip(WORLDS, signs, strict=True)
+    }
+
+
 def row_of(effects):
     table = effects.table
     names = ["estimate", "std_error", "conf_low", "conf_high"]

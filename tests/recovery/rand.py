@@ -9,6 +9,7 @@ is asked for.
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 
 from impact import match
 from impact.data import Cohort, read_panel
+from impact.errors import DesignError
 
 FILE = Path(__file__).parents[1] / "data" / "rand_hie.csv"
 ON = ["xage", "female", "disea", "hlthg", "unwell", "site"]
@@ -105,42 +107,48 @@ def draw(frame, seed):
     return cohort_of(pd.concat([supported, controls])), cohort_of(pd.concat([supported, left]))
 
 
-def ratios(effects):
-    table = effects.table
-    names = ["outcome", "estimate", "std_error", "conf_low", "conf_high"]
-    return table.loc[table["scale"] == "log ratio", names]
+def ratios(sample, model=match.rate_ratio, **arguments):
+    """The log ratio of each outcome; missing where there is none, as if nobody of a kind is admitted."""
+    names, rows = ["estimate", "std_error", "conf_low", "conf_high"], []
+    for outcome in OUTCOMES:
+        row = {"outcome": outcome} | dict.fromkeys(names, np.nan)
+        with suppress(DesignError):
+            table = model(sample, outcome=outcome, **arguments).table
+            row |= table.loc[table["scale"] == "log ratio", names].iloc[0].to_dict()
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def replicate(seed, *, frame, methods):
     """Every method on one repeat: one row each outcome and model, with what the whole repeat says."""
     whole, broken = draw(frame, seed)
-    unbroken = ratios(match.rate_ratio(whole, outcome=OUTCOMES)).set_index("outcome")["estimate"]
-    even = ratios(match.rate_ratio(whole, outcome=OUTCOMES, adjust=ADJUST)).set_index("outcome")["estimate"]
+    unbroken = ratios(whole).set_index("outcome")["estimate"]
+    even = ratios(whole, adjust=ADJUST).set_index("outcome")["estimate"]
     rows = []
 
-    def add(method, model, effects, share=1.0):
-        table = ratios(effects).assign(method=method, model=model, seed=seed, matched=share)
+    def add(method, model, table, share=1.0):
+        table = table.assign(method=method, model=model, seed=seed, matched=share)
         rows.append(table.assign(unbroken=table["outcome"].map(unbroken), even=table["outcome"].map(even)))
 
-    add(CRUDE, "", match.rate_ratio(broken, outcome=OUTCOMES))
-    add(CRUDE, "adjust", match.rate_ratio(broken, outcome=OUTCOMES, adjust=ADJUST))
+    add(CRUDE, "", ratios(broken))
+    add(CRUDE, "adjust", ratios(broken, adjust=ADJUST))
     for method in methods:
         if seed >= method.most:
             continue
         found = method.fit(broken)
         used = found.table.loc[found.table["weight"] > 0, "person_id"]
         share = np.isin(broken.person_id[broken.treated], used).mean()
-        add(method.says, "", match.rate_ratio(found, outcome=OUTCOMES), share)
-        add(method.says, "adjust", match.rate_ratio(found, outcome=OUTCOMES, adjust=ADJUST), share)
+        add(method.says, "", ratios(found), share)
+        add(method.says, "adjust", ratios(found, adjust=ADJUST), share)
         if method.name == "inverse_probability":
-            add(method.says, "aipw", match.aipw(found, outcome=OUTCOMES, adjust=ADJUST), share)
+            add(method.says, "aipw", ratios(found, match.aipw, adjust=ADJUST), share)
     return pd.concat(rows, ignore_index=True)
 
 
 def replicates(draws, *, methods=METHODS, workers=1):
     """Repeats of the seeds 0, 1, ..., with the answer of the whole experiment beside them."""
     frame = experiment()
-    answer = ratios(match.rate_ratio(cohort_of(frame), outcome=OUTCOMES)).set_index("outcome")["estimate"]
+    answer = ratios(cohort_of(frame)).set_index("outcome")["estimate"]
     one = partial(replicate, frame=frame, methods=methods)
     if workers == 1:
         found = [one(seed) for seed in range(draws)]
@@ -153,11 +161,13 @@ def replicates(draws, *, methods=METHODS, workers=1):
 
 def summary(results):
     """Bias against the repeat's own randomised answer, and coverage of the whole experiment's."""
+    there = results["estimate"].notna()
     inside = (results["conf_low"] <= results["answer"]) & (results["answer"] <= results["conf_high"])
     frame = results.assign(
         off=results["estimate"] - results["unbroken"],
         off_even=results["estimate"] - results["even"],
-        inside=inside.astype(float),
+        inside=inside.astype(float).where(there),
+        refused=~there,
     )
     out = frame.groupby(["outcome", "method", "model"], sort=False).agg(
         bias=("off", "mean"),
@@ -168,6 +178,7 @@ def summary(results):
         se=("std_error", "mean"),
         coverage=("inside", "mean"),
         matched=("matched", "mean"),
+        refused=("refused", "mean"),
         draws=("off", "count"),
     )
     out["bias_error"] = out["bias_sd"] / np.sqrt(out["draws"])
