@@ -46,7 +46,7 @@ def rate_ratio(
     outcome : str or sequence of str
         Several give one joint result.
     adjust : sequence of str
-        Covariates added to the model (marginal only).
+        Covariates added to the model (marginal only). Missing values are treated as they were for matching.
     estimand : 'marginal' or 'conditional'
         'marginal' is the effect on those whom the matching method is about (its own ``estimand``).
         'conditional' compares within sets (an effect for each set, which drops out): the common ratio,
@@ -57,8 +57,8 @@ def rate_ratio(
         prediction with support, as its fit does not reproduce the sum of events.
     cohort : Cohort, optional
         Where follow-up stands if not in the cohort that was matched, such as ``match.partner_dates(...)`` or
-        ``match.censor_pairs(...)`` followed up. Matched people who are not in it are left out, and with them
-        a set that has nobody left of one arm.
+        ``match.censor_pairs(...)`` followed up. Matched people who are not in it or have no time at risk are
+        left out, and with them a set that has nobody left of one arm.
 
     Returns
     -------
@@ -73,7 +73,8 @@ def rate_ratio(
     ParameterError, DataError
         For an argument that makes no sense and an outcome or covariate that is not there.
     DesignError
-        If an arm has no time at risk or no events in some outcome: there is no ratio then.
+        If an arm has no time at risk or no events in some outcome: there is no ratio then. Also if one person
+        stands for a whole arm, or all events are of one set: there is no standard error.
 
     References
     ----------

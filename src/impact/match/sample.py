@@ -178,11 +178,15 @@ class Sample:
         return replace(rows, base=self.base, ways=self.ways)
 
     def covariates(self, adjust: Sequence[str]) -> Array:
-        """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight."""
+        """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight.
+
+        Missing values are treated as they were for matching.
+        """
         if not len(adjust):
             return np.empty((0, len(self.person)))
         used = np.flatnonzero(self.weight > 0)
-        found = design(self.cohort.table.iloc[self.person[used]], adjust, argument="adjust")
+        missing = self.matching.get("missing", "error")
+        found = design(self.cohort.table.iloc[self.person[used]], adjust, argument="adjust", missing=missing)
         out = np.zeros((int((~found.first).sum()), len(self.person)))
         out[:, used] = found.values[~found.first]
         return out

@@ -232,3 +232,19 @@ def test_people_with_several_dates_are_one_cluster_each():
     matched = match.nearest(twice, on=["age"])
     with pytest.raises(DesignError, match="one date each"):
         match.mean_difference(matched, outcome="score", method="abadie_imbens")
+
+
+@pytest.mark.parametrize("missing", ["indicator", "category"])
+def test_covariates_are_adjusted_for_as_they_were_matched(missing):
+    """Who could be matched without a value can be adjusted without one."""
+    frame = frame_of()
+    frame.loc[::6, "age"] = np.nan
+    matched = match.nearest(cohort_of(frame), on=["age"], missing=missing)
+    effects = match.rate_ratio(matched, outcome="visits", adjust=["age"])
+    if missing == "indicator":
+        used = frame.loc[matched.table.loc[matched.table["weight"] > 0, "person_id"]]
+        gap = used["age"].isna().astype(float)
+        filled = used.assign(age=used["age"].fillna(used["age"].mean()), gap=gap)
+        plain = match.rate_ratio(cohort_of(filled), outcome="visits", adjust=["age", "gap"])
+        np.testing.assert_allclose(effects.estimate, plain.estimate, rtol=1e-7)
+    assert effects.counts["persons"][0] == 2 * frame["helped"].sum()
