@@ -261,7 +261,7 @@ def matched_results(
 def month_by_month(
     data: Cohort | LongData, sample: Matched, *, around: Mapping[str, Any], outcome: str
 ) -> dict[str, Result]:
-    """Rates of the matched by month from the index date; nothing where people have no such dates.
+    """Rates of the matched by month from the index date; nothing where there are no dates or no time before.
 
     Parameters
     ----------
@@ -278,9 +278,10 @@ def month_by_month(
     """
     try:
         people = sample.cohort if isinstance(data, Cohort) else data.around_start(**around)
-        return {"by_month": trajectories(sample, people, outcome=outcome)}
+        found = trajectories(sample, people, outcome=outcome)
     except (DataError, DesignError):
         return {}
+    return {"by_month": found} if (found.table["period"] < 0).any() else {}
 
 
 def _bounds(sample: Matched, outcome: str) -> Any:

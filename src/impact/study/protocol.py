@@ -115,8 +115,10 @@ def _time(study: Study) -> dict[str, str]:
             "Time zero": "The first supported period, or the first observed where all begin together.",
             "Follow-up": f"{design.months_after} periods from the start, while observed.",
         }
+    # Risk sets have dates of their own; other methods and the description of people those of the design.
+    own = study.matching is not None and study.matching.method == "risk_set" and study.did is None
     return {
-        "Time zero": _TIME_ZERO[design.index_date],
+        "Time zero": _TIME_ZERO["partner" if own else design.index_date],
         "Follow-up": f"{design.months_after} months from then, while alive, observed and in the tenancy.",
     }
 
