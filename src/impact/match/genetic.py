@@ -117,23 +117,18 @@ def genetic(
     reach = widths.measured(people.frame, apart, everyone)
     differ = codes(people, anti_exact)
     focal = people.treated if estimand == "ATT" else ~people.treated
-    sides = Sides(
-        np.flatnonzero(focal),
-        np.flatnonzero(~focal),
-        people.group,
-        Limits(list(reach.values()), list(differ.values())),
-        np.inf if replace else 1,
-    )
+    limits = Limits(list(reach.values()), list(differ.values()))
+    arms = np.flatnonzero(focal), np.flatnonzero(~focal)
+    sides = Sides(*arms, people.group, limits, np.inf if replace else 1)
     trial = _Trial.of(people.covariates, apart, sides, int(ratio), largest_first=estimand == "ATT")
-    mahalanobis = np.append(np.ones(trial.points.shape[1] - 1), 0.0)
+    rng, d = np.random.default_rng(seed), trial.points.shape[1]
+    mahalanobis = np.append(np.ones(d - 1), 0.0)
     fewest = _matched(trial.match(mahalanobis)[0])
     if not fewest:
         raise DesignError(_nobody(people.exact, list(differ), caliper, "none"))
-    at_first = trial.judge(mahalanobis, fewest)
-    rng = np.random.default_rng(seed)
-    others = rng.random((population - 3, len(mahalanobis)))
-    start = np.vstack([mahalanobis, np.ones(len(mahalanobis)), mahalanobis == 0, others])
-    weights, figures = _evolved(start, lambda w: trial.judge(w, fewest), generations, rng)
+    # The Mahalanobis distance, the same with the score, the score alone, and others by chance.
+    start = np.vstack([mahalanobis, np.ones(d), mahalanobis == 0, rng.random((population - 3, d))])
+    weights, worst = _evolved(start, lambda w: trial.judge(w, fewest), generations, rng)
     partner, ties = trial.match(weights)
     method = {
         "estimator": "genetic",
@@ -149,8 +144,7 @@ def genetic(
         "generations": int(generations),
         "seed": int(seed),
         "weights": _named(people.covariates, weights),
-        "worst_imbalance": figures[1],
-        "worst_imbalance_mahalanobis": at_first[1],
+        **worst,
         "ties": ties,
         "clusters": "matched set and control person" if replace else "matched set",
         **people.described,
@@ -258,9 +252,13 @@ def _spread(column: Array, sides: Sides, two_values: bool) -> float:
 
 def _evolved(
     start: Array, judge: Callable[[Array], tuple[float, ...]], generations: int, rng: np.random.Generator
-) -> tuple[Array, tuple[float, ...]]:
-    """Let candidates (p, d), weights between 0 and 1, become better; return the best and its judgement."""
+) -> tuple[Array, dict[str, float]]:
+    """Let candidates (p, d), weights between 0 and 1, become better.
+
+    Returns the best, and how far apart the worst column is with it and with the first of ``start``.
+    """
     now, judged = start.copy(), [judge(weights) for weights in start]
+    at_first = judged[0][1]
 
     def best() -> int:
         return min(range(len(now)), key=judged.__getitem__)
@@ -274,7 +272,10 @@ def _evolved(
             found = judge(new)
             if found < judged[i]:
                 now[i], judged[i] = new, found
-    return now[best()], judged[best()]
+    return now[best()], {
+        "worst_imbalance": judged[best()][1],
+        "worst_imbalance_mahalanobis": at_first,
+    }
 
 
 def _named(covariates: Design, weights: Array) -> dict[str, float]:
