@@ -55,7 +55,7 @@ def test_the_criterion_is_that_of_the_balance_table(rules, estimand):
     assert found.method["worst_imbalance"] == pytest.approx(worst(found), abs=2e-9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(RULES))
 def test_never_worse_than_the_mahalanobis_distance(seed, rules):
     """Nor than the score alone, nor with fewer people: both are among the first candidates."""
