@@ -42,7 +42,8 @@ def abadie_imbens(
     own = sample.treated if sample.estimand == "ATT" else ~sample.treated
     if not isinstance(matched, Matched) or sample.estimand not in ("ATT", "ATC") or not sample.grouped:
         raise DesignError("method='abadie_imbens' needs matched sets (ATT or ATC); use method='regression'.")
-    if len(np.unique(matched.cohort.person)) < len(matched.cohort):
+    lends = matched.cohort.person[matched.cohort.treated != (sample.estimand == "ATT")]
+    if len(np.unique(lends)) < len(lends):
         raise DesignError(
             "method='abadie_imbens' needs people with one date each, as its neighbours must be other people; "
             "use method='regression'."

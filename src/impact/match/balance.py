@@ -151,10 +151,14 @@ class Figures(NamedTuple):
 
 
 class Samples:
-    """Two arms, everyone in them and as they are weighted, in which columns are compared."""
+    """Two arms, everyone in them and as they are weighted, in which columns are compared.
 
-    def __init__(self, control: NDArray[np.bool_], weight: Array) -> None:
-        self.control, self.weight = control, weight
+    ``person (n,)`` numbers the people, of whom some may have several rows, each with a date of its own.
+    """
+
+    def __init__(self, control: NDArray[np.bool_], weight: Array, person: Rows) -> None:
+        self.control, self.weight, self.person = control, weight, person
+        self.once = bool(np.bincount(person).max(initial=0) <= 1)
         arms = (~control, control)
         self.size = np.array([[arm.sum() for arm in arms], [(weight[arm] > 0).sum() for arm in arms]])
         self.total = np.array([self.size[0], [weight[arm].sum() for arm in arms]], float)
@@ -171,17 +175,26 @@ class Samples:
         weight = np.bincount(person, listed_weight, minlength=len(ids)).astype(float, copy=False)
         score = np.full(len(ids), np.nan)
         score[person] = matched.table["distance"].to_numpy(float, na_value=np.nan)
-        return cls(~np.asarray(matched.cohort.treated, bool), weight), score
+        return cls(~np.asarray(matched.cohort.treated, bool), weight, matched.cohort.person), score
 
     def among(self, here: NDArray[np.bool_]) -> Samples:
         """The same for some of the people."""
-        return Samples(self.control[here], self.weight[here])
+        return Samples(self.control[here], self.weight[here], self.person[here])
+
+    def persons(self, rows: NDArray[np.bool_]) -> int:
+        """How many people these rows are."""
+        return int(rows.sum() if self.once else np.count_nonzero(np.bincount(self.person[rows])))
 
     def sizes(self) -> pd.DataFrame:
         """Persons and effective sample size of each sample and arm."""
         where = pd.MultiIndex.from_product([SAMPLES, ["treated", "control"]], names=["sample", "arm"])
-        sizes = {"persons": self.size.ravel(), "ess": self.ess.ravel()}
-        return pd.DataFrame(sizes, where).reset_index()
+        rows = []
+        for weight in (np.ones(len(self.weight)), self.weight):
+            for arm in (~self.control, self.control):
+                each = np.bincount(self.person[arm], weight[arm])
+                ess = each.sum() ** 2 / max((each**2).sum(), 1e-300)
+                rows.append((self.persons(arm & (weight > 0)), ess))
+        return pd.DataFrame(rows, where, ["persons", "ess"]).reset_index()
 
     def compare(self, x: Array, over: Denominator) -> list[Figures]:
         """Compare one column before and after; sorted once for both."""

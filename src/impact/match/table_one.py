@@ -156,12 +156,15 @@ def _levels(column: pd.Series) -> Iterator[tuple[str, NDArray[np.bool_], Array |
 
 def _rows(name: str, level: str, member: NDArray[np.bool_], samples: Samples) -> list[dict[str, Any]]:
     """Persons of each arm before, after and left out."""
-    used = samples.weight > 0
+    used, everyone = samples.weight > 0, np.ones(len(samples.weight), bool)
+    # Who takes part at some date is not left out for another.
+    whose = 2 * samples.person + samples.control
+    left = ~used if samples.once else np.isin(whose, whose[used], invert=True)
     out: list[dict[str, Any]] = []
-    for sample, inside in (("before", np.ones(len(used), bool)), ("after", used), ("left out", ~used)):
+    for sample, inside in (("before", everyone), ("after", used), ("left out", left)):
         row: dict[str, Any] = {"covariate": name, "level": level, "sample": sample}
         for arm, mine in zip(ARMS, (~samples.control, samples.control), strict=True):
-            here, there = int((mine & inside & member).sum()), int((mine & inside).sum())
+            here, there = (samples.persons(mine & inside & who) for who in (member, everyone))
             share = 100 * here / there if there else np.nan
             weight = samples.weight * mine
             by_weight = 100 * weight[member].sum() / weight.sum() if sample == "after" and there else np.nan

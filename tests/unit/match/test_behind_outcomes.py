@@ -248,3 +248,20 @@ def test_covariates_are_adjusted_for_as_they_were_matched(missing):
         plain = match.rate_ratio(cohort_of(filled), outcome="visits", adjust=["age", "gap"])
         np.testing.assert_allclose(effects.estimate, plain.estimate, rtol=1e-7)
     assert effects.counts["persons"][0] == 2 * frame["helped"].sum()
+
+
+def test_people_with_several_dates_are_counted_once_in_balance():
+    """Controls stand in two rows each, of which both are used."""
+    frame = frame_of(60)
+    several = pd.concat([frame, frame[frame["helped"] == 0]], ignore_index=True)
+    person = np.append(np.arange(60), frame.index[frame["helped"] == 0])
+    cohort = replace(cohort_of(several), _pid=person)
+    matched = match.entropy_balance(cohort, on=["age"])
+    once = match.entropy_balance(cohort_of(frame), on=["age"])
+    pd.testing.assert_frame_equal(match.balance(matched).counts, match.balance(once).counts, rtol=1e-6)
+    a, b = (match.table_one(m).table.filter(regex="_persons|_all").to_numpy() for m in (matched, once))
+    np.testing.assert_array_equal(a, b)
+    # Two of the controls use one of their rows alone: they are neither left out nor counted twice.
+    weight = matched.table["weight"].where(~matched.table["person_id"].isin([62, 63]), 0.0)
+    part = match.table_one(replace(matched, table=matched.table.assign(weight=weight))).table
+    np.testing.assert_array_equal(part.filter(regex="_persons|_all").to_numpy(), b)
