@@ -115,8 +115,8 @@ def test_it_leaves_with_small_counts_withheld_and_is_laid_out_side_by_side():
     shown = tables.table(released)
     headers = [column.header for column in shown.columns]
     assert headers[0] == "Characteristic"
-    assert headers[-1] == "Balanced"
-    assert len(headers) == 8
+    assert headers[-1] == "Difference after (balanced?)"
+    assert len(headers) == 7
     assert "*" in shown.html
     assert "left out" not in shown.text
 
