@@ -64,7 +64,8 @@ def hurdle(
     --------
     >>> import pandas as pd
     >>> from impact.data import Cohort
-    >>> frame = pd.DataFrame({"helped": [1, 1, 1, 1, 0, 0, 0, 0], "nights": [0, 0, 0, 6, 0, 0, 8, 8]})
+    >>> nights = [0] * 6 + [4, 8] + [0] * 4 + [8] * 4
+    >>> frame = pd.DataFrame({"helped": [1] * 8 + [0] * 8, "nights": nights})
     >>> cohort = Cohort.from_frame(frame, treated="helped", outcomes=["nights"])
     >>> table = hurdle(cohort, outcome="nights").table.query("scale == 'log ratio'")
     >>> np.exp(table.set_index("term")["estimate"]).round(3).to_dict()
