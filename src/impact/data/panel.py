@@ -162,6 +162,15 @@ class Panel:
         """Whether anyone has several rows: a control of several sets."""
         return self.experiment is not None and not pd.Index(self.unit).is_unique
 
+    def each_once(self) -> Panel:
+        """Keep one row of each person and arm, the one observed longest, to count people and their events."""
+        if not self.reused:
+            return self
+        time = np.sum(list(self.exposure.values()), axis=(0, 2))
+        rows = pd.DataFrame({"unit": self.unit, "treated": self.treated})
+        order = np.argsort(-time, kind="stable")
+        return self.subset(np.sort(order[~rows.iloc[order].duplicated().to_numpy()]))
+
     def followed_for(self, periods: int) -> Panel:
         """Leave out the time of treated people after their first ``periods`` periods with support."""
         late = self.treated[:, None] & (np.arange(len(self.periods)) >= self.start[:, None] + periods)

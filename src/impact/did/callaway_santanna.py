@@ -175,7 +175,10 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
         )
     fits = Comparisons(*_arrays(joint, name, x, risk.seen, kept), method)
     events = np.array([panel.outcomes[name][m].sum(0) for m in joint.members.values()])
-    counts = np.column_stack([treated + controls, treated, clusters[2, found], events[kept.own, kept.t]])
+    persons = treated + controls
+    if panel.reused:
+        persons, treated = risk.people(kept)
+    counts = np.column_stack([persons, treated, clusters[2, found], events[kept.own, kept.t]])
     cells = [
         Cell(int(starts[h]), int(t), float(estimate), dict(zip(_COUNTS, map(round, count), strict=True)))
         for h, t, estimate, count in zip(kept.own, kept.t, fits.estimate, counts.tolist(), strict=True)
@@ -235,6 +238,15 @@ class _AtRisk:
     def both(self, plan: _Plan) -> tuple[Array, Array]:
         """Count the treated and the controls who are at risk in both periods of each comparison."""
         return self._count(self.together[:, plan.base, plan.t].T, plan)
+
+    def people(self, plan: _Plan) -> Array:
+        """Count everyone and the treated as in ``both``, those with several rows once, (2, comparisons)."""
+        seen = np.ones((self.together.shape[1], self.joint.panel.n)) if self.seen is None else self.seen
+        both = [
+            self.joint.people(seen[t] * seen[base] > 0, h, near)
+            for h, t, base, near in zip(*plan, strict=True)
+        ]
+        return np.array(both, float).T
 
     def clusters(self, plan: _Plan) -> Array:
         """Count the clusters of the treated, of the controls and of both, (3, comparisons)."""

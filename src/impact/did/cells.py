@@ -108,6 +108,18 @@ class Joint:
         out[self.codes[members][who]] = True
         return out
 
+    def people(self, at_risk: Any, own: int, controls: Any) -> tuple[int, int]:
+        """Count the people at risk (n,) behind a cell, and the supported among them, each person once.
+
+        ``own`` is the rank of the cell's start and ``controls (G,)`` the starts compared with it.
+        """
+        supported = np.arange(len(self.members)) == own
+        sizes = [m.stop - m.start for m in self.members.values()]
+        both, mine = (
+            self.panel.persons(at_risk & np.repeat(g, sizes)) for g in (supported | controls, supported)
+        )
+        return both, mine
+
     def spread(self, name: str) -> Array:
         """Each person's share of the weight of all who are ever at risk, (n,)."""
         w = self.panel.weights * (self.panel.exposure[name] > 0).any(1)

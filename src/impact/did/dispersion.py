@@ -62,7 +62,7 @@ def dispersion(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     [['supported', 'before', 1, 2], ['supported', 'after', 2, 2]]
     """
     names = panel.check_outcomes(outcome)
-    panel = weighed(panel, names)
+    panel = weighed(panel, names).each_once()
     rows, meaning = [], {}
     for name in names:
         check_counts(panel, name)

@@ -211,7 +211,7 @@ class _Untreated:
         self.score = self.weights * rate
         self.starts = [g for g in joint.members if g < T]
         self.everyone = {
-            "persons": int(self.known.sum()),
+            "persons": panel.persons(self.known),
             "clusters": len(np.unique(joint.codes[self.known])),
         }
         self.levers: dict[int, Array] = {}

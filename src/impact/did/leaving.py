@@ -63,9 +63,10 @@ def leaving(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     panel = weighed(panel, names)
     rows, tests, notes = [], [], []
     for name in names:
-        spells = Spells.of(panel, panel.exposure[name])
-        for arm, members in (("supported", panel.treated), ("control", ~panel.treated)):
-            rows.append({"outcome": name, "arm": arm, **spells.counts(members)})
+        spells, once = Spells.of(panel, panel.exposure[name]), panel.each_once()
+        told = Spells.of(once, once.exposure[name])
+        for arm, members in (("supported", once.treated), ("control", ~once.treated)):
+            rows.append({"outcome": name, "arm": arm, **told.counts(members)})
         for related, found in _tests(panel, name, spells).items():
             value = found._asdict() | {"p_value": float(2 * ndtr(-abs(found.statistic)))}
             tests.append({"outcome": name, "related_to": related, **value})

@@ -175,10 +175,13 @@ class _Regression:
             (seen & ~controls[names]).sum(0)
             for names, seen in zip(self.clusters.names, self.clusters.seen, strict=True)
         ]
+        people = {(g, t): (at_risk[g, t] + others[t], at_risk[g, t]) for g, t in self.where.tolist()}
+        if self.joint.panel.reused:
+            people = {(g, t): self.joint.people(whole.time[:, t] > 0, g, control[:, t]) for g, t in people}
         counts = {
             (g, t): {
-                "persons": int(at_risk[g, t] + others[t]),
-                "treated": int(at_risk[g, t]),
+                "persons": int(people[g, t][0]),
+                "treated": int(people[g, t][1]),
                 "clusters": int(clusters[g, t]),
                 "events": round(float(events[g, t])),
             }

@@ -251,8 +251,8 @@ def _counts(panel: Panel, names: Sequence[str], member: NDArray[np.bool_]) -> di
     for name in names:
         used = (panel.exposure[name] > 0).any(1) & (start > 0)
         out[name] = {
-            "persons": int(used.sum()),
-            "treated": int((used & treated).sum()),
+            "persons": panel.persons(used),
+            "treated": panel.persons(used & treated),
             "clusters": len(pd.unique(panel.cluster[used])),
             "events": round(float(panel.outcomes[name][after].sum())),
         }

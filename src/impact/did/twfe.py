@@ -236,8 +236,8 @@ class _Model:
     def _counts(self, cells: NDArray[np.bool_]) -> dict[str, int]:
         cells = cells & self.supported
         return {
-            "persons": int(self.used.sum()),
-            "treated": int((self.used & (cells & self.seen).any(1)).sum()),
+            "persons": self.panel.persons(self.used),
+            "treated": self.panel.persons(self.used & (cells & self.seen).any(1)),
             "clusters": self.clusters,
             "events": round(float(self.panel.outcomes[self.name][cells].sum())),
         }

@@ -125,7 +125,7 @@ def two_by_two(
         used.append(clusters_at_risk(panel, name))
         factor = cr1(used[-1], rows, k)
         root = np.sqrt(factor) * cluster_sums(np.column_stack([psi, psi_rate]) @ by, codes, len(clusters))
-        parts.add_scales(name, panel.per, values, root, _counts(pair, treated, codes, effects))
+        parts.add_scales(name, panel.per, values, root, _counts(panel, pair, treated, codes, effects))
     said = {
         "estimator": "two_by_two",
         "estimand": "effect on those supported, over their observed supported person-time",
@@ -273,12 +273,13 @@ def _treated_rate(pair: _Pair, treated: NDArray[np.bool_]) -> tuple[float, float
 
 
 def _counts(
-    pair: _Pair, treated: NDArray[np.bool_], codes: NDArray[np.int64], effects: str
+    panel: Panel, pair: _Pair, treated: NDArray[np.bool_], codes: NDArray[np.int64], effects: str
 ) -> dict[str, int]:
-    used = (pair.time > 0).all(0) if effects == "person" else (pair.time > 0).any(0)
+    seen = pair.time > 0
+    used = np.asarray(seen.all(0) if effects == "person" else seen.any(0))
     return {
-        "persons": int(used.sum()),
-        "treated": int((used & treated).sum()),
+        "persons": panel.persons(used),
+        "treated": panel.persons(used & treated),
         "clusters": len(np.unique(codes[used])),
         "events": round(float(pair.happened[treated].sum())),
     }

@@ -41,7 +41,7 @@ def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
     >>> rates(panel, outcome="ae").table[["arm", "period", "events"]].values.tolist()
     [['supported', 1, 3], ['supported', 2, 1], ['control', 1, 2], ['control', 2, 2]]
     """
-    frames = []
+    frames, panel = [], panel.each_once()
     for name in panel.check_outcomes(outcome):
         for treated, arm in GROUPS.items():
             rows = panel.treated == treated

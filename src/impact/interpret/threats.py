@@ -55,8 +55,8 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
         raise DesignError(
             "naive: needs a panel with clock='event', so that controls have a before and after."
         )
+    panel, rows = panel.each_once(), []
     after = panel.periods.to_numpy() >= 0
-    rows = []
     for name in panel.check_outcomes(outcome):
         row: dict[str, Any] = {"outcome": name}
         for treated, arm in GROUPS.items():

@@ -106,7 +106,7 @@ def onto(matched: Matched, panel: Panel, *, cluster: Literal["set", "panel"] = "
             matched_set=rows["set"].to_numpy(np.int64), person=rows["person"].to_numpy()
         ),
         begins=begins,
-        experiment=rows["start"].to_numpy(np.int64) if panel.clock == "calendar" else None,
+        experiment=rows["start"].to_numpy(np.int64),
         notes=notes,
     )
     return _ended_together(out, rows["set"].to_numpy(np.intp), begins) if panel.clock == "calendar" else out
