@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from impact.data import Cohort
 from impact.disclosure import NOTICE, release
 from impact.errors import DisclosureError, ParameterError
+from impact.match import hurdle
 from impact.results import Balance, Effects, Matched, Summary, Test
 
 
@@ -245,3 +247,13 @@ def test_squares_and_products_are_counted_and_never_shown():
     released = one(Balance(pd.concat([plain.table.assign(kind="covariate"), more]), {}, plain.counts))
     assert len(released.table) == len(plain.table)
     assert "Of 3 squares and products of these, 2 differ by more than 0.1 after matching." in released.notes
+
+
+def test_steps_of_a_hurdle_rest_on_the_people_who_have_any_and_not_on_their_events():
+    n = 200
+    nights = np.zeros(n)
+    nights[:5], nights[100:130] = 12, 4
+    frame = pd.DataFrame({"helped": np.arange(n) < 100, "nights": nights, "months": 12})
+    cohort = Cohort.from_frame(frame, treated="helped", outcomes=["nights"], exposure="months")
+    table = one(hurdle(cohort, outcome="nights")).table
+    assert table.loc[table["term"] != "effect", "estimate"].isna().all()
