@@ -268,8 +268,8 @@ CASES: dict[str, tuple[str, Mend, int, list[str]]] = {
         [
             "covariates: 'ltc_n' is missing for 1 of 60; leave these people out, add a level 'missing', or "
             "drop the covariate.",
-            "on: column 'ltc_n' is missing for 1 people. Fill them, give them a category of their own, or "
-            "leave the covariate out.",
+            "on: column 'ltc_n' is missing for 1 people. Fill them, choose missing='indicator' or "
+            "'category', or leave the covariate out.",
         ],
     ),
     "formulas for columns that are not there": (

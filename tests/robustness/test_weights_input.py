@@ -13,7 +13,7 @@ from impact.match.entropy_balance import entropy_balance
 from impact.match.inverse_probability import inverse_probability
 from impact.match.partner_dates import partner_dates
 from impact.match.subclass import subclass
-from impact.study.sections import Matching
+from impact.study.matching import Matching
 
 METHODS = [coarsened_exact, subclass, entropy_balance, inverse_probability]
 

@@ -126,7 +126,7 @@ def test_values_reach_the_notebook_validated_and_absent_sections_are_not_the_dem
         project,
         "findings",
         "assert did == {'estimator': 'etwfe', 'control': 'never_treated', 'covariates': [],\n"
-        "    'anticipation': 0, 'family': 'poisson'}\n"
+        "    'anticipation': 0, 'family': 'poisson', 'tests': [], 'matched': False}\n"
         "assert (matching, seed) == (None, 20261122)",
     )
     (outcome,) = run(["params/small.yaml"])
