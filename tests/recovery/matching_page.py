@@ -13,7 +13,9 @@ TEXT = Path(__file__).with_name("matching_page.md")
 
 def markdown(mended, found, figures):
     """The page: ``mended`` from ``rand.summary``, ``found`` from ``prior_use.summary``, single figures."""
-    matched = mended[mended["method"] != rand.CRUDE].groupby("outcome")
+    # Few repeats say little: they have no part in the range of what is left.
+    many = mended["draws"] > 0.5 * mended["draws"].max()
+    matched = mended[many & (mended["method"] != rand.CRUDE)].groupby("outcome")
     least, most = matched["bias"].min(), matched["bias"].max()
     caliper = mended.loc[mended["method"] == "nearest(caliper=0.2)", "matched"].mean()
     crude = mended[(mended["method"] == rand.CRUDE) & (mended["model"] == "")].set_index("outcome")["bias"]
