@@ -406,6 +406,23 @@ def test_what_goes_with_every_estimator_is_refused_where_it_cannot_be(
     assert expected in "\n".join(problems(tmp_path, text))
 
 
+def test_risk_sets_have_dates_of_their_own(tmp_path: Path) -> None:
+    text = GOOD.replace("{on:", "{method: risk_set, on:").replace("[b]", "[b], index_date: partner")
+    assert problems(tmp_path, text) == [
+        "x.yaml:3: design.index_date: risk_set follows everyone of a set from the day support began; leave "
+        "index_date out."
+    ]
+    panel = "data: {panel: {file: p.csv, unit: id, period: year, outcomes: [ae, gp], first_treated: start}}"
+    changed = {"data:": panel, "design:": "design: {months_after: 6}"}
+    lines = [
+        changed.get(line.split(" ")[0], line).replace("{on:", "{method: risk_set, on:")
+        for line in GOOD.splitlines()
+    ]
+    assert problems(tmp_path, "\n".join(lines) + "\n") == [
+        "x.yaml:6: matching.method: risk_set follows people from day to day, whom a panel does not hold."
+    ]
+
+
 def test_two_columns_of_clusters_serve_a_did_only(tmp_path: Path) -> None:
     text = GOOD.replace("control: [b]", "control: [b], cluster: [x, y]").replace(
         "did: {estimator: callaway_santanna}\n", ""
@@ -430,6 +447,12 @@ def test_two_columns_of_clusters_serve_a_did_only(tmp_path: Path) -> None:
             "{estimator: synthetic_did, matched: true}",
             "matching: {on: [age]}",
             "5: did.matched: synthetic_did weighs controls in its own way; take matched out.",
+        ),
+        (
+            "{matched: true}",
+            "matching: {on: [age], estimand: ATC}",
+            "5: did.matched: a difference-in-differences is about those who had support (ATT), and "
+            "matching.estimand is ATC; leave one of them out.",
         ),
     ],
 )

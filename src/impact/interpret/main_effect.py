@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from impact.data import Cohort, LongData, Panel
 from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
@@ -38,9 +40,19 @@ def build_panel(
     sample : mapping, optional
         Arguments of ``matched``: then the panel holds the matched people alone, with their weights and sets.
     """
-    panel = data.around_start(**around) if clock == "event" else data.panel(**window)
-    if sample is not None:
-        panel = onto(matched(data, **sample), panel)
+    found = None if sample is None else matched(data, **sample)
+    if clock == "calendar":
+        panel = data.panel(**window)
+    elif found is not None and isinstance(data, Cohort):
+        # Around the dates on which people were matched: a partner's, or those of several sets.
+        dated = {name: value for name, value in around.items() if name not in ("index_date", "seed")}
+        panel = found.cohort.panel(**dated, clock="event")
+    else:
+        panel = data.around_start(**around)
+    if found is not None:
+        # Groups whose members may be alike, where the study names any, hold more than sets.
+        grouped = len(np.unique(panel.cluster)) < panel.n
+        panel = onto(found, panel, cluster="panel" if grouped else "set")
     return panel if censoring is None else censoring_weights(panel, **censoring)
 
 

@@ -89,6 +89,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
         yield from _available(did, len(study.outcomes))
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
+        yield from _dates(study.matching, study)
     elif did and did.matched:
         yield ("did", "matched"), "there is no matching section that says how people are matched."
     if data.panel:
@@ -184,6 +185,23 @@ def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Loc
                 f"{name!r} is not one of outcomes, and {model} takes no column of people."
                 f"{nearest(name, outcomes)}",
             )
+
+
+def _dates(chosen: Matching, study: Study) -> Iterator[tuple[Location, str]]:
+    """Find what does not go with a method that has dates of its own, or with an effect on the supported."""
+    if chosen.method == "risk_set" and study.data.panel:
+        yield ("matching", "method"), "risk_set follows people from day to day, whom a panel does not hold."
+    if chosen.method == "risk_set" and study.design.index_date != "drawn":
+        yield (
+            ("design", "index_date"),
+            "risk_set follows everyone of a set from the day support began; leave index_date out.",
+        )
+    if study.did and study.did.matched and chosen.estimand != "ATT":
+        yield (
+            ("did", "matched"),
+            f"a difference-in-differences is about those who had support (ATT), and matching.estimand is "
+            f"{chosen.estimand}; leave one of them out.",
+        )
 
 
 def _clusters(study: Study) -> Iterator[tuple[Location, str]]:

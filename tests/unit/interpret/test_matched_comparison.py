@@ -154,6 +154,35 @@ def test_a_difference_in_differences_may_be_of_the_matched_alone(tenants, demo, 
     assert "among the matched people" in asked.protocol["Analysis"]
 
 
+def test_before_and_after_is_around_the_dates_on_which_people_were_matched(tenants, demo):
+    partner = {"index_date": "partner"}
+    for design, more in ((partner, {}), ({}, {"method": "risk_set", "ratio": 2, "max_uses": 2})):
+        given = study(demo, **more)
+        changed = {"design": given.design.model_copy(update=design)}
+        asked = given.model_copy(update=changed | {"did": Did(estimator="two_by_two", matched=True)})
+        sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+        panel = build_panel(tenants, **asked.panel_plan)
+        after = panel.periods.to_numpy() >= 0
+        # What happened in the year from there is what the matched comparison counts.
+        people = sample.cohort.table.set_index("person_id")["ae"]
+        used = sample.table.loc[sample.table["weight"] > 0, "person_id"]
+        assert panel.outcomes["ae"][:, after].sum() == people.loc[used].sum()
+        found = main_effects(tenants, **asked.analysis)["effects"]
+        assert np.isfinite(found.table[["estimate", "conf_low", "conf_high"]]).all().all()
+        assert (found.counts["persons"] <= len(set(panel.unit))).all()
+
+
+def test_groups_that_a_study_names_stay_the_clusters_of_matched_people(tenants, demo):
+    given = study(demo)
+    design = given.design.model_copy(update={"cluster": ("building_id",)})
+    asked = given.model_copy(update={"design": design, "did": Did(matched=True)})
+    panel = build_panel(tenants, **asked.panel_plan)
+    building = tenants.people.set_index("person_id")["building_id"].loc[panel.unit].to_numpy()
+    assert len(set(panel.cluster)) == len(set(zip(panel.cluster, building, strict=True))) < 100
+    sets = build_panel(tenants, **asked.model_copy(update={"design": given.design}).panel_plan)
+    assert (sets.cluster == sets.covariates["matched_set"]).all()
+
+
 def test_whether_it_can_work_is_said_before_any_outcome(tenants, demo):
     asked = study(demo, caliper={"score": 0.2, "age": 5}, ratio=2)
     people = tenants.at_baseline(**asked.baseline)
