@@ -13,7 +13,7 @@ Rows = NDArray[np.intp]
 Single = NDArray[np.float32]
 
 # How many points a block holds at most, and how many targets are looked up together.
-_BLOCK, _BATCH = 1024, 512
+_BLOCK, _BATCH = 1024, 2048
 _GONE = np.float32(1e30)  # the squared length that is given to points that are left out
 
 
