@@ -43,7 +43,8 @@ class People:
         """Sort the people and look up their covariates; ``missing`` and errors as of ``propensity``."""
         both_arms(cohort)
         order = in_id_order(cohort)
-        frame = cohort.table.iloc[order]
+        # A million rows that are in order already are not copied.
+        frame = cohort.table if (np.diff(order) > 0).all() else cohort.table.iloc[order]
         exact = columns(frame, exact, "exact", missing=missing) if len(exact) else []
         covariates = design(frame, on, missing=missing)
         gaps = {name: int(frame[name].isna().sum()) for name in exact}

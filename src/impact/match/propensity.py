@@ -235,10 +235,14 @@ def design(
     problems: list[str] = []
     for name in columns(frame, on, argument, missing=missing):
         column = frame[name]
-        gaps = column.isna().to_numpy()
+        number = pd.api.types.is_numeric_dtype(column)
+        if not number:
+            codes, kinds = pd.factorize(column, sort=True)
+            levels = [str(kind) for kind in kinds]
+        gaps = column.isna().to_numpy() if number else codes < 0
         if gaps.any():
             filled[name] = int(gaps.sum())
-        if pd.api.types.is_numeric_dtype(column):
+        if number:
             x = column.to_numpy(dtype=float, na_value=np.nan)
             if np.isinf(x).any():
                 problems.append(f"{argument}: column {name!r} has infinite values.")
@@ -249,9 +253,6 @@ def design(
                 first += [False] * (len(values) - len(first))
                 continue
             codes, levels = _fifths(x, gaps)
-        else:
-            codes, kinds = pd.factorize(column, sort=True)
-            levels = [str(kind) for kind in kinds]
         if gaps.any():
             levels += [] if "missing" in levels else ["missing"]
             codes = np.where(codes < 0, levels.index("missing"), codes)
