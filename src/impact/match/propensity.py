@@ -269,7 +269,7 @@ def design(
     if problems:
         raise DataError(together(problems))
     labels = pd.DataFrame(names, columns=["covariate", "level"])
-    return Design(np.array(values), labels, np.array(first), filled)
+    return Design(np.stack(values), labels, np.array(first), filled)
 
 
 def _fifths(x: Array, gaps: NDArray[np.bool_]) -> tuple[Rows, list[str]]:
