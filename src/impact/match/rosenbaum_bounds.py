@@ -52,10 +52,8 @@ class Sets:
             rank = np.maximum(rankdata(np.abs(difference)) - np.count_nonzero(difference == 0), 0.0)
             rank[difference == 0] = 0.0
             # The rank goes to whichever of the two has the higher value.
-            return (
-                np.where(self.treated, difference[self.sets] > 0, difference[self.sets] < 0)
-                * (rank[self.sets])
-            )
+            higher = np.where(self.treated, difference[self.sets] > 0, difference[self.sets] < 0)
+            return np.asarray(higher * rank[self.sets])
         mean = np.bincount(self.sets, value) / size
         return np.asarray(rankdata(value - mean[self.sets])) * self.sign
 
