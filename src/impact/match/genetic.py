@@ -14,7 +14,7 @@ from impact.match.distances import Measure, measure
 from impact.match.eligible import SCORE, Calipers, codes, rules
 from impact.match.estimands import check_estimand
 from impact.match.greedy import Limits, Sides, Space, in_rounds
-from impact.match.nearest import _check_numbers, _nobody, _table, _whole
+from impact.match.nearest import check_numbers, is_whole, nobody_matched, table_of_sets
 from impact.match.people import People
 from impact.match.propensity import Array, Design, Link, Missing, Rows
 from impact.results import Matched
@@ -108,7 +108,7 @@ def genetic(
     True
     """
     check_estimand(estimand, "genetic", ["ATT", "ATC"], "full, subclass or inverse_probability")
-    _check_numbers(ratio, None, replace, None)
+    check_numbers(ratio, None, replace, None)
     _check_search(population, generations, seed)
     widths = Calipers.of(caliper, (SCORE,))
     people = People.of(cohort, on=on, exact=exact, missing=missing)
@@ -125,7 +125,7 @@ def genetic(
     mahalanobis = np.append(np.ones(d - 1), 0.0)
     fewest = _matched(trial.match(mahalanobis)[0])
     if not fewest:
-        raise DesignError(_nobody(people.exact, list(differ), caliper, "none"))
+        raise DesignError(nobody_matched(people.exact, list(differ), caliper, "none"))
     # The Mahalanobis distance, the same with the score, the score alone, and others by chance.
     start = np.vstack([mahalanobis, np.ones(d), mahalanobis == 0, rng.random((population - 3, d))])
     weights, worst = _evolved(start, lambda w: trial.judge(w, fewest), generations, rng)
@@ -150,13 +150,13 @@ def genetic(
         **people.described,
     }
     counts = rules(sides, partner, people.treated, everyone, reach=reach, matrix=None)
-    return Matched(_table(people, sides.people, partner, apart.score), cohort, method, counts)
+    return Matched(table_of_sets(people, sides.people, partner, apart.score), cohort, method, counts)
 
 
 def _check_search(population: int, generations: int, seed: int) -> None:
     asked = (("population", population, _FEWEST), ("generations", generations, 1), ("seed", seed, 0))
     for name, value, least in asked:
-        if not _whole(value, least):
+        if not is_whole(value, least):
             raise ParameterError(f"{name}={value!r}: give a whole number from {least}.")
 
 

@@ -130,7 +130,7 @@ def nearest(
     [1, 2, 2, 1, <NA>, <NA>]
     """
     _check_words(estimand, discard, order)
-    _check_numbers(ratio, max_ratio, replace, max_uses)
+    check_numbers(ratio, max_ratio, replace, max_uses)
     seed = _checked_seed(order, seed)
     widths = Calipers.of(caliper, std_caliper)
     people = People.of(cohort, on=on, exact=exact, missing=missing)
@@ -154,7 +154,7 @@ def nearest(
     search = search_for(apart, matrix, sides, reach.get(SCORE), int(wanted.max(initial=1)))
     partner, ties = in_rounds(search, wanted, turns_of(sides.people, apart.score, order, seed))
     if not (partner >= 0).any():
-        raise DesignError(_nobody(people.exact, list(differ), caliper, discard))
+        raise DesignError(nobody_matched(people.exact, list(differ), caliper, discard))
     method = {
         "estimator": "nearest",
         "estimand": estimand,
@@ -176,7 +176,7 @@ def nearest(
         "total_distance": _total(apart, matrix, sides, partner),
         **people.described,
     }
-    table = _table(people, sides.people, partner, apart.score)
+    table = table_of_sets(people, sides.people, partner, apart.score)
     counts = rules(sides, partner, people.treated, kept, reach=reach, matrix=matrix)
     return Matched(table, cohort, method, counts)
 
@@ -188,26 +188,28 @@ def _check_words(estimand: str, discard: str, order: str | None) -> None:
         check_word("order", order, get_args(Order))
 
 
-def _whole(value: Any, least: int) -> bool:
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is a whole number of at least this."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     return bool(number and np.isfinite(value) and value == int(value) and value >= least)
 
 
-def _check_numbers(ratio: float, max_ratio: int | None, replace: bool, max_uses: int | None) -> None:
+def check_numbers(ratio: float, max_ratio: int | None, replace: bool, max_uses: int | None) -> None:
+    """Refuse numbers of controls and of uses that make no sense, alone or together."""
     if not isinstance(replace, (bool, np.bool_)):
         raise ParameterError(f"replace={replace!r}: use true or false.")
     if max_ratio is None:
-        if not _whole(ratio, 1):
+        if not is_whole(ratio, 1):
             raise ParameterError(f"ratio={ratio!r}: give the controls a person gets, a whole number from 1.")
     else:
-        if not _whole(max_ratio, 2):
+        if not is_whole(max_ratio, 2):
             raise ParameterError(f"max_ratio={max_ratio!r}: give a whole number from 2.")
         if isinstance(ratio, (bool, str)) or not 1 < ratio < max_ratio:
             raise ParameterError(
                 f"ratio={ratio!r}: with max_ratio={max_ratio} it is the mean number of controls, above 1 and "
                 f"below {max_ratio}."
             )
-    if max_uses is not None and not (replace and _whole(max_uses, 1)):
+    if max_uses is not None and not (replace and is_whole(max_uses, 1)):
         raise ParameterError(
             f"max_uses={max_uses!r}: give how many people a control may serve, a whole number from 1, and "
             "replace=True."
@@ -216,7 +218,7 @@ def _check_numbers(ratio: float, max_ratio: int | None, replace: bool, max_uses:
 
 def _checked_seed(order: str | None, seed: int | None) -> int | None:
     """Return the seed where there is a draw, so that no other result seems to hang on one."""
-    if seed is not None and not _whole(seed, 0):
+    if seed is not None and not is_whole(seed, 0):
         raise ParameterError(f"seed={seed!r}: give a whole number from 0.")
     if order == "random" and seed is None:
         raise ParameterError("order='random' needs a seed, so that the match can be made again.")
@@ -291,7 +293,8 @@ def _total(apart: Measure, matrix: Array | None, sides: Sides, partner: Rows) ->
     return float(matrix[rows, np.searchsorted(sides.pool, chosen)].sum())
 
 
-def _nobody(exact: Sequence[str], differ: Sequence[str], caliper: Any, discard: str) -> str:
+def nobody_matched(exact: Sequence[str], differ: Sequence[str], caliper: Any, discard: str) -> str:
+    """Say which rules left nobody, and what to do."""
     named = [f"exact={list(exact)}"] if exact else []
     named += [f"anti_exact={list(differ)}"] if differ else []
     named += [f"caliper={caliper}"] if caliper is not None else []
@@ -302,7 +305,7 @@ def _nobody(exact: Sequence[str], differ: Sequence[str], caliper: Any, discard: 
     )
 
 
-def _table(people: People, chose: Rows, partner: Rows, score: Array | None) -> pd.DataFrame:
+def table_of_sets(people: People, chose: Rows, partner: Rows, score: Array | None) -> pd.DataFrame:
     """One row a person in the cohort's order; with replacement a control has one row for each of its sets."""
     n, order = len(people.order), people.order
     size = (partner >= 0).sum(axis=1)

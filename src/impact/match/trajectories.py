@@ -52,9 +52,10 @@ def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequ
 
     Examples
     --------
+    >>> from impact.disclosure import release  # doctest: +SKIP
     >>> from impact.pages import plots  # doctest: +SKIP
     >>> before_and_after = trajectories(matched, matched.cohort, outcome="ae")  # doctest: +SKIP
-    >>> plots.rates(impact.release({"ae": before_and_after}, "hes")["ae"])  # doctest: +SKIP
+    >>> plots.rates(release({"ae": before_and_after}, "hes")["ae"])  # doctest: +SKIP
     """
     if not isinstance(panel, Panel):
         names = [outcome] if isinstance(outcome, str) else list(outcome)
