@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,21 +10,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.disclosure.cells import Cell, Sum
 from impact.disclosure.policies import Policy
 from impact.disclosure.released import Kind
 
 COUNTS = ("persons", "treated", "clusters", "events")
 
+# Counts to withhold beside those that are too small themselves, by row and column.
+Also = Collection[tuple[int, str]]
+
 
 @dataclass
 class Draft:
-    """A table on its way: ``hidden`` says which cells are withheld."""
+    """A table on its way: ``hidden`` says which cells are withheld.
+
+    ``cells`` are the counts a reader would know of if it were shown like this, and ``sums`` which of them
+    add up.
+    """
 
     kind: Kind
     table: pd.DataFrame
     hidden: pd.DataFrame
     counts: pd.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
+    cells: Iterable[Cell] = ()
+    sums: Sequence[Sum] = ()
 
 
 def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
@@ -60,14 +70,27 @@ def blank(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(False, index=table.index, columns=table.columns)
 
 
-def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy) -> None:
-    """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small."""
+def rows_of(also: Also, length: int) -> NDArray[np.bool_]:
+    """Which rows hold a count that is withheld for the sake of others."""
+    rows = np.zeros(length, bool)
+    rows[[row for row, _ in also]] = True
+    return rows
+
+
+def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also = ()) -> pd.DataFrame:
+    """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small.
+
+    Returns which of them are withheld.
+    """
     treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
+    hidden = pd.DataFrame(index=counts.index)
     for column in [c for c in COUNTS if c in counts]:
         values = counts[column].to_numpy(float)
         # Clusters are buildings or sites; where each person or matched set is one, they count people.
         about_people = column != "clusters" or (values >= treated)
         small = policy.small(values) & about_people
+        small |= rows_of([a for a in also if a[1] == column], len(values))
         shown = np.where(about_people, policy.rounded(values), values)
         draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
-        draft.hidden[column] = small
+        draft.hidden[column] = hidden[column] = small
+    return hidden

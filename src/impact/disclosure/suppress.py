@@ -1,144 +1,131 @@
-"""Which counts to withhold so that none can be worked out from the others of its own table.
-
-The attacker is taken to know the exact total of each set of rows, from elsewhere, and the exact value of
-every count that is shown: rounding is on top and no protection rests on it. A withheld count must then
-still be able to take every value that is too small to show.
-"""
+"""Which counts to withhold so that none that is too small can be worked out from everything that is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, combinations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from impact.disclosure.attack import Knowledge, Mask, Set, Whole
+from impact.disclosure.cells import Cell, Labels, Sum
 from impact.disclosure.policies import Policy
 
-Mask = NDArray[np.bool_]
+Key = tuple[str, Labels, int]
 
 
-@dataclass(frozen=True)
-class Set:
-    """Cells that add up: positions of the parts and, if it is a cell of the same table, of their total."""
+@dataclass
+class Counts:
+    """The counts of a report, each once however many tables it stands in, and how they add up.
 
-    parts: NDArray[np.int64]
-    total: int | None = None
-
-
-def protect(counts: NDArray[np.float64], hidden: Mask, sets: Sequence[Set], policy: Policy) -> Mask:
-    """Withhold further counts until no withheld one is given away by a set it belongs to.
-
-    Parameters
-    ----------
-    counts : array (n,)
-    hidden : array (n,) of bool
-        The counts withheld for their own sake.
-    sets : sequence of Set
-
-    Returns
-    -------
-    array (n,) of bool
-        The counts to withhold: a lone one is joined by the smallest other of its set, and by more until
-        those withheld add up to enough. In a set whose total is too small, zeros are withheld as well.
+    ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
+    earlier release does, which cannot be taken back.
     """
-    hidden = hidden.copy()
+
+    keys: list[Key] = field(default_factory=list)
+    shown: list[bool] = field(default_factory=list)
+    fixed: list[bool] = field(default_factory=list)
+    sets: dict[Set, None] = field(default_factory=dict)
+    _number: dict[Key, int] = field(default_factory=dict)
+
+    def number(self, cell: Cell, *, fixed: bool = False) -> int:
+        """Return the number of a count; two cells that count the same people, and as many, are one."""
+        key = (cell.measure, cell.labels, cell.value)
+        at = self._number.setdefault(key, len(self.keys))
+        if at == len(self.keys):
+            self.keys.append(key)
+            self.shown.append(False)
+            self.fixed.append(False)
+        self.shown[at] |= cell.shown
+        self.fixed[at] |= fixed and cell.shown
+        return at
+
+    def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum]) -> None:
+        """Add the counts of one table, what it declares to add up, and what follows from its labels."""
+        numbers = {self.number(cell): cell for cell in cells}
+        for parts, total in sums:
+            of = [self.number(part) for part in parts]
+            self._add_up(of, None if total is None else self.number(total))
+            if len(of) == 1:
+                # A row that is the total of others is not added to them.
+                numbers.pop(of[0], None)
+        alike: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        for at, cell in numbers.items():
+            alike[cell.measure, tuple(sorted(what for what, _ in cell.labels))].append(at)
+        for (measure, whats), rows in alike.items():
+            for some in chain.from_iterable(combinations(whats, k) for k in range(len(whats))):
+                groups: dict[Labels, dict[int, int]] = defaultdict(dict)
+                for at in rows:
+                    cell = numbers[at]
+                    groups[frozenset(p for p in cell.labels if p[0] in some)][at] = cell.value
+                for labels, parts in groups.items():
+                    if len(parts) > 1:
+                        # Rows that are alike in these things add up to the count of all that are.
+                        whole = self.number(Cell(measure, labels, sum(parts.values())))
+                        self._add_up(list(parts), whole)
+
+    def _add_up(self, parts: Sequence[int], total: int | None) -> None:
+        self.sets[Set(tuple(sorted(parts)), total)] = None
+
+    def withhold(self, policy: Policy) -> tuple[Mask, list[int]]:
+        """Return the counts to withhold, and those that no withholding protects any more.
+
+        Those that are too small to show, and the cheapest others, until every one that is too small could
+        be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
+        """
+        value = np.array([v for _, _, v in self.keys], np.int64)
+        fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
+        small = policy.small(value)
+        hidden, least, sets = (~shown | small) & ~fixed, np.zeros(len(value), np.int64), []
+        # A reader who sees zeros elsewhere takes it that what is withheld is none.
+        least[shown | small] = int(policy.zero_shown)
+        for one in self._that_tell(shown):
+            parts, total = list(one.parts), value[list(one.parts)].sum()
+            if one.total is None:
+                # k withheld counts hold at least k where zeros are shown: a total below this has no room
+                # for them, so zeros are withheld as well; one too small to show is not known either.
+                room = policy.smallest_shown - 2 + len(parts) if policy.zero_shown else 0
+                if (hidden & small)[parts].any() and total < max(policy.smallest_shown, room):
+                    hidden[parts], least[parts] = ~fixed[parts], 0
+            if one.total is not None or total >= policy.smallest_shown:
+                sets.append(one)
+        low = np.full(len(value), int(policy.zero_shown))
+        high = np.where(small, policy.smallest_shown - 1, -1)
+        cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
+        cost[[one.total for one in sets if one.total is not None]] *= 20
+        cost[fixed] = np.inf
+        return _protected(Knowledge.of(value, least, sets), hidden, low, high, cost)
+
+
+    def _that_tell(self, shown: Mask) -> list[Set]:
+        """Leave out sets with a total that nobody sees and that is in no other set: they tell nothing."""
+        sets = list(self.sets)
+        while True:
+            often = Counter(at for one in sets for at in {*one.parts, one.total})
+            kept = [s for s in sets if s.total is None or shown[s.total] or often[s.total] > 1]
+            if len(kept) == len(sets):
+                return sets
+            sets = kept
+
+
+def _protected(
+    known: Knowledge, hidden: Mask, low: Whole, high: Whole, cost: NDArray[np.float64]
+) -> tuple[Mask, list[int]]:
+    lost: list[int] = []
     while True:
         before = hidden.sum()
-        for one in sets:
-            _protect_set(counts, hidden, one, policy)
+        found = [pair for pair in known.given_away(hidden, low, high) if pair[0] not in lost]
+        for cell, target in found:
+            more = known.cheapest(hidden, cell, target, cost)
+            if more is None:
+                lost.append(cell)
+            else:
+                hidden[more] = True
+        if not found:
+            return hidden, lost
         if hidden.sum() == before:
-            return hidden
-
-
-def _protect_set(counts: NDArray[np.float64], hidden: Mask, one: Set, policy: Policy) -> None:
-    cells = one.parts if one.total is None else np.append(one.parts, one.total)
-    if not hidden[cells].any():
-        return
-    parts, limit, least = one.parts, policy.smallest_shown, int(policy.zero_shown)
-    # Where zeros are shown, k withheld cells hold at least k: a total below this leaves none its full range.
-    whole = limit if not least else max(limit, limit - 2 + len(parts))
-    if np.nansum(counts[parts]) < whole:
-        hidden[cells] = True
-        return
-    by_size = parts[np.argsort(counts[parts], kind="stable")]
-    for cell in [None, *by_size[counts[by_size] > 0]]:
-        if cell is not None:
-            hidden[cell] = True
-        n, together = hidden[parts].sum(), np.nansum(counts[parts][hidden[parts]])
-        free = one.total is not None and hidden[one.total]
-        # With its total withheld as well, one withheld part can take any value; otherwise it needs company.
-        if (free and n > 0) or (n > 1 and together - least * (n - 1) >= limit - 1):
-            return
-    # All other parts are zeros: a zero, or the total, is all there is to keep it company.
-    hidden[cells] = True
-
-
-def sets_of(table: pd.DataFrame, column: str, labels: Sequence[str], adds_up: Sequence[str]) -> list[Set]:
-    """Find the sets of rows of one count column: those declared, and those in which one row is the total.
-
-    A table's total row need not be declared: where all labels but one are equal, and the row of one name is
-    the sum of the others wherever it occurs, it is taken for their total; so is a row that is the sum of
-    all others, as in a flow of people through a study.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"arm": ["a", "b", "all"], "persons": [3, 20, 23]})
-    >>> sets_of(frame, "persons", ["arm"], [])
-    [Set(parts=array([0, 1]), total=2)]
-    """
-    values = table[column].to_numpy(float)
-    found = [_with_total(values, rows) for rows in _groups(table, adds_up)] if adds_up else []
-    for label in labels:
-        groups = [g for g in _groups(table, [x for x in labels if x != label]) if len(g) > 2]
-        found += _totals_of(values, groups, table[label].astype("string").fillna("").to_numpy())
-    everything = _with_total(values, np.arange(len(table)))
-    return found if everything.total is None or found else [everything]
-
-
-def _totals_of(
-    values: NDArray[np.float64], groups: list[NDArray[np.int64]], names: NDArray[Any]
-) -> list[Set]:
-    """Take for the total the name whose row is the sum of the others in every group, if there is one."""
-    for name in sorted(set.intersection(*(set(names[g]) for g in groups))) if groups else ():
-        at = [g[names[g] == name][:1] for g in groups]
-        twice = np.array([2 * values[a[0]] for a in at])
-        if twice.any() and np.allclose(twice, [values[g].sum() for g in groups]):
-            return [Set(np.setdiff1d(g, a), int(a[0])) for g, a in zip(groups, at, strict=True)]
-    return []
-
-
-def _groups(table: pd.DataFrame, by: Sequence[str]) -> list[NDArray[np.int64]]:
-    if not by:
-        return [np.arange(len(table))]
-    keys = table[list(by)].astype("string").fillna("")
-    return [np.asarray(rows) for rows in keys.groupby(list(by), sort=False).indices.values()]
-
-
-def _with_total(values: NDArray[np.float64], rows: NDArray[np.int64]) -> Set:
-    inside = values[rows]
-    if len(rows) > 2 and np.isfinite(inside).all():
-        top = int(np.argmax(inside))
-        if inside[top] > 0 and np.isclose(2 * inside[top], inside.sum()):
-            return Set(np.delete(rows, top), int(rows[top]))
-    return Set(rows)
-
-
-def across(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
-    """Find a column that is, in every row, the sum of the other columns.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"persons": [9, 30], "treated": [4, 10], "control": [5, 20]})
-    >>> across(frame, ["persons", "treated", "control"])
-    {'persons': ['treated', 'control']}
-    """
-    if len(columns) < 3 or not len(table):
-        return {}
-    values: Any = table[list(columns)].to_numpy(float)
-    for i, column in enumerate(columns):
-        if np.allclose(2 * values[:, i], values.sum(1)) and values[:, i].any():
-            return {column: [c for c in columns if c != column]}
-    return {}
+            # What a fraction of a person could do, whole people cannot.
+            lost += [cell for cell, _ in found]

@@ -31,8 +31,8 @@ def test_only_results_pass():
             one(thing)
     with pytest.raises(ParameterError, match="got Effects; give a mapping"):
         release(effects(), "hes")
-    with pytest.raises(ParameterError, match=r"previous: .*leave it out"):
-        release({}, "hes", previous={})
+    with pytest.raises(ParameterError, match=r"results: got"):
+        release([], "hes")
     assert dict(release({}, "hes")) == {}
     assert NOTICE.startswith("Secondary suppression not applied: have the output checked")
 
@@ -191,9 +191,9 @@ def test_a_reference_level_left_out_of_the_table_still_counts():
 
 def test_sample_sizes_do_not_give_the_unmatched_away():
     counts = one(balance()).counts
-    assert counts["persons"].fillna(-1).tolist() == [-1, 500, 195, 195]  # 3 of 200 were left unmatched
-    assert counts["ess"].fillna(-1).tolist() == [-1, 500, 195, 165]
-    assert [c["persons"] for c in json.loads(one(balance()).to_json())["counts"]] == [None, 500, 195, 195]
+    assert counts["persons"].fillna(-1).tolist() == [200, 500, -1, 195]  # 3 of 200 were left unmatched
+    assert counts["ess"].fillna(-1).tolist() == [200, 500, -1, 165]
+    assert [c["persons"] for c in json.loads(one(balance()).to_json())["counts"]] == [200, 500, None, 195]
 
 
 def test_of_a_matched_sample_only_counts_leave():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from impact.disclosure.policies import policy
-from impact.disclosure.suppress import Set, across, protect, sets_of
+
 
 
 def hidden(counts, name="hes", total=None):

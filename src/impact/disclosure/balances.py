@@ -1,0 +1,113 @@
+"""The gate for balance: the share of a level is a count, as good as shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide, rows_of
+from impact.disclosure.policies import Policy
+from impact.results import Balance
+
+# Column of the sizes of the samples, which stand beside the table.
+SIZES = "counts.persons"
+_ARMS = {"treated": "supported", "control": "control"}
+
+
+def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
+    """Withhold rows that give a small count back, and make figures less exact than one person."""
+    # A mean of products is a count of who is both, which its margins can give away: they are only summed up.
+    kind = result.table.get("kind", pd.Series("", result.table.index))
+    products = result.table[kind.isin(["square", "interaction"])]
+    table = result.table[~kind.isin(["square", "interaction"])].reset_index(drop=True)
+    draft = Draft("balance", table.copy(), blank(table))
+    n = {arm: _sizes(result, table["sample"], arm) for arm in _ARMS}
+    hidden = rows_of([a for a in also if a[1] != SIZES], len(table))
+    for arm in _ARMS:
+        mean = table[f"mean_{arm}"].to_numpy(float)
+        members = np.rint(mean * n[arm])
+        few = policy.small(members) | policy.small(n[arm] - members)
+        hidden |= policy.small(n[arm]) | (_share(mean) & few)
+        # The share of a level is made of rounded counts; other means are only made less exact.
+        share = policy.rounded(members) / np.maximum(policy.rounded(n[arm]), 1)
+        made = _leveled(table) & ~np.isnan(n[arm]) & (policy.round_to > 1)
+        draft.table[f"mean_{arm}"] = np.where(made, share, coarse(mean, n[arm], policy))
+    smaller = table["sample"].map(result.counts.groupby("sample")["persons"].min())
+    numbers = [c for c in table.columns if c not in ("covariate", "level", "kind", "sample")]
+    for column in [c for c in numbers if not c.startswith("mean_") and pd.api.types.is_float_dtype(table[c])]:
+        draft.table[column] = coarse(table[column], smaller, policy)
+    after = products.loc[products["sample"] == "after", "smd"].abs()
+    if len(after):
+        draft.notes.append(
+            f"Of {len(after)} squares and products of these, {int((after > 0.1).sum())} differ by more than "
+            "0.1 after matching."
+        )
+    if hidden.any():
+        draft.notes.append(f"Balance is withheld where a group holds {policy.few} people.")
+    hide(draft, hidden, numbers)
+    small = policy.small(result.counts["persons"])
+    small |= rows_of([a for a in also if a[1] == SIZES], len(small))
+    draft.counts = result.counts.reset_index(drop=True).copy()
+    for column in draft.counts.columns.intersection(["persons", "ess"]):
+        draft.counts[column] = as_counts(draft.counts[column], small, policy)
+    _add_cells(draft, result, table, hidden, small)
+    return draft
+
+
+def _add_cells(
+    draft: Draft, result: Balance, table: pd.DataFrame, hidden: NDArray[np.bool_], small: NDArray[np.bool_]
+) -> None:
+    """Note the sizes of the samples, and the counts that the shares of levels give back."""
+    sizes = result.counts[["sample", "arm", "persons"]].reset_index(drop=True)
+    sizes.columns = pd.Index(["sample", "arm", SIZES])
+    found, _ = cells_of(sizes, ["sample", "arm"], [SIZES], pd.DataFrame({SIZES: small}))
+    whole = {(sizes["sample"][i], sizes["arm"][i]): cell for (i, _), cell in found.items()}
+    cells, sums = list(found.values()), []
+    for (sample, arm), total in whole.items():
+        # Those who were left out are the difference of the two sizes of an arm.
+        if sample == "after" and (before := whole.get(("before", arm))) and before.value > total.value:
+            out = before.labels | {("sample", "left out")}
+            sums.append(([total, Cell("persons", out, before.value - total.value)], before))
+    level = np.where(_leveled(table), table.get("level", ""), "1")
+    for arm in _ARMS:
+        mean = table[f"mean_{arm}"].to_numpy(float)
+        for sample, covariate, rows in _covariates(table, _share(mean)):
+            if (total := whole.get((sample, arm))) is None:
+                continue
+            parts = [
+                Cell("persons", total.labels | {(covariate, str(level[i]))}, round(mean[i] * total.value), i,
+                     f"mean_{arm}", not hidden[i])
+                for i in map(int, rows)
+            ]  # fmt: skip
+            cells += parts
+            # A reference level that is left out of the table is what the others do not add up to.
+            rest = total.value - sum(part.value for part in parts)
+            left = [Cell("persons", total.labels | {("not shown", covariate)}, rest)] if rest > 0 else []
+            if rest >= 0:
+                sums.append(([*parts, *left], total))
+    draft.cells, draft.sums = cells, sums
+
+
+def _covariates(table: pd.DataFrame, share: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:
+    """Rows of each covariate in each sample whose means are shares of people."""
+    for (sample, covariate), rows in table[share].groupby(["sample", "covariate"], sort=False).groups.items():
+        yield sample, str(covariate), np.asarray(rows)
+
+
+def _sizes(result: Balance, sample: pd.Series, arm: str) -> NDArray[np.float64]:
+    size = result.counts.set_index(["sample", "arm"])["persons"]
+    return np.array([float(size.get((s, arm), np.nan)) for s in sample])
+
+
+def _share(mean: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """A mean between 0 and 1 may be a share of people (or a rare count): as good as a count."""
+    return np.asarray((mean >= 0) & (mean <= 1))
+
+
+def _leveled(table: pd.DataFrame) -> NDArray[np.bool_]:
+    return table.get("level", pd.Series("", table.index)).fillna("").ne("").to_numpy(bool)

@@ -1,0 +1,127 @@
+"""The gate for estimates, tests, bounds and rates: what lies behind them decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from impact.did import bands
+from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.coarsen import coarsen_effects, coarsen_rates, enough_behind, is_reference
+from impact.disclosure.draft import COUNTS, Also, Draft, blank, count_columns, hide, rows_of
+from impact.disclosure.policies import Policy
+from impact.results import NULL_VALUE, Bounds, Effects, Rates, Test
+
+_EFFECT = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "band_low", "band_high")
+# Numbers of bounds that were asked for and not computed from data.
+_ASKED = frozenset({"m_bar", "m", "gamma", "null_value", "conf_level"})
+_COUNTED = ("persons", "treated", "events")
+
+
+def effects_draft(result: Effects, policy: Policy, also: Also) -> Draft:
+    """Pool points with too little behind them, and withhold those that still have."""
+    shown = result.select(result.labels["scale"].isin(list(NULL_VALUE)))
+    parameters = result.method.get("parameters") or _parameters(shown.labels)
+    everyone = shown.counts["persons"].groupby(shown.labels["outcome"].to_numpy()).transform("max")
+    models = dict(zip(shown.labels["outcome"], everyone.to_numpy(float) - parameters, strict=True))
+    pooled, notes = coarsen_effects(shown, policy)
+    if shown.critical is not None and pooled.critical is None:
+        # A band covers the points that are shown: fewer points have a narrower one.
+        pooled = bands(pooled, seed=result.method["seed"], conf_level=result.conf_level)
+    table = pooled.table
+    draft = Draft("effects", table, blank(table), notes=notes)
+    count_columns(draft, pooled.counts, policy, also)
+    reference = is_reference(pooled)
+    few = ~enough_behind(pooled.counts, policy) & ~reference
+    saturated = table["outcome"].map(models).to_numpy(float) < policy.residual_df
+    if few.any():
+        draft.notes.append(f"Estimates with {policy.few} people or events behind them are withheld.")
+    if saturated.any():
+        draft.notes.append(
+            f"Estimates are withheld where people minus parameters is under {policy.residual_df}."
+        )
+    hide(draft, few | saturated, (*_EFFECT, *COUNTS))
+    # Nothing lies behind the reference point: it is 0 by definition.
+    behind = [c for c in COUNTS if c in draft.table]
+    draft.table.loc[reference, behind] = pd.NA
+    draft.hidden.loc[reference, behind] = False
+    labels = pooled.labels.drop(columns=["scale", "unit"]).reset_index(drop=True)
+    labels = labels if labels["term"].nunique() > 1 else labels.drop(columns="term")
+    _add_cells(draft, labels, pooled.counts.mul(np.where(reference, np.nan, 1.0), axis=0), draft.hidden)
+    return draft
+
+
+def _parameters(labels: pd.DataFrame) -> int:
+    """How many parameters a model has at least: the different terms of an outcome."""
+    terms = labels.drop(columns=["scale", "unit"], errors="ignore").astype("string").drop_duplicates()
+    return int(terms.groupby("outcome").size().max()) if len(terms) else 0
+
+
+def test_draft(result: Test, policy: Policy, also: Also) -> Draft:
+    """Withhold a test with too little behind it."""
+    table = result.table
+    draft = Draft("test", table, blank(table))
+    few = not enough_behind(result.counts, policy).all()
+    if few:
+        draft.notes.append(f"The test is withheld, because {policy.few} people or events lie behind it.")
+    hide(draft, np.full(len(table), few), ("df", "smallest_p", *_EFFECT))
+    counts = Draft("test", result.counts[[]].copy(), blank(result.counts[[]]))
+    hidden = count_columns(counts, result.counts, policy, also)
+    draft.counts = counts.table
+    _add_cells(draft, _outcome_of(result, len(counts.table)), result.counts, hidden)
+    return draft
+
+
+def bounds_draft(result: Bounds, policy: Policy, also: Also) -> Draft:
+    """Withhold bounds with too little behind them."""
+    table = result.table.reset_index(drop=True)
+    draft = Draft("bounds", table, blank(table))
+    count_columns(draft, result.counts.reset_index(drop=True), policy, also)
+    few = ~enough_behind(result.counts, policy)
+    if few.any():
+        draft.notes.append(f"Bounds with {policy.few} people or events behind them are withheld.")
+    # All that was computed, whatever it is called: only the limits that were asked for are no result.
+    numbers = [str(c) for c in table if pd.api.types.is_numeric_dtype(table[c]) and c not in _ASKED]
+    hide(draft, few, (*numbers, *COUNTS))
+    _add_cells(draft, _outcome_of(result, len(table)), result.counts, draft.hidden)
+    return draft
+
+
+def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
+    """Pool periods with too little behind them, and withhold those that still have."""
+    pooled, notes = coarsen_rates(result, policy)
+    table = pooled.table.drop(columns="person_months").reset_index(drop=True)
+    few = ~enough_behind(table, policy) | rows_of(also, len(table))
+    if policy.round_to == 1:
+        # Without rounding, the change from one period to the next is the number who died or moved.
+        arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
+        table["persons"] = arms.transform("max")
+    draft = Draft("rates", table, blank(table), notes=notes)
+    count_columns(draft, table[["persons", "events"]].copy(), policy)
+    if few.any():
+        draft.notes.append(f"Rates with {policy.few} people or events behind them are withheld.")
+    hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
+    return draft
+    labels = table[["outcome", "arm", "period"]].copy()
+    if pd.api.types.is_numeric_dtype(labels["period"]):
+        labels["when"] = np.where(labels["period"] < 0, "before", "after")
+    _add_cells(draft, labels, pooled.counts, draft.hidden)
+    return draft
+
+
+def _add_cells(draft: Draft, labels: pd.DataFrame, counts: pd.DataFrame, hidden: pd.DataFrame) -> None:
+    """Note the people and events behind a table; the controls are those who were not treated."""
+    columns = [c for c in _COUNTED if c in counts]
+    table = pd.concat([labels, counts[columns].reset_index(drop=True)], axis=1)
+    cells, sums = cells_of(table, list(labels), columns, hidden.reset_index(drop=True))
+    sums = []
+    for (i, column), part in cells.items():
+        if column == "treated" and (whole := cells.get((i, "persons"))):
+            controls = part.labels - {("arm", "supported")} | {("arm", "control")}
+            sums.append(([part, Cell("persons", controls, whole.value - part.value)], whole))
+    draft.cells, draft.sums = cells.values(), sums
+
+
+def _outcome_of(result: Test | Bounds, length: int) -> pd.DataFrame:
+    outcome = result.method.get("outcome")
+    return pd.DataFrame({"outcome": [outcome if isinstance(outcome, str) else ""] * length})

@@ -1,0 +1,115 @@
+"""The gate for tables of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
+from impact.disclosure.policies import Policy
+from impact.disclosure.wording import COUNT_NAMES
+from impact.errors import DisclosureError
+from impact.results import Matched, Summary
+
+# Numbers that say what a row is, in a table that counts people.
+_LABELS = frozenset(
+    {"bin_low", "bin_high", "low", "high", "year", "quarter", "month", "period", "event_time", "step"}
+    | {"imd_fifth", "fifth"}
+)
+
+
+def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
+    """Withhold and round the counts of a table, and what was made from them."""
+    table = result.table.reset_index(drop=True)
+    shares = [column for pair in result.percent.values() for column in pair]
+    counted = list(dict.fromkeys([*result.people, *result.events, *shares]))
+    computed = {*result.derived, *result.percent}
+    labels = [c for c in table.columns if c not in computed and c not in counted]
+    _refuse_undeclared(table, labels, bool(counted))
+    hidden = _hidden(table, result, counted, policy)
+    for row, column in also:
+        hidden.loc[row, column] = True
+    draft = Draft("summary", table.copy(), blank(table))
+    for column in counted:
+        draft.table[column] = as_counts(table[column], hidden[column], policy)
+        draft.hidden[column] = hidden[column]
+    cells, sums = cells_of(table, labels, counted, hidden, result.adds_up)
+    for column, (numerator, denominator) in result.percent.items():
+        for i in np.flatnonzero(table[column].notna()):
+            if (i, numerator) in cells and (i, denominator) in cells:
+                part, whole = cells[i, numerator], cells[i, denominator]
+                others = Cell(part.measure, part.labels | {("not", column)}, whole.value - part.value)
+                sums += [([part, others], whole)] if others.value else []
+    draft.cells, draft.sums = cells.values(), sums
+    if policy.totals == "sum of rounded":
+        _sum_totals(draft, counted, policy)
+    for column, sources in result.derived.items():
+        behind = [s for s in sources if s in counted]
+        if behind and pd.api.types.is_float_dtype(table[column]):
+            # A count of 0, such as of the events of a time that was not observed, is no denominator.
+            n = table[behind].where(table[behind] > 0).min(axis=1)
+            draft.table[column] = coarse(table[column], n, policy)
+        hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
+    for column, (numerator, denominator) in result.percent.items():
+        top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
+        fresh = (100 * top / bottom.mask(bottom == 0)).astype(float)
+        draft.table[column] = fresh.where(table[column].notna())
+        hide(draft, hidden[[numerator, denominator]].any(axis=1).to_numpy(), [column])
+    if draft.hidden.to_numpy().any():
+        draft.notes.append(
+            f"Counts of {policy.few} are withheld, and others that would give them away"
+            + (f"; the rest are rounded to the nearest {policy.round_to}." if policy.round_to > 1 else ".")
+        )
+    elif counted and policy.round_to > 1:
+        draft.notes.append(f"Counts are rounded to the nearest {policy.round_to}.")
+    return draft
+
+
+def matched_draft(result: Matched, policy: Policy, also: Also) -> Draft:
+    """Of a matched sample only the counts by arm and rule pass."""
+    counts = result.counts.reset_index(drop=True)
+    people = [c for c in counts.columns if pd.api.types.is_numeric_dtype(counts[c])]
+    draft = summary_draft(Summary(counts, result.method, people=people), policy, also)
+    draft.kind, draft.counts = "matched", draft.table[people]
+    return draft
+
+
+def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy: Policy) -> pd.DataFrame:
+    """Which counts are withheld for their own sake."""
+    values = table[list(counted)].astype(float)
+    hidden = pd.DataFrame(policy.small(values), index=table.index, columns=list(counted))
+    for column, (numerator, denominator) in result.percent.items():
+        # The rest of a percentage is a count too, shown or not.
+        rest = (values[denominator] - values[numerator]).where(table[column].notna(), 0)
+        hidden.loc[(rest > 0) & policy.small(rest), numerator] = True
+    if result.people and result.events:
+        # Events of a handful of people describe those people, however many events there were.
+        few_people = hidden[list(result.people)].any(axis=1)
+        hidden.loc[few_people, list(result.events)] = True
+    return hidden
+
+
+def _sum_totals(draft: Draft, counted: Sequence[str], policy: Policy) -> None:
+    """Make each total of a table the sum of its rounded parts, where none of them is withheld."""
+    for parts, total in draft.sums:
+        if total is None or total.column not in counted or not all(part.shown for part in parts):
+            continue
+        together = sum(policy.rounded([part.value for part in parts]))
+        # A sum of parts that each round down may look too small to show: then the total is rounded.
+        if total.shown and not policy.small(together).any():
+            draft.table.loc[total.row, total.column] = int(together)
+
+
+def _refuse_undeclared(table: pd.DataFrame, labels: Sequence[str], counts_people: bool) -> None:
+    for column in labels:
+        if not pd.api.types.is_numeric_dtype(table[column]) or pd.api.types.is_bool_dtype(table[column]):
+            continue
+        words = set(str(column).lower().split("_"))
+        if (counts_people and column not in _LABELS) or words & COUNT_NAMES:
+            raise DisclosureError(
+                f"column {column!r}: a number that the Summary does not declare;"
+                " declare it as people, events, percent or derived."
+            )
