@@ -48,7 +48,7 @@ class Knowledge:
         where += [(i, one.total, -1) for i, one in enumerate(sets) if one.total is not None]
         row, column, sign = np.array(where, np.int64).reshape(-1, 3).T
         sums = coo_array((sign, (row, column)), shape=(len(sets), len(value))).tocsr()
-        return cls(value, least, sums, sums @ value)
+        return cls(value, least, sums, np.asarray(sums @ value))
 
     def given_away(self, hidden: Mask, low: Whole, high: Whole) -> Iterator[tuple[int, int]]:
         """Return each withheld cell that cannot be as large as ``high`` or as small as ``low``, and which.
@@ -86,10 +86,15 @@ class Knowledge:
             b_eq=self.equal[sets] - fixed,
             bounds=np.c_[np.r_[low, none, none], np.r_[high, free, value[shown]]],
         )
-        if not found.success:
+        if found.x is None:
             return None
         up, down = found.x[len(cells) :].reshape(2, -1)
         return np.asarray(cells[shown[up + down > 1e-6]])
+
+    def beside(self, cell: int, among: Mask) -> Whole:
+        """Return the cells of a choice that share a set with a cell."""
+        mine = self.sums[np.flatnonzero(self.sums[:, [cell]].toarray())]
+        return np.flatnonzero((abs(mine).sum(0) > 0) & among)
 
     def _hang_together(self, loose: Mask) -> Iterator[tuple[Whole, Whole]]:
         """Split cells that are not fixed into those that share sets, with the sets they share."""
@@ -122,7 +127,7 @@ def _reaches(sums: Any, rest: Whole, least: Whole, at: int, target: int, outward
         return False
     found = milp(
         np.zeros(len(least)),
-        integrality=np.ones(len(least)),
+        integrality=np.ones(len(least), int),
         bounds=Bounds(low, high),
         constraints=LinearConstraint(sums, rest, rest),
     )

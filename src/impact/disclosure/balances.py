@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -68,11 +68,11 @@ def _add_cells(
     found, _ = cells_of(sizes, ["sample", "arm"], [SIZES], pd.DataFrame({SIZES: small}))
     whole = {(sizes["sample"][i], sizes["arm"][i]): cell for (i, _), cell in found.items()}
     cells, sums = list(found.values()), []
-    for (sample, arm), total in whole.items():
+    for (sample, arm), size in whole.items():
         # Those who were left out are the difference of the two sizes of an arm.
-        if sample == "after" and (before := whole.get(("before", arm))) and before.value > total.value:
+        if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
             out = before.labels | {("sample", "left out")}
-            sums.append(([total, Cell("persons", out, before.value - total.value)], before))
+            sums.append(([size, Cell("persons", out, before.value - size.value)], before))
     level = np.where(_leveled(table), table.get("level", ""), "1")
     for arm in _ARMS:
         mean = table[f"mean_{arm}"].to_numpy(float)
@@ -95,8 +95,10 @@ def _add_cells(
 
 def _covariates(table: pd.DataFrame, share: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:
     """Rows of each covariate in each sample whose means are shares of people."""
-    for (sample, covariate), rows in table[share].groupby(["sample", "covariate"], sort=False).groups.items():
-        yield sample, str(covariate), np.asarray(rows)
+    at = np.flatnonzero(share)
+    for key, rows in table[share].groupby(["sample", "covariate"], sort=False).indices.items():
+        sample, covariate = cast("tuple[str, str]", key)
+        yield sample, str(covariate), at[rows]
 
 
 def _sizes(result: Balance, sample: pd.Series, arm: str) -> NDArray[np.float64]:

@@ -78,7 +78,9 @@ def cells_of(
     added = [c for c, (_, _, everyone) in counts.items() if not everyone]
     values = table[list(columns)].to_numpy(float, na_value=np.nan)
     totals, groups = _that_add_up(table, np.nan_to_num(table[added].to_numpy(float)), labels, adds_up)
-    rows, cells, sums = _rows(table, labels), {}, []
+    rows = _rows(table, labels)
+    cells: dict[tuple[int, str], Cell] = {}
+    sums: list[Sum] = []
     for j, (column, (measure, more, everyone)) in enumerate(counts.items()):
         for i in map(int, np.flatnonzero(np.isfinite(values[:, j]))):
             own = {k: v for k, v in rows[i] if k == "sample" or not everyone}
@@ -169,7 +171,9 @@ def _not_twins(words: pd.DataFrame) -> list[str]:
     """Keep one of several columns that determine each other, such as the two ends of a bin."""
     kept: dict[Hashable, str] = {}
     for column in words:
-        kept.setdefault(tuple(pd.factorize(words[column])[0]), str(column))
+        codes = tuple(pd.factorize(words[column])[0])
+        # Columns with one value for all are no twins of each other.
+        kept.setdefault(codes if any(codes) else column, str(column))
     return list(kept.values())
 
 

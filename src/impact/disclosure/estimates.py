@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from impact.did import bands
-from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.cells import Cell, Sum, cells_of
 from impact.disclosure.coarsen import coarsen_effects, coarsen_rates, enough_behind, is_reference
 from impact.disclosure.draft import COUNTS, Also, Draft, blank, count_columns, hide, rows_of
 from impact.disclosure.policies import Policy
@@ -101,7 +101,6 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     if few.any():
         draft.notes.append(f"Rates with {policy.few} people or events behind them are withheld.")
     hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
-    return draft
     labels = table[["outcome", "arm", "period"]].copy()
     if pd.api.types.is_numeric_dtype(labels["period"]):
         labels["when"] = np.where(labels["period"] < 0, "before", "after")
@@ -113,8 +112,8 @@ def _add_cells(draft: Draft, labels: pd.DataFrame, counts: pd.DataFrame, hidden:
     """Note the people and events behind a table; the controls are those who were not treated."""
     columns = [c for c in _COUNTED if c in counts]
     table = pd.concat([labels, counts[columns].reset_index(drop=True)], axis=1)
-    cells, sums = cells_of(table, list(labels), columns, hidden.reset_index(drop=True))
-    sums = []
+    cells, _ = cells_of(table, [str(c) for c in labels], columns, hidden.reset_index(drop=True))
+    sums: list[Sum] = []
     for (i, column), part in cells.items():
         if column == "treated" and (whole := cells.get((i, "persons"))):
             controls = part.labels - {("arm", "supported")} | {("arm", "control")}

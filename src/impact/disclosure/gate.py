@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from impact.disclosure import record as earlier
 from impact.disclosure.balances import balance_draft
+from impact.disclosure.checker import checked
 from impact.disclosure.draft import COUNTS, Also, Draft
 from impact.disclosure.estimates import bounds_draft, effects_draft, rates_draft, test_draft
 from impact.disclosure.identifiers import refuse_identifiers
@@ -20,72 +23,114 @@ from impact.errors import DisclosureError, ParameterError
 from impact.results import Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
-NOTICE = "Secondary suppression not applied: have the output checked before it is sent."
+NOTICE = "Small numbers are withheld by rule; have the output checked before it is sent."
 
 _EXTREMES = re.compile(r"(^|_)(min|max|minimum|maximum)($|_)", re.IGNORECASE)
 
 
-class _Door(Protocol):
-    def __call__(self, result: Any, policy: Policy, also: Also = ()) -> Draft: ...
-
-
 def release(
-    results: Mapping[str, Result], policy: str | Policy, previous: object = None
-) -> Mapping[str, Released]:
+    results: Mapping[str, Result],
+    policy: str | Policy,
+    *,
+    record: str | Path | None = None,
+    previous: str | Path | None = None,
+) -> Release:
     """Release results under a policy: the only way to a page or a file.
 
     Parameters
     ----------
     results : mapping of name to result
-        Everything a report shows; a single result is a set of one.
+        Everything a page shows; a single result is a set of one.
     policy : str or Policy
         ``hes``, ``opensafely``, ``threshold_10``, or a policy of your own.
-    previous : None
-        Kept for the comparison with an earlier release, which is not available yet.
+    record : path, optional
+        File in the private folder that keeps what this page shows. The records beside it are of the other
+        pages of the same report: nothing on this page gives away what is withheld there.
+    previous : path, optional
+        Folder with the records of the last report of the same study that was sent.
 
     Returns
     -------
-    mapping of name to Released
-        In the same order. Counts of people and events are suppressed and rounded, with no count that is
-        given away by the totals of its own table; estimates and rates with too little behind them are
-        pooled over time or withheld; notes say so. Between tables nothing is compared: see ``NOTICE``.
+    Release
+        A mapping of name to Released, in the same order. Counts of people and events are suppressed and
+        rounded; no count that is withheld can be worked out from all that is shown, here, on the other
+        pages and in the last report; estimates and rates with too little behind them are pooled over time
+        or withheld; notes say so. Its ``sheet`` says what was done to each table, for whoever checks it.
 
     Raises
     ------
     DisclosureError
-        For an identifier, a minimum or maximum, or a number that is not declared; the place is named, not
-        the value.
+        For an identifier, a minimum or maximum, a number that is not declared, or a count that nothing
+        protects; the place is named, not the value.
     ParameterError
-        For an unknown policy, or a ``previous``.
+        For an unknown policy.
+
+    Notes
+    -----
+    The reader is taken to know every count that is shown exactly, and the total of each set of rows that
+    adds up: rounding is on top. Each count that is too small must then still be able to be any number that
+    is too small, which integer programmes check; further counts are withheld, the cheapest first, until
+    they hold (Fischetti and Salazar 2000; OpenSAFELY and NHS England on differencing).
 
     Examples
     --------
     >>> import pandas as pd
     >>> from impact.results import Summary
     >>> table = pd.DataFrame({"tenure": ["rent", "own", "other"], "persons": [101, 52, 3]})
-    >>> summary = Summary(table, {}, people=["persons"], adds_up=["tenure"])
     >>> released = release({"tenure": Summary(table, {}, people=["persons"])}, "hes")
     >>> released["tenure"].marked()["persons"].tolist()
     [100, 50, '*']
+
+    Beside a table with the same people in it, the one that is withheld could be worked out, and another
+    goes with it:
+
+    >>> arms = pd.DataFrame({"arm": ["supported", "control"], "persons": [80, 76]})
+    >>> both = {"tenure": table, "arm": arms}
+    >>> both = {name: Summary(frame, {}, people=["persons"]) for name, frame in both.items()}
+    >>> release(both, "hes")["tenure"].marked()["persons"].tolist()
+    [100, '*', '*']
     """
     rule = find_policy(policy)
     if not isinstance(results, Mapping):
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
     counts = Counts()
-    numbers = {}
-    for name, draft in drafts.items():
+    page = Path(record) if record is not None else None
+    for folder, but in ((page and page.parent, page.stem if page else ""), (previous, "")):
+        for cells, sums in earlier.read(Path(folder), but=but) if folder else ():
+            counts.add_table(cells, sums, fixed=True)
+    for draft in drafts.values():
         counts.add_table(draft.cells, draft.sums)
-        numbers[name] = [(counts.number(cell), cell) for cell in draft.cells if cell.column]
-    hidden, _lost = counts.withhold(rule)
+    placed = {
+        name: [(counts.number(c), c) for c in draft.cells if c.column] for name, draft in drafts.items()
+    }
+    hidden, lost = counts.withhold(rule)
+    gone = {name for name, cells in placed.items() for at, _ in cells if at in lost}
+    if gone and not any(counts.fixed):
+        raise DisclosureError(
+            f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
+            "else is withheld; leave the table out, or show it in fewer groups."
+        )
     for name, result in results.items():
-        also = {(cell.row, cell.column) for at, cell in numbers[str(name)] if hidden[at] and cell.shown}
+        also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
         if also:
             drafts[str(name)] = _drafted(str(name), result, rule, also)
-    return {name: _released(name, results[name].method, draft, rule) for name, draft in drafts.items()}
+    sheet = [checked(name, draft, rule, placed[name], name in gone) for name, draft in drafts.items()]
+    released = {n: _released(n, results[n].method, draft, rule) for n, draft in drafts.items()}
+    if page:
+        earlier.write(page, drafts, sheet)
+    return Release(released, sheet)
 
 
-def _drafted(name: str, result: Result, policy: Policy, also: Also = ()) -> Draft:
+class Release(dict[str, Released]):
+    """What was released, by name; ``sheet`` says of each table which rule was applied and what it did."""
+
+    def __init__(self, released: Mapping[str, Released], sheet: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(released)
+        self.sheet = list(sheet)
+
+
+def _drafted(name: str, result: Result, policy: Policy, also: Also = frozenset()) -> Draft:
     door = _DOORS.get(type(result))
     if door is None:
         raise DisclosureError(
@@ -121,7 +166,7 @@ def _released(name: str, method: Mapping[str, Any], draft: Draft, policy: Policy
     )
 
 
-_DOORS: dict[type, _Door] = {
+_DOORS: dict[type, Callable[[Any, Policy, Also], Draft]] = {
     Effects: effects_draft,
     Test: test_draft,
     Summary: summary_draft,

@@ -38,7 +38,7 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         draft.hidden[column] = hidden[column]
     cells, sums = cells_of(table, labels, counted, hidden, result.adds_up)
     for column, (numerator, denominator) in result.percent.items():
-        for i in np.flatnonzero(table[column].notna()):
+        for i in map(int, np.flatnonzero(table[column].notna())):
             if (i, numerator) in cells and (i, denominator) in cells:
                 part, whole = cells[i, numerator], cells[i, denominator]
                 others = Cell(part.measure, part.labels | {("not", column)}, whole.value - part.value)

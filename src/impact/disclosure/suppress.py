@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 
@@ -43,9 +43,12 @@ class Counts:
         self.fixed[at] |= fixed and cell.shown
         return at
 
-    def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum]) -> None:
-        """Add the counts of one table, what it declares to add up, and what follows from its labels."""
-        numbers = {self.number(cell): cell for cell in cells}
+    def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False) -> None:
+        """Add the counts of one table, what it declares to add up, and what follows from its labels.
+
+        What an earlier table shows (``fixed``) cannot be taken back.
+        """
+        numbers = {self.number(cell, fixed=fixed): cell for cell in cells}
         for parts, total in sums:
             of = [self.number(part) for part in parts]
             self._add_up(of, None if total is None else self.number(total))
@@ -61,11 +64,11 @@ class Counts:
                 for at in rows:
                     cell = numbers[at]
                     groups[frozenset(p for p in cell.labels if p[0] in some)][at] = cell.value
-                for labels, parts in groups.items():
-                    if len(parts) > 1:
+                for labels, members in groups.items():
+                    if len(members) > 1:
                         # Rows that are alike in these things add up to the count of all that are.
-                        whole = self.number(Cell(measure, labels, sum(parts.values())))
-                        self._add_up(list(parts), whole)
+                        whole = self.number(Cell(measure, labels, sum(members.values())))
+                        self._add_up(list(members), whole)
 
     def _add_up(self, parts: Sequence[int], total: int | None) -> None:
         self.sets[Set(tuple(sorted(parts)), total)] = None
@@ -94,11 +97,29 @@ class Counts:
                 sets.append(one)
         low = np.full(len(value), int(policy.zero_shown))
         high = np.where(small, policy.smallest_shown - 1, -1)
+        if policy.round_to == 1:
+            for at, other in self._nearly_the_same(~hidden, policy):
+                hidden[at] = True
+                reach = policy.smallest_shown - 1
+                low[at], high[at] = max(0, value[other] - reach), value[other] + reach
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
         cost[[one.total for one in sets if one.total is not None]] *= 20
         cost[fixed] = np.inf
         return _protected(Knowledge.of(value, least, sets), hidden, low, high, cost)
 
+    def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int]]:
+        """Find counts of the same kind that differ by too few, and the one that each is too near to.
+
+        Two samples, or two releases, that differ by one person give that person away. Rounding hides it.
+        """
+        alike: dict[tuple[str, Labels], list[int]] = defaultdict(list)
+        for at in sorted(np.flatnonzero(shown), key=lambda at: not self.fixed[at]):
+            measure, labels, value = self.keys[at]
+            near = [k for k in alike[measure, labels] if abs(self.keys[k][2] - value) < policy.smallest_shown]
+            if near and not self.fixed[at]:
+                yield int(at), near[0]
+            else:
+                alike[measure, labels].append(int(at))
 
     def _that_tell(self, shown: Mask) -> list[Set]:
         """Leave out sets with a total that nobody sees and that is in no other set: they tell nothing."""
@@ -116,16 +137,20 @@ def _protected(
 ) -> tuple[Mask, list[int]]:
     lost: list[int] = []
     while True:
-        before = hidden.sum()
         found = [pair for pair in known.given_away(hidden, low, high) if pair[0] not in lost]
+        if not found:
+            return hidden, lost
+        before = hidden.sum()
         for cell, target in found:
             more = known.cheapest(hidden, cell, target, cost)
             if more is None:
                 lost.append(cell)
             else:
                 hidden[more] = True
-        if not found:
-            return hidden, lost
-        if hidden.sum() == before:
-            # What a fraction of a person could do, whole people cannot.
-            lost += [cell for cell, _ in found]
+        if hidden.sum() == before and len(stuck := [cell for cell, _ in found if cell not in lost]):
+            # What a fraction of a person could do, whole people cannot: the cheapest neighbour goes too.
+            beside = known.beside(stuck[0], ~hidden & np.isfinite(cost))
+            if len(beside):
+                hidden[beside[np.argmin(cost[beside])]] = True
+            else:
+                lost += stuck
