@@ -30,6 +30,7 @@ class Counts:
     fixed: list[bool] = field(default_factory=list)
     sets: dict[Set, None] = field(default_factory=dict)
     _number: dict[Key, int] = field(default_factory=dict)
+    _rows: set[int] = field(default_factory=set)
 
     def number(self, cell: Cell, *, fixed: bool = False) -> int:
         """Return the number of a count; two cells that count the same people, and as many, are one."""
@@ -55,20 +56,24 @@ class Counts:
             if len(of) == 1:
                 # A row that is the total of others is not added to them.
                 numbers.pop(of[0], None)
-        alike: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
-        for at, cell in numbers.items():
-            alike[cell.measure, tuple(sorted(what for what, _ in cell.labels))].append(at)
-        for (measure, whats), rows in alike.items():
+        self._add_alike(numbers)
+        self._rows |= numbers.keys()
+
+    def _add_alike(self, rows: Iterable[int]) -> None:
+        """Add up rows that are alike in some things, if no row is there twice, to all that are."""
+        patterns: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        for at in rows:
+            measure, labels, _ = self.keys[at]
+            patterns[measure, tuple(sorted({what for what, _ in labels}))].append(at)
+        for (measure, whats), members in patterns.items():
             for some in chain.from_iterable(combinations(whats, k) for k in range(len(whats))):
-                groups: dict[Labels, dict[int, int]] = defaultdict(dict)
-                for at in rows:
-                    cell = numbers[at]
-                    groups[frozenset(p for p in cell.labels if p[0] in some)][at] = cell.value
-                for labels, members in groups.items():
-                    if len(members) > 1:
-                        # Rows that are alike in these things add up to the count of all that are.
-                        whole = self.number(Cell(measure, labels, sum(members.values())))
-                        self._add_up(list(members), whole)
+                groups: dict[Labels, list[int]] = defaultdict(list)
+                for at in members:
+                    groups[frozenset(p for p in self.keys[at][1] if p[0] in some)].append(at)
+                for labels, parts in groups.items():
+                    if 1 < len(parts) == len({self.keys[at][1] for at in parts}):
+                        total = Cell(measure, labels, sum(self.keys[at][2] for at in parts))
+                        self._add_up(parts, self.number(total))
 
     def _add_up(self, parts: Sequence[int], total: int | None) -> None:
         self.sets[Set(tuple(sorted(parts)), total)] = None
@@ -79,6 +84,7 @@ class Counts:
         Those that are too small to show, and the cheapest others, until every one that is too small could
         be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
         """
+        self._add_alike(sorted(self._rows))
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
@@ -95,7 +101,10 @@ class Counts:
                     hidden[parts], least[parts] = ~fixed[parts], 0
             if one.total is not None or total >= policy.smallest_shown:
                 sets.append(one)
+        totals = [one.total for one in sets if one.total is not None]
         low = np.full(len(value), int(policy.zero_shown))
+        # As many parts as are withheld are at least in their total: no secret, where zeros are shown.
+        low[totals] = value[totals]
         high = np.where(small, policy.smallest_shown - 1, -1)
         if policy.round_to == 1:
             for at, other in self._nearly_the_same(~hidden, policy):
@@ -103,7 +112,7 @@ class Counts:
                 reach = policy.smallest_shown - 1
                 low[at], high[at] = max(0, value[other] - reach), value[other] + reach
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        cost[[one.total for one in sets if one.total is not None]] *= 20
+        cost[totals] *= 20
         cost[fixed] = np.inf
         return _protected(Knowledge.of(value, least, sets), hidden, low, high, cost)
 
