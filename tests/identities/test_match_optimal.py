@@ -15,6 +15,7 @@ from impact.match import assignment
 from impact.match.candidates import Candidates
 from impact.match.cover import sets_on_a_line
 from impact.match.distances import Measure
+from impact.match.greedy import Limits, Sides
 from impact.match.line import pair_up, shortfall
 from impact.match.pairing import best
 
@@ -48,10 +49,17 @@ def problem(seed, kind, form, *, most=40):
         matrix = rng.integers(0, 9, (len(rows), len(cols))).astype(float)
         matrix[rng.random(matrix.shape) < 0.3] = np.inf
         distance = Measure("x", matrix=matrix.copy(), score=score)
-    allowed = (group[rows][:, None] == group[cols]) & (np.abs(score[rows][:, None] - score[cols]) <= width)
+    # A caliper on the score, and at times others: on a column, within a width or further apart than one.
+    calipers = [(score, width)] if width < np.inf else []
+    calipers += [(drawn(rng, n, kind), float(rng.choice([0.5, -0.1])))] * int(rng.integers(0, 2))
+    allowed = group[rows][:, None] == group[cols]
+    for values, within in calipers:
+        apart = np.abs(values[rows][:, None] - values[cols])
+        allowed &= apart <= within if within > 0 else apart > -within
     for code in unlike:
         allowed &= code[rows][:, None] != code[cols]
-    return Candidates(distance, rows, cols, group, unlike, width), np.where(allowed, matrix, np.inf)
+    sides = Sides(rows, cols, group, Limits(calipers, unlike))
+    return Candidates.of(distance, sides), np.where(allowed, matrix, np.inf)
 
 
 def dense(matrix, ratio):
@@ -192,7 +200,9 @@ def cohort_of(frame):
     return Cohort.from_frame(frame, treated="helped", person_id="name")
 
 
-@pytest.mark.parametrize("arguments", [{}, {"caliper": 0.2}, {"exact": ["area"]}, {"ratio": 2}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"caliper": 0.2}, {"caliper": {"age": 5}}, {"exact": ["area"]}, {"ratio": 2}]
+)
 @pytest.mark.parametrize("distance", ["propensity", "mahalanobis"])
 @settings(max_examples=8, deadline=None)
 @given(seed=SEEDS)
@@ -213,6 +223,7 @@ def test_optimal_is_no_worse_than_greedy(distance, arguments, seed):
         ("optimal", {}),
         ("optimal", {"caliper": 0.1, "anti_exact": ["house"]}),
         ("optimal", {"distance": "mahalanobis", "exact": ["area"]}),
+        ("optimal", {"distance": "mahalanobis", "caliper": {"age": 4, "score": 0.5}}),
         ("full", {}),
         ("full", {"caliper": 0.05, "exact": ["area"], "estimand": "ATE"}),
     ],

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError
 from impact.match.cover import sets_on_a_line
 from impact.match.distances import measure
 from impact.match.estimands import check_estimand
-from impact.match.optimal import NOBODY, check_caliper
+from impact.match.optimal import NOBODY
 from impact.match.people import People
 from impact.match.propensity import Link, Missing, check_word
 from impact.match.strata import stratum_weights
@@ -136,6 +136,14 @@ def full(
         },
         counts=_counts(people, subclass > 0),
     )
+
+
+def check_caliper(caliper: float | None) -> None:
+    """Refuse a caliper of nothing or less."""
+    if caliper is not None and (isinstance(caliper, (bool, str)) or not caliper > 0):
+        raise ParameterError(
+            f"caliper={caliper!r}: give standard deviations of the score above 0, such as 0.2."
+        )
 
 
 def _counts(people: People, matched: NDArray[np.bool_]) -> pd.DataFrame:

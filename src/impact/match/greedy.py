@@ -34,8 +34,8 @@ class Limits:
     calipers: Sequence[tuple[Array, float]] = ()
     differ: Sequence[Rows] = ()
 
-    def allow(self, i: int, others: Any) -> Any:
-        """Whether person i may be matched with another, or with each of an array of others."""
+    def allow(self, i: int | Rows, others: Any) -> Any:
+        """Whether person i (or each of as many) may be matched with another, or with an array of others."""
         fine: Any = True
         for values, width in self.calipers:
             gap = np.abs(values[others] - values[i])

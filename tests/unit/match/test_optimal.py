@@ -73,6 +73,22 @@ def test_columns_that_must_differ():
     assert passed.method["anti_exact"] == ["house"]
 
 
+@pytest.mark.parametrize("distance", ["propensity", "mahalanobis"])
+def test_calipers_on_columns(distance):
+    """The nearest by age has three illnesses more; the last supported person has nobody within one."""
+    people = cohort([1, 0, 0, 0, 1], age=[50, 51, 54, 70, 69], ills=[1, 4, 2, 0, 9])
+    arguments = {"on": ["age"], "link": "penalised", "distance": distance}
+    assert match.optimal(people, **arguments).table["weight"].tolist() == [1, 1, 0, 1, 1]
+    near = match.optimal(people, caliper={"ills": 1}, **arguments)
+    assert near.table["weight"].tolist() == [1, 0, 1, 0, 0]
+    counts = near.counts.set_index(["arm", "rule"])["persons"]
+    assert counts["treated", "no control within the caliper"] == 1
+    assert near.method["caliper_width"] == {"ills": 1}
+    far = match.optimal(people, caliper={"ills": -2}, std_caliper=False, **arguments)
+    assert far.table["weight"].tolist() == [1, 1, 0, 1, 1]
+    assert far.method["gap"] == 0
+
+
 @pytest.mark.parametrize("arguments", [{"caliper": 0.1}, {"caliper": 0.1, "ratio": 2}, {"ratio": 2}])
 def test_walking_in_order_block_by_block(monkeypatch, arguments):
     """Where not all ways fit into memory at a time, the pairs are the same."""
