@@ -12,6 +12,7 @@ import pytest
 
 from impact import match
 from impact.data import Cohort
+from impact.errors import ParameterError
 from impact.match import OUTCOMES
 from impact.results import Matched
 
@@ -189,3 +190,26 @@ def test_supported_and_controls_exchanged_turn_the_effect_round():
         rows = a.index.intersection(b.index)
         np.testing.assert_allclose(b.loc[rows, "estimate"], -a.loc[rows, "estimate"], rtol=1e-8)
         np.testing.assert_allclose(b.loc[rows, "std_error"], a.loc[rows, "std_error"], rtol=1e-7)
+
+
+def test_pairs_of_people_with_several_rows_are_clustered_by_person_too():
+    """Without replacement of rows, but of people at several dates: V(set) + V(person) - V(row), all CR1."""
+    frame = frame_of()
+    once = cohort_of(frame)
+    person = np.arange(len(frame)) // 3
+    several = replace(once, _pid=person)
+    one, more = (match.nearest(c, on=["age"], caliper=0.3) for c in (once, several))
+    effects = match.mean_difference(more, outcome="score")
+    assert effects.method["clusters"] == "matched set and person, two-way"
+    by_set = match.mean_difference(one, outcome="score")
+    rows = more.table.query("weight > 0").merge(frame.assign(pid=person), left_on="person_id", right_on="id")
+    left = rows["score"] - rows.groupby("helped")["score"].transform("mean")
+    influence = np.where(rows["helped"] == 1, left, -left) / (len(rows) / 2)
+    n, variance = len(rows), by_set.vcov[0, 0]
+    for sign, keys in ((1, ["pid"]), (-1, ["pid", "subclass"])):
+        sums = pd.Series(influence).groupby([rows[key].to_numpy() for key in keys]).sum()
+        g = len(sums)
+        variance += sign * (sums**2).sum() * g / (g - 1) * (n - 1) / (n - 2)
+    assert effects.std_error[0] == pytest.approx(np.sqrt(variance), rel=1e-10)
+    with pytest.raises(ParameterError, match="within sets"):
+        match.rate_ratio(more, outcome="visits", estimand="conditional")

@@ -290,6 +290,8 @@ def _balance(result: Balance, policy: Policy) -> Draft:
     kind = result.table.get("kind", pd.Series("", result.table.index))
     products = result.table[kind.isin(["square", "interaction"])]
     table = result.table[~kind.isin(["square", "interaction"])].reset_index(drop=True)
+    # The distance within pairs of a yes or no is the number of pairs that differ, which may be few.
+    table = table.drop(columns="pair_distance", errors="ignore")
     draft = Draft("balance", table, blank(table))
     size = result.counts.set_index(["sample", "arm"])["persons"]
     hidden = np.zeros(len(table), bool)

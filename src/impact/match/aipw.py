@@ -67,7 +67,7 @@ def aipw(
     sample = Sample.of(matched, cohort)
     followed = {name: sample.events(name) for name in names_of(list(sample.cohort.outcomes), outcome)}
     comparable(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     avoided = "events" if sample.estimand == "ATT" else None
 
     def part(rows: Followed) -> Part:

@@ -91,7 +91,7 @@ def mean_difference(
     check_word("method", method, METHODS)
     sample = Sample.of(matched, cohort)
     followed, lacking = with_values(sample, outcome)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     said = sample.method("means", estimator=_ESTIMATOR[method], outcomes=[*followed], adjust=adjust)
     said |= {"family": "linear", "without_value": lacking, "notes": []}
     if method == "abadie_imbens":

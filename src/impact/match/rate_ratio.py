@@ -71,7 +71,8 @@ def rate_ratio(
     Raises
     ------
     ParameterError, DataError
-        For an argument that makes no sense and an outcome or covariate that is not there.
+        For an argument that makes no sense, an outcome or covariate that is not there, and covariates that
+        are counted after the index date, as outcomes are.
     DesignError
         If an arm has no time at risk or no events in some outcome: there is no ratio then. Also if one person
         stands for a whole arm, or all events are of one set: there is no standard error.
@@ -79,7 +80,7 @@ def rate_ratio(
     References
     ----------
     Austin, P. C. (2011). An introduction to propensity score methods. Multivariate Behavioral Research 46,
-    399-424. Cameron, A. C. and Trivedi, P. K. (2013). Regression Analysis of Count Data, ch. 3 and 9.
+    399-424. Cochran, W. G. (1977). Sampling Techniques, 3rd ed., sections 5.3 and 6.11 (strata). Cameron, A. C. and Trivedi, P. K. (2013). Regression Analysis of Count Data, ch. 3 and 9.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def rate_ratio(
         within = {"estimand": "common ratio within matched sets, weighted by precision", "notes": []}
         return sample.effects(followed, parts, {**said, "family": "poisson", **within})
     comparable(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     totals = each(followed, lambda rows: g_computation(rows, covariates, family=model, interact=False))
     avoided = "events" if sample.estimand == "ATT" else None
     parts = {n: compared(t, unit=UNIT, per=PER_MONTHS, avoided=avoided) for n, t in totals.items()}
