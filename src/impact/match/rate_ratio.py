@@ -65,8 +65,10 @@ def rate_ratio(
     Effects
         For each outcome the log ratio, the difference per 1,000 person-months and, for the effect on the
         supported, the events avoided. Standard errors are clustered by matched set with the CR1 factor
-        G/(G - 1) x (N - 1)/(N - K); with replacement by set and by control person (two-way); weighted or
-        unmatched by person. Where weights were estimated, their own error is counted.
+        G/(G - 1) x (N - 1)/(N - K); with replacement, or where people have rows at several dates, by set and
+        by person (two-way); weighted or unmatched by person; after ``subclass`` and ``coarsened_exact`` by
+        person within strata, with as many of each arm in a stratum as there are. Where weights were
+        estimated, their own error is counted.
 
     Raises
     ------
@@ -80,7 +82,8 @@ def rate_ratio(
     References
     ----------
     Austin, P. C. (2011). An introduction to propensity score methods. Multivariate Behavioral Research 46,
-    399-424. Cochran, W. G. (1977). Sampling Techniques, 3rd ed., sections 5.3 and 6.11 (strata). Cameron, A. C. and Trivedi, P. K. (2013). Regression Analysis of Count Data, ch. 3 and 9.
+    399-424. Cameron, A. C. and Trivedi, P. K. (2013). Regression Analysis of Count Data, ch. 3 and 9.
+    Cochran, W. G. (1977). Sampling Techniques, sections 5.3 and 6.11 (strata).
 
     Examples
     --------
