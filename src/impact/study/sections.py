@@ -200,7 +200,7 @@ _TAKEN: dict[str, tuple[str, ...]] = {
     "sun_abraham": ("anticipation", "time_varying"),
     "imputation": ("covariates", "anticipation"),
     "etwfe": ("family", "control", "covariates", "effects", "anticipation"),
-    "stacked": ("family", "covariates", "before", "after", "anticipation"),
+    "stacked": ("family", "covariates", "before", "after", "anticipation", "course"),
     "synthetic_did": ("weighting", "inference", "draws", "anticipation"),
     "triple_difference": ("subgroup", "eligible", "within"),
 }
@@ -235,6 +235,9 @@ class Did(Arguments):
     time_varying: Names = Field((), description="other outcomes held fixed, which support cannot change")
     before: int = Field(12, ge=1, description="periods before support that stacked compares")
     after: int = Field(12, ge=1, description="periods with support that stacked compares")
+    course: Literal["by_start", "shared"] | None = Field(
+        None, description="whose course stacked counts take without support: of each start's controls, or all"
+    )
     weighting: Literal["synthetic_did", "synthetic_control", "did"] = Field(
         "synthetic_did", description="how sites and periods are weighted"
     )

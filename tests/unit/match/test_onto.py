@@ -60,7 +60,8 @@ def test_with_all_controls_in_all_comparisons_it_is_the_plain_stack(family):
     both = everyone_everywhere(panel)
     for estimate in (did.stacked, pooled_event_study):
         # The window reaches the end, so that nobody supported later is a control of the plain one.
-        a, b = (estimate(p, outcome="gp", family=family, before=3, after=T) for p in (panel, both))
+        more = {"course": "by_start"} if estimate is did.stacked else {}
+        a, b = (estimate(p, outcome="gp", family=family, before=3, after=T, **more) for p in (panel, both))
         # Beside the effects stand the shares of starts among all rows, which cancel from every effect.
         shown = (a.labels["scale"].isin(["difference", "log ratio"])).to_numpy()
         np.testing.assert_allclose(a.estimate[shown], b.estimate[shown], rtol=1e-7, atol=1e-9)
@@ -73,7 +74,7 @@ def test_each_start_is_compared_with_the_controls_of_its_own_sets(family):
     panel, cohort = draw(2)
     matched = match.nearest(cohort, on=["x"], distance="mahalanobis", ratio=2)
     joint = match.onto(matched, panel)
-    found = did.stacked(joint, outcome="gp", family=family)
+    found = did.stacked(joint, outcome="gp", family=family, course="by_start")
     table = found.table.set_index(["group", "period"])["estimate"]
     for g in (3, 5):
         rows = matched.table[matched.table["weight"] > 0]
