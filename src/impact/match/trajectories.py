@@ -17,7 +17,7 @@ from impact.results import Matched, Rates
 if TYPE_CHECKING:
     from impact.data import Cohort
 
-_WEIGHTED = (
+WEIGHTED = (
     "Rates are of the matched and weighted as they are compared; people and events are those behind them."
 )
 
@@ -64,40 +64,45 @@ def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequ
         raise DesignError("trajectories needs clock='event': months from each person's index date.")
     names = panel.check_outcomes(outcome)
     sample = onto(matched, panel)
-    whose = pd.factorize(sample.unit)[0]
-    frames = []
-    for name in names:
+    table = arm_rates(sample, names)
+    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": "event", "per": panel.per}
+    method |= {"period": panel.step, "sample": "matched", "notes": [*panel.notes, WEIGHTED]}
+    return Rates(table, method)
+
+
+def arm_rates(sample: Panel, outcomes: Sequence[str]) -> pd.DataFrame:
+    """Rates of both arms by period, by the panel's weights, with the people and events behind them."""
+    whose, frames = pd.factorize(sample.unit)[0], []
+    for name in outcomes:
         for arm, mine in (("supported", sample.treated), ("control", ~sample.treated)):
             weight = sample.weights[mine, None]
             count, time = sample.outcomes[name][mine], sample.exposure[name][mine]
-            persons = _each(time > 0, whose[mine]).astype(int)
-            events, total = _each(count, whose[mine]), (weight * count).sum(0)
-            # Without an event there is no rate to keep.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                months = np.where(total > 0, events * (weight * time).sum(0) / total, time.sum(0))
+            events, total = each_once(count, whose[mine]), (weight * count).sum(0)
+            # Over these months the events make the weighted rate; without an event there is none to keep.
+            scale = np.divide(events, total, out=np.ones(len(total)), where=total != 0)
             frames.append(
                 pd.DataFrame(
                     {
                         "outcome": name,
                         "arm": arm,
-                        "period": panel.periods,
+                        "period": sample.periods,
                         "step": 1,
-                        "persons": persons,
+                        "persons": each_once(time > 0, whose[mine]).astype(int),
                         "events": np.rint(events).astype(int),
-                        "person_months": months,
+                        "person_months": scale * (weight * time).sum(0),
                     }
                 )
             )
     table = pd.concat(frames, ignore_index=True)
     table = table[table["person_months"] > 0].reset_index(drop=True)
     table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
-    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": "event", "per": panel.per}
-    method |= {"period": panel.step, "sample": "matched", "notes": [*panel.notes, _WEIGHTED]}
-    return Rates(table, method)
+    return table
 
 
-def _each(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
+def each_once(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
     """Sums over people, (periods,): of the rows of one person the largest value counts."""
+    if len(np.unique(whose)) == len(whose):
+        return np.asarray(values.sum(0), float)
     largest = np.zeros((whose.max(initial=-1) + 1, values.shape[1]))
     np.maximum.at(largest, whose, values)
     return np.asarray(largest.sum(0))
