@@ -166,10 +166,12 @@ class _Pooled:
     def _supported(self, times: NDArray[np.int64]) -> dict[str, int]:
         """Count those supported at these event times, and their events."""
         panel, treated, events = self.joint.panel, 0, 0.0
+        once = panel.once
         for one in self.used:
             here = one.treated, np.intersect1d(one.group + times, one.periods)
-            treated += int((panel.exposure[self.name][here] > 0).any(1).sum())
-            events += panel.outcomes[self.name][here].sum()
+            mine = once[one.treated]
+            treated += int((panel.exposure[self.name][here] > 0)[mine].any(1).sum())
+            events += panel.outcomes[self.name][here][mine].sum()
         return {"treated": treated, "events": round(events)}
 
 

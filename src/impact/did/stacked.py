@@ -285,9 +285,9 @@ def _cells(
     everyone: dict[str, int],
 ) -> list[Cell]:
     """Return the cells of one start; ``everyone`` counts the people and clusters it is compared in."""
-    here = e.treated, periods
-    treated = (panel.exposure[name][here[0]][:, periods] > 0).sum(0)
-    events = panel.outcomes[name][here[0]][:, periods].sum(0)
+    mine = np.r_[e.treated][panel.once[e.treated]]
+    treated = (panel.exposure[name][mine][:, periods] > 0).sum(0)
+    events = panel.outcomes[name][mine][:, periods].sum(0)
     return [
         Cell(e.group, int(t), float(m), everyone | {"treated": int(n), "events": round(float(y))})
         for t, m, n, y in zip(periods, estimate, treated, events, strict=True)

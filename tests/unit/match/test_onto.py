@@ -241,3 +241,24 @@ def test_what_does_not_fit_is_refused(world):
     people, sets = world
     with pytest.raises(DesignError, match="on the event clock"):
         match.onto(sets, people.around_start(outcomes=["gp"]))
+
+
+@pytest.mark.parametrize(
+    "name", ["two_by_two", "twfe", "stacked", "callaway_santanna", "etwfe", "imputation", "sun_abraham"]
+)
+@pytest.mark.parametrize("estimand", ["ATT", "ATC"])
+def test_the_supported_and_their_events_count_once_however_many_sets_they_serve(name, estimand):
+    """For the effect on controls, with replacement, it is the supported who have several rows."""
+    panel, cohort = draw(6, starts=(4,))
+    panel = replace(panel, exposure={"gp": np.ones((panel.n, T))})
+    sample = match.onto(
+        match.nearest(cohort, on=["x"], distance="mahalanobis", estimand=estimand, replace=True), panel
+    )
+    assert sample.reused
+    counts = did.ESTIMATORS[name](sample, outcome="gp").counts
+    served = np.isin(panel.unit, sample.unit[sample.treated])
+    events = panel.outcomes["gp"][served].sum(0)
+    assert counts["treated"].max() == served.sum()
+    assert counts["persons"].max() == len(np.unique(sample.unit))
+    # Of all periods with support or, by cell, of one.
+    assert counts["events"][0] in (events[4:].sum(), *events)
