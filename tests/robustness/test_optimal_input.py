@@ -74,6 +74,8 @@ def test_calipers_of_optimal(cohort, arguments, error, says):
 
 
 def test_full_needs_a_score(cohort):
+    with pytest.raises(ParameterError, match="caliper=-1"):
+        match.full(cohort(), on=["age"], caliper=-1)
     with pytest.raises(ParameterError, match="distance='mahalanobis'"):
         match.full(cohort(), on=["age"], distance="mahalanobis")
     with pytest.raises(ParameterError, match="distance="):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from impact.match.assignment import Found, spans
 from impact.match.distances import Measure
 from impact.match.greedy import Limits, Sides
+from impact.match.within import Within
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -43,16 +44,12 @@ class Candidates:
 
     @classmethod
     def of(cls, distance: Measure, sides: Sides) -> Candidates:
-        """Choose the caliper that leaves least to look through; on a line it must be that of the line."""
+        """Choose the caliper in whose order people are looked through; on a line it is that of the line."""
         limits, line = sides.limits, distance.line
-        share = [
-            width / (values.std() or 1.0) if width > 0 and (line is None or values is line) else np.inf
-            for values, width in limits.calipers
-        ]
-        along, width = np.zeros(len(sides.group)) if line is None else line, np.inf
-        rest = list(limits.calipers)
-        if np.isfinite(share).any():
-            along, width = rest.pop(int(np.argmin(share)))
+        of_line = (c for c in limits.calipers if c[0] is line and c[1] > 0)
+        near = limits.narrowest() if line is None else next(of_line, None)
+        along, width = near or (np.zeros(len(sides.group)) if line is None else line, np.inf)
+        rest = [c for c in limits.calipers if c is not near]
         return cls(distance, sides.people, sides.pool, sides.group, along, width, Limits(rest, limits.differ))
 
     def __call__(self, rows: Rows, many: int) -> Found:
@@ -143,15 +140,27 @@ class Candidates:
         return self._found(rows, which, col, reach)
 
     @cached_property
+    def _members(self) -> dict[int, Rows]:
+        """Columns of each group."""
+        groups, first = np.unique(self.group[self.cols[self.sorted]], return_index=True)
+        return dict(zip(groups.tolist(), np.split(self.sorted, first[1:]), strict=True))
+
+    @cached_property
     def _trees(self) -> dict[int, tuple[cKDTree, Rows]]:
         from scipy.spatial import cKDTree
 
-        along = self.group[self.cols[self.sorted]]
-        groups, first = np.unique(along, return_index=True)
-        trees: dict[int, tuple[cKDTree, Rows]] = {}
-        for g, members in zip(groups.tolist(), np.split(self.sorted, first[1:]), strict=True):
-            trees[g] = cKDTree(self._points[self.cols[members]], balanced_tree=False), members
-        return trees
+        points = self._points[self.cols]
+        return {g: (cKDTree(points[own], balanced_tree=False), own) for g, own in self._members.items()}
+
+    @cached_property
+    def _windows(self) -> dict[int, tuple[Within, Rows]]:
+        placed = self._placed[self.cols]
+        return {g: (Within(placed[own], self.width), own) for g, own in self._members.items()}
+
+    @cached_property
+    def _placed(self) -> Array:
+        """Points with their place along as a last coordinate."""
+        return np.column_stack([self._points, self.along])
 
     def _in_tree(self, rows: Rows, many: int) -> Found:
         group = self.group[self.rows[rows]]
@@ -167,17 +176,16 @@ class Candidates:
         return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
 
     def _in_window(self, rows: Rows, many: int) -> Found:
-        """One row at a time, among all who are within the caliper: beyond what a tree is good for."""
-        low, high = self.window(rows)
+        """Among all who are within the caliper and of the group: beyond what a tree is good for."""
+        group, at = self.group[self.rows[rows]], self.rows[rows]
         which, cols, reach = [np.empty(0, np.intp)], [np.empty(0, np.intp)], np.full(len(rows), np.inf)
-        for i in range(len(rows)):
-            col = self.sorted[low[i] : high[i]]
-            if many < len(col):
-                cost = self.cost(rows[i : i + 1], col)
-                nearest = np.argpartition(cost, many)[: many + 1]
-                col, reach[i] = col[nearest], cost[nearest].max()
-            which.append(np.full(len(col), i))
-            cols.append(col)
+        for g, (within, members) in self._windows.items():
+            mine = np.flatnonzero(group == g)
+            index, gap = within.of(self._placed[at[mine]], min(many, len(members)))
+            which.append(np.repeat(mine, index.shape[1])[index.ravel() >= 0])
+            cols.append(members[index[index >= 0]])
+            if many < len(members):
+                reach[mine] = gap[:, -1]
         return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
 
 

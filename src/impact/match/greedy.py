@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.match.neighbours import Neighbours
+from impact.match.within import Within
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -21,6 +22,8 @@ Turns = Literal["closest", "farthest"] | Rows
 
 # After so many people in a row who may not be matched, the next who may is looked for by whole arrays.
 _PATIENCE, _STRETCH = 16, 4096
+# With calipers of more standard deviations than this, most of the nearest may be matched anyway.
+_NARROW = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,11 @@ class Limits:
 
     def __bool__(self) -> bool:
         return bool(self.calipers or self.differ)
+
+    def narrowest(self) -> tuple[Array, float] | None:
+        """The caliper that leaves least to look through, where it leaves so little that it pays."""
+        near = [c for c in self.calipers if 0 <= c[1] <= _NARROW * c[0].std()]
+        return min(near, key=lambda c: c[1] / (c[0].std() or 1.0), default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +242,10 @@ class Space:
         change = (facets[members[1:]] != facets[members[:-1]]).any(axis=1)
         change |= np.diff(sides.group[members]) != 0
         begin = np.flatnonzero(np.append(True, change))
-        self._sides, self._points = sides, points
+        # People beyond the narrowest caliper are not looked at.
+        near = limits.narrowest()
+        self._points = points if near is None else np.column_stack([points, near[0]])
+        self._sides = sides
         self._members: list[int] = members.tolist()
         self._home = members[begin]
         self._next, self._end = begin.tolist(), [*begin[1:].tolist(), len(members)]
@@ -251,12 +262,13 @@ class Space:
         # Cells as looked at, for whoever needs more than the first few, and who has been shown all there are.
         self._near: dict[int, tuple[list[int], list[float]]] = {}
         self._wide, self._whole = dict[int, int](), self._span[0] == self._span[1]
-        self._among: dict[int, tuple[Rows, Neighbours]] = {}
+        self._among: dict[int, tuple[Rows, Neighbours | Within]] = {}
         by_group = np.argsort(asking, kind="stable")
         for mine in np.split(by_group, np.flatnonzero(np.diff(asking[by_group])) + 1):
             low, high = self._span[:, mine[0]]
             if low < high:
-                self._among[int(low)] = mine, Neighbours(points[self._home[low:high]])
+                here = self._points[self._home[low:high]]
+                self._among[int(low)] = mine, Neighbours(here) if near is None else Within(here, near[1])
                 self._look(mine)
 
     def find(self, i: int) -> tuple[int, float, bool]:
@@ -305,26 +317,26 @@ class Space:
     def _cells(self, i: int) -> tuple[list[int], list[float]]:
         """Cells that person i may be matched with, nearest first, as far as has been looked."""
         if i not in self._near:
-            some = self._index[i] >= 0
-            self._near[i] = self._allowed(i, self._index[i, some], self._gap[i, some])
+            self._near[i] = self._allowed(i, self._index[i], self._gap[i])
         return self._near[i]
 
     def _allowed(self, i: int, index: Rows, gap: Array) -> tuple[list[int], list[float]]:
-        limits = self._sides.limits
+        limits, fine = self._sides.limits, index >= 0
         if limits:
-            fine = limits.allow(int(self._sides.people[i]), self._home[index])
-            index, gap = index[fine], gap[fine]
-        return index.tolist(), gap.tolist()
+            fine &= limits.allow(int(self._sides.people[i]), self._home[index])
+        return index[fine].tolist(), gap[fine].tolist()
 
     def _look(self, mine: Rows, size: int = 0) -> tuple[Rows, Array]:
         """Find the nearest cells with somebody left for people of one group, and keep the first few."""
         low, width = int(self._span[0, mine[0]]), self._index.shape[1]
         index, gap = self._among[low][1].of(self._points[self._sides.people[mine]], size or width)
-        self._whole[mine] = index.shape[1] < (size or width)
+        some = index >= 0
+        self._whole[mine] = some.sum(axis=1) < (size or width)
+        index = np.where(some, index + low, -1)
         if not size:
             self._index[mine], self._gap[mine] = -1, np.inf
-            self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index + low, gap
-        return index + low, gap
+            self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index, gap
+        return index, gap
 
     def _grow(self, i: int) -> bool:
         """Look further for person i; false where there is nothing further."""

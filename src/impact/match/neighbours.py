@@ -14,7 +14,7 @@ Single = NDArray[np.float32]
 
 # How many points a block holds at most, and how many targets are looked up together.
 _BLOCK, _BATCH = 1024, 2048
-_GONE = np.float32(1e30)  # the squared length that is given to points that are left out
+GONE = np.float32(1e30)  # the squared length that is given to points that are left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Neighbours:
 
     def remove(self, index: int) -> None:
         """Find this point no more."""
-        self._right[index, -1] = _GONE
+        self._right[index, -1] = GONE
         self._left -= 1
 
     def of(self, targets: Array, k: int) -> tuple[Rows, Array]:
@@ -78,14 +78,14 @@ class Neighbours:
         centred = targets - self._centre
         size = (centred**2).sum(axis=1)
         left = np.column_stack([-2 * centred, size, np.ones(len(targets))]).astype(np.float32)
-        limit = np.full(len(targets), _GONE, np.float32)
+        limit = np.full(len(targets), GONE, np.float32)
         order = []
         for block, mine in self._homes(self._root, left, np.arange(len(targets))):
             order.append(mine)
             if len(block.points) >= k:
                 own = left[mine] @ self._right[block.points].T
                 limit[mine] = np.partition(own, k - 1, axis=1)[:, k - 1]
-        for i in np.flatnonzero(limit >= _GONE / 2):
+        for i in np.flatnonzero(limit >= GONE / 2):
             # Too few are left in the block.
             limit[i] = np.partition(self._right @ left[i], k - 1)[k - 1]
         # Single precision must not lose a point at the limit itself.

@@ -174,9 +174,9 @@ def _best(pairs: Candidates, ratio: int) -> tuple[Rows, float, float]:
     if gap <= 1e-9 * max(total, pairs.bound()):
         return partner, total, 0.0
     warn(
-        f"The total distance {total:.6g} is within {gap:.3g} of the least, not proved to be it: the proof needs more "
-        f"than the {MOST:,} pairs that are held in memory at once. With columns in exact= there are fewer in "
-        "question; nearest is quicker and makes no such claim.",
+        f"The total distance {total:.6g} is within {gap:.3g} of the least, not proved to be it: the proof "
+        f"needs more than the {MOST:,} pairs that are held in memory at once. With columns in exact= there "
+        "are fewer in question; nearest is quicker and makes no such claim.",
         stacklevel=3,
     )
     return partner, total, gap
