@@ -14,6 +14,7 @@ from impact.errors import DesignError
 from impact.match.distances import measure, whitened
 from impact.match.gcomputation import within_reach
 from impact.match.genetic import coordinates
+from impact.match.inverse_probability import slope_of
 from impact.match.people import People
 from impact.match.propensity import Array, Rows, fitted
 from impact.match.sample import Followed, Part, Sample
@@ -178,12 +179,11 @@ def _score(matched: Matched, people: People, sample: Sample) -> _Score | None:
     at = ids.get_indexer(pd.Index(sample.cohort.person_id[sample.person]))
     inside = score.inside[at]
     e = score.probability[at]
-    slope = np.exp(-(score.linear[at] ** 2) / 2) / np.sqrt(2 * np.pi) if link == "probit" else e * (1 - e)
     values, vectors = np.linalg.eigh(score.fit.bread)
     return _Score(
         _with_cells(line[:, None], people.group)[at],
         e if sample.estimand == "ATT" else 1 - e,
-        np.where(inside, slope, 0.0),
+        np.where(inside, slope_of(score, link)[at], 0.0),
         score.regressors[:, np.where(inside, (np.cumsum(score.inside) - 1)[at], 0)] * inside,
         np.sqrt(np.maximum(values, 0))[:, None] * vectors.T,
     )
