@@ -10,6 +10,7 @@ import pandas as pd
 
 from impact.data.panel import Panel
 from impact.errors import DataError, nearest, together
+from impact.match.balance import PRIOR
 from impact.match.trajectories import WEIGHTED, arm_rates
 from impact.results import Rates, Summary
 
@@ -67,8 +68,9 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     cohort : Cohort
         With index dates, so that ages and prior use are those of the date support began, or might have.
     covariates : sequence of str
-        Columns of ``cohort.table``. Numbers with more than five different values are described by mean and
-        standard deviation, everything else by the number and percentage in each category.
+        Columns of ``cohort.table``. Numbers with more than five different values, and counts of one period,
+        are described by mean and standard deviation, everything else by the number and percentage in each
+        category.
 
     Returns
     -------
@@ -87,7 +89,8 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     rows: list[dict[str, Any]] = [_row("people", "all", np.ones(len(people), bool), treated)]
     for name in covariates:
         column = people[name]
-        if pd.api.types.is_numeric_dtype(column) and column.nunique() > _CATEGORIES:
+        many = column.nunique() > _CATEGORIES or PRIOR.fullmatch(name)
+        if pd.api.types.is_numeric_dtype(column) and many:
             rows.append(_mean_row(name, column, treated))
             continue
         if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():

@@ -10,7 +10,7 @@ from impact import match
 from impact.data import Cohort, LongData
 from impact.interpret.matched_comparison import compare, matched, whole
 from impact.match.spillover import home
-from impact.results import Effects, Matched, Result
+from impact.results import Matched, Result
 
 
 def spillover(
@@ -39,7 +39,7 @@ def spillover(
     Returns
     -------
     dict
-        ``spillover``, both answers of each outcome, told apart by ``term``.
+        ``spillover``, one effect an outcome, to be set beside those of ``sample``.
     """
     if by is None:
         return {}
@@ -49,6 +49,5 @@ def spillover(
         if in_sets
         else matched(data, baseline=baseline, matching={**matching, "apart": by})
     )
-    both = {"As planned": sample, f"Without controls of the same {home(by)}": left}
-    effects = Effects.stack({name: whole(compare(who, **compared)) for name, who in both.items()})
+    effects = whole(compare(left, **compared))
     return {"spillover": replace(effects, method={**effects.method, "spillover": home(by)})}

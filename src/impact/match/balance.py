@@ -25,7 +25,7 @@ _SCORES = {
     "linear_propensity": "propensity score (linear predictor)",
 }
 # Counts of one period before the index date, and how they ran, as ``cohort.with_history`` names them.
-_PRIOR = re.compile(r"prior_.+_(m|q|p|month|quarter)_?\d+|(trend|latest)_.+")
+PRIOR = re.compile(r"prior_.+_(m|q|p|month|quarter)_?\d+|(trend|latest)_.+")
 # Points at which densities are compared, and how many bandwidths beyond the values they reach.
 _POINTS, _BEYOND = 1024, 4
 
@@ -117,7 +117,7 @@ def balance(
     if on is None:
         for name in everyone.columns.difference(list(asked), sort=False):
             known = pd.api.types.is_numeric_dtype(everyone[name]) and everyone[name].notna().all()
-            if _PRIOR.fullmatch(str(name)) and known:
+            if PRIOR.fullmatch(str(name)) and known:
                 add("prior period", str(name), None, everyone[name].to_numpy(float))
         for name, time, here in _followed(matched.cohort, matched.cohort if cohort is None else cohort):
             add("follow-up", name, None, time[here], samples if here.all() else samples.among(here))

@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from impact.disclosure import Released
 from impact.pages import Shown, plots, show
 from impact.pages.answers import answers
-from impact.pages.formats import (
-    estimate_text,
-    inside,
-    interval_text,
-    label,
-    listed,
-    places,
-    readers_units,
-)
+from impact.pages.formats import inside, label, listed
+from impact.pages.layout import Table
+from impact.pages.tables import effects
 from impact.pages.words import Statement
 
 
@@ -49,31 +43,25 @@ def spillover(released: Mapping[str, Released]) -> Shown:
     """Effects with all controls beside those without the ones who live with or beside people supported."""
     if (found := released.get("spillover")) is None:
         return show()
-    rows = readers_units(found.table)
-    rows = rows[rows["outcome"] == rows["outcome"].iloc[0]]
-    rows = rows[rows["scale"] == ("difference" if (rows["scale"] == "difference").any() else "log ratio")]
-    home, of_ratio = found.method["spillover"], bool((rows["scale"] == "log ratio").all())
+    home = found.method["spillover"]
     said = (
         f"Support may change things for people of the same {home} too. Here the effect stands beside the one "
-        f"without controls who share a {home} with anybody supported."
+        f"without controls who share a {home} with anybody supported. If the two are far apart, support "
+        "reached neighbours, or these live in places that differ otherwise."
     )
-    if rows["conf_low"].notna().all():
-        digits = 2 if of_ratio else places(rows["estimate"])
-        each = [
-            f"{estimate_text(row.estimate, digits, sign=not of_ratio)} "
-            f"({interval_text(row.conf_low, row.conf_high, digits, sign=not of_ratio)})"
-            for row in rows.itertuples()
-        ]
-        what = "ratio" if of_ratio else f"difference {rows['unit'].iloc[0]}"
-        name = inside(label(rows["outcome"].iloc[0]))
-        said += f" For {name} the {what} is {each[0]} with all controls, and {each[1]} without these."
-    how = (
-        "If the two are far apart, support reached neighbours, or these live in places that differ otherwise."
+    sources = released["effects"], found
+    planned, apart = map(effects, sources)
+    header = planned.columns[1].header
+    columns = (
+        planned.columns[0],
+        planned.columns[1]._replace(header="With all controls"),
+        apart.columns[1]._replace(header=f"Without those of the same {home}"),
+        apart.columns[-1],
     )
-    caption = f"With all controls, and without those of the same {home} (95% ranges in brackets)"
-    return show(
-        Statement("sentence", (("list", (f"{said} {how}",)),), (found,)), show(found, caption=caption)
+    laid = Table(
+        f"{header}, with all controls and without neighbours (95% ranges in brackets)", columns, found
     )
+    return show(Statement("sentence", (("list", (said,)),), sources), Shown(laid.text, laid.html, (found,)))
 
 
 def no_effect_expected(released: Mapping[str, Released]) -> Shown:
