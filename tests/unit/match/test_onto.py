@@ -262,3 +262,14 @@ def test_the_supported_and_their_events_count_once_however_many_sets_they_serve(
     assert counts["persons"].max() == len(np.unique(sample.unit))
     # Of all periods with support or, by cell, of one.
     assert counts["events"][0] in (events[4:].sum(), *events)
+
+
+@pytest.mark.parametrize("method", [match.subclass, match.coarsened_exact])
+def test_strata_are_no_clusters(method):
+    """Six slices would be six clusters; people are 240."""
+    panel, cohort = draw(7)
+    sample = match.onto(method(cohort, on=["x"]), panel)
+    assert sample.cluster.tolist() == sample.unit.tolist()
+    assert "matched_set" in sample.covariates
+    effects = did.estimate(sample, outcome="gp", estimator="stacked")
+    assert effects.counts["clusters"][0] == len(np.unique(sample.unit))
