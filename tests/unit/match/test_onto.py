@@ -125,7 +125,12 @@ def test_a_set_around_several_starts_shares_its_controls_out():
     matched = match.subclass(cohort, on=["x"])
     joint = match.onto(matched, panel)
     frame = pd.DataFrame(
-        {"set": joint.cluster, "g": joint.experiment, "treated": joint.treated, "w": joint.weights}
+        {
+            "set": joint.covariates["matched_set"],
+            "g": joint.experiment,
+            "treated": joint.treated,
+            "w": joint.weights,
+        }
     )
     sums = frame.groupby(["set", "g", "treated"])["w"].sum().unstack()
     np.testing.assert_allclose(sums[True], sums[False])
