@@ -8,6 +8,8 @@ import pytest
 from impact import match
 from impact.data import Cohort
 from impact.errors import DataError, DesignError, ParameterError
+from impact.match.cover import sets_on_a_line
+from impact.match.limited import Sizes
 
 METHODS = [match.optimal, match.full]
 
@@ -80,6 +82,37 @@ def test_full_needs_a_score(cohort):
         match.full(cohort(), on=["age"], distance="mahalanobis")
     with pytest.raises(ParameterError, match="distance="):
         match.full(cohort(), on=["age"], distance=np.ones((20, 40)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"min_controls": 0}, ParameterError, "min_controls=0: give a whole number"),
+        ({"max_controls": 2.5}, ParameterError, "max_controls=2.5"),
+        ({"max_controls": "2"}, ParameterError, "max_controls='2'"),
+        ({"max_controls": np.nan}, ParameterError, "max_controls=nan"),
+        ({"max_controls": True}, ParameterError, "max_controls=True"),
+        ({"min_controls": 3, "max_controls": 2}, ParameterError, "cannot be above max_controls=2"),
+        ({"max_controls": 1 / 3, "min_controls": 1 / 2}, ParameterError, "cannot be above"),
+        ({"min_controls": 3}, DesignError, "min_controls=3: there are too few people for it in 1 of 1"),
+        ({"max_controls": 1 / 2}, DesignError, "max_controls=1/2: there are too few people for it in 1 of 1"),
+        ({"anti_exact": ["house"]}, DesignError, "use optimal or nearest"),
+    ],
+)
+def test_limits_of_full(cohort, arguments, error, says):
+    with pytest.raises(error) as refused:
+        match.full(cohort(), on=["age"], **arguments)
+    assert says in str(refused.value)
+
+
+def test_limits_of_full_that_the_caliper_does_not_allow():
+    """All are within reach of somebody; but two near a control may not share it, and the next is too far."""
+    age, helped = np.array([50.0, 51, 52, 57, 58, 62]), np.array([True, True, False, False, True, False])
+    everyone = np.zeros(6, int)
+    assert (sets_on_a_line(age, helped, everyone, 5.5)[0] >= 0).all()
+    with pytest.raises(DesignError, match="further away"):
+        sets_on_a_line(age, helped, everyone, 5.5, sizes=Sizes.of(1, None))
+    assert (sets_on_a_line(age, helped, everyone, 6, sizes=Sizes.of(1, None))[0] >= 0).all()
 
 
 def test_columns_that_must_differ_must_be_there(cohort):

@@ -131,6 +131,23 @@ def test_weights_of_full_matching(estimand, weights):
     assert matched.method["sets"] == 2
 
 
+def test_limits_on_the_size_of_sets():
+    """Two supported and five controls: with two each the one in the middle is left out, by name."""
+    people = cohort([1, 0, 0, 0, 0, 0, 1], age=[50, 51, 52, 57, 67, 68, 66])
+    free = match.full(people, on=["age"], link="penalised")
+    assert free.table["weight"].gt(0).all()
+    limited = match.full(people, on=["age"], link="penalised", max_controls=2)
+    assert limited.table["subclass"].fillna(0).tolist() == [1, 1, 1, 0, 2, 2, 2]
+    counts = limited.counts.set_index(["arm", "rule"])["persons"]
+    assert counts["control", "no place left in a set"] == 1
+    assert counts.sum() == 7
+    assert (limited.method["min_controls"], limited.method["max_controls"]) == (None, 2)
+    # Four supported share two controls, but no more than two each.
+    people = cohort([1, 1, 1, 1, 0, 0], age=[50, 51, 52, 53, 54, 70])
+    shared = match.full(people, on=["age"], link="penalised", min_controls=1 / 2)
+    assert shared.table.groupby("subclass").size().tolist() == [3, 3]
+
+
 def test_a_pair_in_the_middle_is_worth_more_than_two_pointers():
     """C T . C T with a small gap in the middle: three or two sets, whichever is nearer in total."""
     treated = np.array([False, True, False, True])
