@@ -41,8 +41,8 @@ class Within:
         self._right = np.column_stack([centred, np.ones(len(points)), size]).astype(np.float32)
         self._largest = float(size.max())
 
-    def remove(self, index: int) -> None:
-        """Find this point no more."""
+    def remove(self, index: Rows) -> None:
+        """Find these points no more."""
         self._right[self._place[index], -1] = GONE
 
     def of(self, targets: Array, k: int) -> tuple[Rows, Array]:
