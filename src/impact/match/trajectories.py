@@ -52,10 +52,26 @@ def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequ
 
     Examples
     --------
-    >>> from impact.disclosure import release  # doctest: +SKIP
-    >>> from impact.pages import plots  # doctest: +SKIP
-    >>> before_and_after = trajectories(matched, matched.cohort, outcome="ae")  # doctest: +SKIP
-    >>> plots.rates(release({"ae": before_and_after}, "hes")["ae"])  # doctest: +SKIP
+    >>> from dataclasses import replace
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from impact.data import Cohort
+    >>> from impact.match import nearest
+    >>> frame = pd.DataFrame({"site": np.repeat([1, 2, 3, 4], 2), "half": [-1, 0] * 4, "start": [
+    ...     0, 0, 0, 0, None, None, None, None], "falls": [4, 2, 6, 4, 5, 5, 7, 8]})
+    >>> panel = Panel.from_long(frame, unit="site", period="half", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> panel = replace(panel, clock="event")
+    >>> sites = pd.DataFrame({"site": [1, 2, 3, 4], "helped": [1, 1, 0, 0], "size": [30, 40, 31, 39]})
+    >>> cohort = Cohort.from_frame(sites, treated="helped", person_id="site")
+    >>> matched = nearest(cohort, on=["size"], distance="mahalanobis")
+    >>> found = trajectories(matched, panel, outcome="falls").table
+    >>> found[["arm", "period", "persons", "events", "rate_per_1000_person_months"]]
+             arm  period  persons  events  rate_per_1000_person_months
+    0  supported      -1        2      10                       5000.0
+    1  supported       0        2       6                       3000.0
+    2    control      -1        2      12                       6000.0
+    3    control       0        2      13                       6500.0
     """
     if not isinstance(panel, Panel):
         names = [outcome] if isinstance(outcome, str) else list(outcome)

@@ -11,6 +11,7 @@ import pytest
 from impact import match
 from impact.data import Cohort, read_cohort
 from impact.errors import DesignError, ParameterError
+from impact.match.candidate_months import candidate_months
 
 DAY = timedelta(days=1)
 MONTHS = [date(2024, m, 1) for m in (3, 4, 5, 7)]
@@ -241,3 +242,25 @@ def test_designs_that_cannot_work_are_refused():
     frame = pd.DataFrame({"helped": [1, 1, 0, 0], "age": [60, 61, 61, 62]})
     with pytest.raises(DesignError, match="made from a frame"):
         match.risk_set(Cohort.from_frame(frame, treated="helped"), on=["age"])
+
+
+@pytest.mark.parametrize("distance", ["propensity", "linear_propensity"])
+def test_one_score_is_made_from_everyone_in_all_months(distance):
+    people, contacts = tables(3)
+    cohort = cohort_of(people, contacts)
+    found = match.risk_set(
+        cohort, on=["prior_gp", "sex"], months_before=6, caliper=3, distance=distance, exact=["sex"]
+    )
+    months = candidate_months(cohort, 6)
+    rows = months.described(np.arange(len(months.position)))
+    # Everyone of every month as people of one table.
+    frame = rows.people.assign(row=np.arange(len(rows)))
+    plain = Cohort.from_frame(frame, treated="treated", person_id="row")
+    score = match.propensity(plain, on=["prior_gp", "sex"]).to_numpy()
+    score = np.log(score / (1 - score)) if distance == "linear_propensity" else score
+    there = found.cohort.people.assign(distance=found.table["distance"])
+    at = {(p, m): s for p, m, s in zip(frame["person"], frame["index_date"], score, strict=True)}
+    for row in there[found.cohort.treated].itertuples():
+        assert row.distance == pytest.approx(at[row.person, row.index_date.replace(day=1)], rel=1e-9)
+    assert found.method["caliper_width"] == pytest.approx(3 * score.std(ddof=1))
+    assert (found.table["weight"] > 0).any()
