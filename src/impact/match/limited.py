@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,17 +86,66 @@ def joins(x: Array, arm: Flags, block: Rows, sizes: Sizes, width: float) -> tupl
     """
     low, high = _bounds(arm, block, sizes)
     many = np.zeros(len(x), np.intp)
-    up = np.where(arm, low, -high), np.where(arm, high, -low)
     for here in np.split(np.arange(len(x)), np.flatnonzero(np.diff(block)) + 1):
-        gap = np.diff(x[here], append=x[here[-1:]])
-        many[here] = _flow(gap.tolist(), up[0][here].tolist(), up[1][here].tolist())
-    a, b = (np.repeat(np.arange(len(x)), np.maximum(side, 0)) for side in (many, -many))
-    if (np.abs(x[a] - x[b]) > width).any():
+        sign = np.where(arm[here], 1, -1)
+        ends = np.sort([sign * low[here], sign * high[here]], axis=0)
+        found = _flow(np.diff(x[here], append=x[here[-1:]]).tolist(), *ends.tolist())
+        own, others = _drawn(found)
+        if (np.abs(x[here[own]] - x[here[others]]) > width).any():
+            found = _flow_within(x[here], arm[here], sizes, width)
+        many[here] = found
+    return _drawn(many)
+
+
+def _drawn(many: Rows) -> tuple[Rows, Rows]:
+    """Join people in their order, as many times as each is to be; controls have negative numbers."""
+    own, others = (np.repeat(np.arange(len(many)), np.maximum(side, 0)) for side in (many, -many))
+    return own, others
+
+
+def _flow_within(x: Array, arm: Flags, sizes: Sizes, width: float) -> Rows:
+    """As ``_flow``, for the most people there are places for within the width.
+
+    A linear programme in how many joins the supported (or the controls) up to each person have: those of one
+    arm up to a place may be no more than those of the other up to ``width`` further on. Such programmes have
+    whole numbers for an answer.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array, eye_array, vstack
+
+    n = len(x)
+    each = np.arange(n)
+    seen = [np.maximum.accumulate(np.where(side, each, -1)) for side in (arm, ~arm)]
+    before = np.append(-1, np.where(arm[1:], seen[0][:-1], seen[1][:-1]))
+    reached = np.searchsorted(x, x + width * (1 + 1e-12), "right") - 1
+    partner = np.where(arm, seen[1][reached], seen[0][reached])
+
+    def less(first: Rows, second: Rows) -> Any:
+        """A row for each difference of two of the unknowns, of which -1 is 0."""
+        rows, cols = np.tile(np.arange(len(first)), 2), np.append(first, second)
+        signs = np.repeat([1.0, -1.0], len(first))
+        there = cols >= 0
+        return coo_array((signs[there], (rows[there], cols[there])), shape=(len(first), 3 * n))
+
+    # Unknown are the joins up to each person, what is carried over each gap, and whether each has a place.
+    added, carried, all_of = less(each, before), less(*seen), less(seen[0][-1:], seen[1][-1:])
+    over, place = (eye_array(n, 3 * n, k=k * n, format="coo") for k in (1, 2))
+    least, most = (np.where(arm, *ends) for ends in zip(sizes.treated, sizes.control, strict=True))
+    needs = np.where(least > 1, least, 0)
+    rows = [added, -added, carried - over, -carried - over, less(each, partner), place - added, all_of]
+    most = np.concatenate([np.minimum(most, n), -needs, np.zeros(4 * n + 1)])
+    found = milp(
+        np.concatenate([np.zeros(n), np.diff(x, append=x[-1]) / width, np.full(n, -(n + 1.0))]),
+        constraints=LinearConstraint(vstack(rows), np.append(np.full(6 * n, -np.inf), 0.0), most),
+        bounds=Bounds(0, np.repeat([np.inf, np.inf, 1.0], n)),
+    )
+    if found.x is None:
         raise DesignError(
-            "caliper: with so many people to a set at most or at least, some could only be with somebody "
-            "further away. Widen the caliper, or let min_controls be smaller or max_controls larger."
+            "caliper: with so many people to a set at least, some could only be with somebody further away. "
+            "Widen the caliper, or let min_controls be smaller or max_controls larger."
         )
-    return a, b
+    up_to = np.append(np.rint(found.x[:n]).astype(np.intp), 0)
+    return np.asarray(np.where(arm, 1, -1) * (up_to[:n] - up_to[before]))
 
 
 def _bounds(arm: Flags, block: Rows, sizes: Sizes) -> tuple[Rows, Rows]:
