@@ -16,7 +16,8 @@ Array = NDArray[np.float64]
 Spare = NDArray[np.bool_] | None
 
 _STEPS = 60
-_BLOCK = 8192
+# People at a time: few enough for fast memory, and that BLAS does not divide their products among threads.
+_BLOCK = 2048
 # What is left of a regressor's squares after others, as a share, below which it adds nothing to them.
 _NOTHING = 1e-10
 _SMALL = 1e-5  # the last Newton step squares the error, so that a step this small leaves none that matters
