@@ -135,3 +135,21 @@ def test_strata_that_foretell_the_outcome_do_not_lengthen_its_error(kind):
         assert abs(wrong.mean()) < 3 * spread / np.sqrt(DRAWS) + 0.1 * spread, name
         assert abs(np.log(error.mean() / spread)) < 3 / np.sqrt(2 * DRAWS) + 0.08, name
         assert abs(covered.mean() - 0.95) < 3 * np.sqrt(0.95 * 0.05 / DRAWS) + 0.015, name
+
+
+def test_pairs_on_an_estimated_score_know_that_it_was_estimated():
+    """Covariates move support and outcomes: with the score as known errors would be far too long."""
+    rng, rows = np.random.default_rng(22), []
+    for _ in range(DRAWS):
+        one, two = rng.normal(size=(2, 600))
+        helped = rng.random(600) < expit(-1.6 + 0.7 * one + 0.5 * two)
+        score = 2 * one - 2 * two + helped + rng.normal(size=600)
+        frame = pd.DataFrame({"helped": helped * 1, "one": one, "two": two, "score": score})
+        matched = match.nearest(Cohort.from_frame(frame, treated="helped"), on=["one", "two"], caliper=0.2)
+        row = match.mean_difference(matched, outcome="score", method="abadie_imbens").table.iloc[0]
+        rows.append((row["estimate"] - 1, row["std_error"], row["conf_low"] <= 1 <= row["conf_high"]))
+    wrong, error, covered = np.array(rows, float).T
+    spread = wrong.std(ddof=1)
+    assert abs(wrong.mean()) < 3 * spread / np.sqrt(DRAWS) + 0.1 * spread
+    assert abs(np.log(error.mean() / spread)) < 3 / np.sqrt(2 * DRAWS) + 0.08
+    assert abs(covered.mean() - 0.95) < 3 * np.sqrt(0.95 * 0.05 / DRAWS) + 0.015
