@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import impact
-from impact.data import read_panel
 from impact.interpret import main_effects
 from impact.match import balance
 from impact.study import Study
@@ -29,18 +28,13 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def experiment(data):
-    return read_panel(
-        file=data / "rand_hie.csv",
-        unit="zper",
-        period="year",
-        outcomes={"visits": ["mdvis", "notmdvis"], "admissions": "totadm"},
-        exposure="time",
-        exposure_unit="year",
-        arm="plan",
-        treated=["11"],
-        control=["2", "3", "4", "14", "15", "16"],
-    )
+def study(data):
+    return Study.read(STUDY, changes=[f"data.panel.file={data / 'rand_hie.csv'}"])
+
+
+@pytest.fixture(scope="module")
+def experiment(study):
+    return impact.read(**study.source)
 
 
 @pytest.mark.parametrize(("outcome", "free"), PUBLISHED)
@@ -59,16 +53,14 @@ def test_arm_rates_equal_the_published(experiment, outcome, free):
     assert same == pytest.approx(a_year, rel=1e-12)
 
 
-def test_the_committed_study_gives_the_randomised_answer_with_everyone(data):
-    study = Study.read(STUDY, changes=[f"data.panel.file={data / 'rand_hie.csv'}"])
-    people = impact.read(**study.source)
-    effects = main_effects(people, **study.analysis)["effects"]
+def test_the_committed_study_gives_the_randomised_answer_with_everyone(study, experiment):
+    effects = main_effects(experiment, **study.analysis)["effects"]
     row = effects.table.query("outcome == 'visits' and scale == 'log ratio'").iloc[0]
     randomised = np.log(4.55 / 2.73)
     assert row["conf_low"] < randomised < row["conf_high"]
     assert abs(row["estimate"] - randomised) < row["std_error"] / 2
     plan = study.matching_plan
-    sample = impact.interpret.matched(people, baseline=study.baseline, matching=plan)
+    sample = impact.interpret.matched(experiment, baseline=study.baseline, matching=plan)
     assert (sample.table["weight"] > 0).all()
     # The sites are numbers, and their shares are alike because their first three moments are.
     assert plan["moments"] == 3
