@@ -551,6 +551,22 @@ def test_index_dates_and_units_that_cannot_be_are_refused(tmp_path: Path, design
             "spillover: home keeps such controls out already (apart).",
         ),
         ("{on: [age], apart: [home]}", "apart: expected text"),
+        (
+            "{on: [age], method: full, anti_exact: [home]}",
+            "anti_exact: full does not keep people apart; use optimal or nearest, or apart.",
+        ),
+        (
+            "{on: [age], method: full, max_controls: 2.5}",
+            "max_controls: expected a whole number of controls, or a part such as 1/3, found 2.5.",
+        ),
+        (
+            "{on: [age], method: full, max_controls: 2/3}",
+            "max_controls: expected a whole number of controls, or a part such as 1/3, found '2/3'.",
+        ),
+        (
+            "{on: [age], method: full, min_controls: 2, max_controls: 1/2}",
+            "min_controls: it cannot be above max_controls.",
+        ),
     ],
 )
 def test_histories_and_neighbours_that_cannot_be_are_refused(

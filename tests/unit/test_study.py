@@ -327,3 +327,12 @@ def test_what_counts_as_a_unit_is_told_on_the_page() -> None:
     assert study.baseline["unit"] == "household_id"
     assert study.remarks[0] == "So."
     assert study.remarks[1].startswith("Households (household_id) are compared in place of people.")
+
+
+def test_limits_on_sets_may_be_parts() -> None:
+    study = Study(
+        **SMALL | {"matching": {"on": ["age"], "method": "full", "min_controls": "1/3", "max_controls": 2}}
+    )
+    assert study.matching_plan["min_controls"] == pytest.approx(1 / 3)
+    assert study.matching_plan["max_controls"] == 2
+    assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import filter as matching_names
 from typing import Annotated, Any, Literal, get_args
@@ -67,6 +68,15 @@ def _ratio(value: Any) -> Any:
     return found
 
 
+def _controls(value: Any) -> Any:
+    part = re.fullmatch(r"1/([1-9]\d*)", value) if isinstance(value, str) else None
+    found = 1 / int(part[1]) if part else _number(value)
+    whole = max(found, 1 / found) if _is_number(found) and found > 0 else 0.5
+    if abs(whole - round(whole)) > 1e-9 * whole:
+        raise ValueError(f"expected a whole number of controls, or a part such as 1/3, found {value!r}")
+    return float(found)
+
+
 def _models(value: Any) -> Any:
     known = get_args(OutcomeModel)
     for word in value.values() if isinstance(value, dict) else [value]:
@@ -89,6 +99,13 @@ Caliper = Annotated[
     BeforeValidator(_caliper),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _NUMBERS]}),
 ]
+Controls = Annotated[
+    float,
+    BeforeValidator(_controls),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "^1/[1-9]"}]}
+    ),
+]
 Ratio = Annotated[int | float, BeforeValidator(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
 Models = Annotated[OutcomeModel | dict[Name, OutcomeModel], BeforeValidator(_models)]
 Stated = Annotated[bool | tuple[Name, ...], BeforeValidator(_widths_stated)]
@@ -102,7 +119,7 @@ _TAKEN: dict[str, tuple[str, ...]] = {
         *("ratio", "max_ratio", "replace", "max_uses"),
     ),
     "optimal": (*_SCORED, "exact", "anti_exact", "caliper", "std_caliper", "ratio"),
-    "full": (*_SCORED, "exact", "caliper"),
+    "full": (*_SCORED, "exact", "anti_exact", "caliper", "min_controls", "max_controls"),
     "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
     "subclass": (*_SCORED, "subclasses", "minimum"),
     "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
@@ -197,6 +214,10 @@ class Matching(Arguments):
     seed: int | None = Field(None, ge=0, description="of what is drawn at random; default the study's")
     ratio: Ratio = Field(1, description="controls for each person; with max_ratio, on average")
     max_ratio: int | None = Field(None, ge=1, description="most controls a person may get, where it varies")
+    min_controls: Controls | None = Field(
+        None, description="fewest controls for each supported person of a set (full), or a part such as 1/3"
+    )
+    max_controls: Controls | None = Field(None, description="most controls for each supported person (full)")
     replace: bool = Field(False, description="whether a control may be used again")
     max_uses: int | None = Field(None, ge=1, description="how often at most")
     months_before: int = Field(12, ge=0, description="months through which risk_set wants people observed")

@@ -170,6 +170,10 @@ def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Loc
         )
     if isinstance(chosen.caliper, dict) and chosen.method == "full":
         yield ("matching", "caliper"), "full takes one number, for the score."
+    if chosen.method == "full" and chosen.anti_exact:
+        yield ("matching", "anti_exact"), "full does not keep people apart; use optimal or nearest, or apart."
+    if chosen.min_controls and chosen.max_controls and chosen.min_controls > chosen.max_controls:
+        yield ("matching", "min_controls"), "it cannot be above max_controls."
     if chosen.distance == "prognostic" and not chosen.prognosis and "prognosis" in chosen.taken():
         yield ("matching", "prognosis"), "missing: name the outcome that a prognostic score foretells."
     if chosen.distance == "prognostic" and chosen.method == "risk_set":
