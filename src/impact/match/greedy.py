@@ -249,13 +249,13 @@ class Space:
         near = limits.narrowest()
         self._points = points if near is None else np.column_stack([points, near[0]])
         self._sides = sides
-        self._members: list[int] = members.tolist()
-        self._home = members[begin]
-        self._next, self._end = begin.tolist(), (begin + size).tolist()
+        # Views, since lists of a million numbers would take more time to make than to read.
+        self._members, self._home = members.data, members[begin]
+        self._next, self._end = begin.data, (begin + size).data
         self._uses = [sides.uses] * len(members)
         # What a person has already of those who may serve more.
         self._mine: dict[int, list[int]] = {}
-        self._cell, self._free_in = np.repeat(np.arange(len(begin)), size).tolist(), size.tolist()
+        self._cell, self._free_in = np.repeat(np.arange(len(begin)), size).data, size.data
         # Whether nobody is left in a cell; the last stands for no cell.
         self._empty = np.append(np.zeros(len(begin), bool), True)
         asking = sides.group[sides.people]
