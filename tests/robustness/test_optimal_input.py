@@ -8,6 +8,7 @@ import pytest
 from impact import match
 from impact.data import Cohort
 from impact.errors import DataError, DesignError, ParameterError
+from impact.match import limited
 from impact.match.cover import sets_on_a_line
 from impact.match.limited import Sizes
 
@@ -112,6 +113,19 @@ def test_limits_of_full_that_the_caliper_does_not_allow():
     assert (sets_on_a_line(age, helped, everyone, 5.5, sizes=two)[0] >= 0).all()
     with pytest.raises(DesignError, match="further away"):
         sets_on_a_line(np.where(age == 62, 46, age), helped, everyone, 5.5, sizes=two)
+
+
+def test_limits_and_a_caliper_that_both_bind(monkeypatch):
+    """Of four controls near 0 two have a place there, and only the one at 1.5 can have one at 6."""
+    place, helped = np.array([0, 6, 10, 1, 1.2, 1.4, 1.5, 11]), np.arange(8) < 3
+    ask = place, helped, np.zeros(8, int), 4.5
+    sets, total = sets_on_a_line(*ask, sizes=Sizes.of(None, 2))
+    assert sets[5] == -2
+    assert (np.delete(sets, 5) >= 0).all()
+    assert total == pytest.approx(1 + 1.2 + 4.5 + 1)
+    monkeypatch.setattr(limited, "_SOLVED", 5)
+    with pytest.raises(DesignError, match="Match exactly on more columns"):
+        sets_on_a_line(*ask, sizes=Sizes.of(None, 2))
 
 
 def test_columns_that_must_differ_must_be_there(cohort):

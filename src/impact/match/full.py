@@ -90,13 +90,14 @@ def full(
     ------
     ParameterError, DataError, DesignError
         For an argument that makes no sense, a column that is absent or incomplete, an estimand it lacks,
-        rules that leave nobody, limits for which there are too few people, and limits with a caliper that
-        would send somebody further than that.
+        rules that leave nobody, limits for which there are too few people (within the caliper), and limits
+        that bind together with a caliper in groups of more than 30,000 people.
 
     Notes
     -----
     Exactness needs a score on a line; in more dimensions use ``optimal`` or ``nearest``. With limits on the
-    size of sets it is a flow along the line, whose least cost is convex. Where people have
+    size of sets it is a flow along the line, whose least cost is convex; where a caliper stands in its way,
+    a linear programme. Where people have
     equal scores there are several best answers: those at the same score are paired off first, and who remains
     joins them in turn, in the order of ``person_id``.
 

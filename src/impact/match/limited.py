@@ -16,6 +16,8 @@ Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 _MOST = 2**40
+# A linear programme of more people takes hours.
+_SOLVED = 30_000
 _Heap = list[tuple[int, float]]
 
 
@@ -114,6 +116,12 @@ def _flow_within(x: Array, arm: Flags, sizes: Sizes, width: float) -> Rows:
     from scipy.sparse import coo_array, eye_array, vstack
 
     n = len(x)
+    if n > _SOLVED:
+        raise DesignError(
+            f"caliper: with limits on sets and a caliper that both bind, {n:,} people in one group are too "
+            f"many to be solved at once (up to {_SOLVED:,} are). Match exactly on more columns, or leave out "
+            "the caliper or the limits."
+        )
     each = np.arange(n)
     seen = [np.maximum.accumulate(np.where(side, each, -1)) for side in (arm, ~arm)]
     before = np.append(-1, np.where(arm[1:], seen[0][:-1], seen[1][:-1]))
