@@ -326,7 +326,7 @@ def test_what_counts_as_a_unit_is_told_on_the_page() -> None:
     )
     assert study.baseline["unit"] == "household_id"
     assert study.remarks[0] == "So."
-    assert study.remarks[1].startswith("Households (household_id) are compared in place of people.")
+    assert study.remarks[1].startswith("Each household is compared as one, in place of the people in it.")
 
 
 def test_limits_on_sets_may_be_parts() -> None:

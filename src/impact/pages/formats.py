@@ -32,6 +32,7 @@ NAMES = {
     "community": "Community contacts",
     "mental_health": "Mental health contacts",
     "ltc_n": "Long-term conditions",
+    "members": "People in the household",
     "imd_fifth": "Deprivation fifth",
     "imd_decile": "Deprivation tenth",
     "supported": "With support",

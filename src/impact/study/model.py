@@ -21,7 +21,7 @@ from pydantic import (
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
 from impact.study.matching import Matching
-from impact.study.protocol import protocol
+from impact.study.protocol import home, protocol
 from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
@@ -288,11 +288,13 @@ class Study(Section):
     @property
     def remarks(self) -> list[str]:
         """What a reader of every page must know: the study's notes, and what is counted if not people."""
-        households = (
-            f"Households ({self.design.unit}) are compared in place of people. Where a table counts people, "
-            "these are households, described by averages over their members. Rates are of people."
+        if not (unit := self.design.unit):
+            return [*self.notes]
+        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where a table counts "
+        one += (
+            f"people, these are {home(unit)}s, described by averages over their members. Rates are of people."
         )
-        return [*self.notes, *([households] if self.design.unit else [])]
+        return [*self.notes, one]
 
     @property
     def placebo_draws(self) -> int:

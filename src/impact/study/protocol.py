@@ -164,7 +164,7 @@ def _analyses(study: Study) -> list[str]:
     if study.matching:
         out += _matched(study.matching)
     if study.design.unit:
-        out.append(f"Households ({study.design.unit}) are compared in place of people.")
+        out.append(f"Each {home(study.design.unit)} is compared as one, in place of the people in it.")
     return out or ["None: neither a did nor a matching section."]
 
 
@@ -177,15 +177,13 @@ def _matched(matching: Matching) -> list[str]:
     known = {name: _MODEL[model] for name, model in models.items() if model != "poisson"}
     out += [f"{f'{name}: ' if name else 'Compared by '}{words}." for name, words in known.items()]
     if matching.apart:
-        out.append(f"Nobody who shares a {_home(matching.apart)} with people supported is a control.")
+        out.append(f"Nobody who shares a {home(matching.apart)} with people supported is a control.")
     if matching.adjust:
         out.append(f"The comparison is adjusted for {_words(matching.adjust)}.")
     if matching.pair_censoring:
         out.append("Everyone of a set is followed until the first of them leaves.")
     if matching.spillover:
-        out.append(
-            f"Repeated without controls who share a {_home(matching.spillover)} with people supported."
-        )
+        out.append(f"Repeated without controls who share a {home(matching.spillover)} with people supported.")
     return out
 
 
@@ -206,7 +204,8 @@ def _on(matching: Matching) -> list[str]:
     return names
 
 
-def _home(column: str) -> str:
+def home(column: str) -> str:
+    """What a column such as household_id holds, in a word."""
     return column.removesuffix("_id").replace("_", " ")
 
 
