@@ -95,4 +95,4 @@ def test_a_note_that_services_share_is_said_once(effects: Callable[..., Released
     ],
 )
 def test_counts_of_single_periods_are_named_by_their_months(name: str, said: str) -> None:
-    assert label(name) == said
+    assert formats.label(name) == said
