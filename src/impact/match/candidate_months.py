@@ -70,26 +70,25 @@ class Months:
         return replace(people, people=named, treated=treated, outcomes={}, exposure={})._counted()
 
     def frame(self, names: Sequence[str]) -> pd.DataFrame:
-        """Columns of all rows in few bytes, made month by month; those that nobody has are left out.
+        """Columns of all rows in few bytes, made month by month.
 
         ``index_date`` is there as the number of the month, since it tells that counts are of a time before.
         """
         people = self.free.people
-        words = [n for n in names if n in people and not pd.api.types.is_numeric_dtype(people[n])]
+        words = [n for n in names if n in people and pd.api.types.is_string_dtype(people[n].dtype)]
         # Texts become categories of all people once, so that months only hold their numbers.
-        coded = people.assign(**{n: people[n].astype("category") for n in words if people[n].dtype == object})
+        coded = people.assign(**{n: people[n].astype("category") for n in words})
         months = replace(self, free=replace(self.free, people=coded))
         parts: dict[str, list[Any]] = {n: [] for n in dict.fromkeys(names)}
         for low, high in pairwise(self.edges.tolist()):
             table = months.described(np.arange(low, high)).people
-            parts = {n: parts[n] for n in parts if n in table}
             for name, part in parts.items():
                 column = table[name]
                 plain = isinstance(column.dtype, np.dtype)
                 part.append(pd.Series(smallest(column.to_numpy())) if plain else column)
         out = {n: pd.concat(parts.pop(n), ignore_index=True) for n in list(parts)}
         number = np.repeat(np.arange(len(self.days), dtype=np.int16), np.diff(self.edges))
-        return pd.DataFrame({**out, "index_date": number}, copy=False)
+        return pd.DataFrame({"index_date": number, **out}, copy=False)
 
     def kept(self, used: Rows) -> Rows:
         """Rows of all starters, of controls as used, and one of each control who was not needed.

@@ -10,7 +10,7 @@ import pytest
 
 from impact import match
 from impact.data import Cohort, read_cohort
-from impact.errors import DesignError, ParameterError
+from impact.errors import DataError, DesignError, ParameterError
 from impact.match.candidate_months import candidate_months
 
 DAY = timedelta(days=1)
@@ -227,6 +227,18 @@ def test_without_reuse_sets_are_the_clusters():
 def test_arguments_that_make_no_sense_are_refused(wrong, said):
     with pytest.raises(ParameterError, match=said):
         match.risk_set(cohort_of(*tables(1)), **{"on": ["prior_gp"], **wrong})
+
+
+def test_columns_that_are_no_covariates_are_named():
+    cohort = cohort_of(*tables(1)).with_history(["gp"], months=24)
+    for asked, said in (
+        ({"on": ["prior_pg"]}, "on: the cohort has no column 'prior_pg'. Did you mean 'prior_gp'"),
+        ({"on": ["prior_gp"], "exact": ["sx"]}, "exact: the cohort has no column 'sx'"),
+        ({"on": ["index_date"]}, "'index_date' holds dates"),
+        ({"on": ["prior_gp_q8"]}, "Not all of the year before their index date was observed"),
+    ):
+        with pytest.raises(DataError, match=said):
+            match.risk_set(cohort, **{"months_before": 6, "distance": "mahalanobis", **asked})
 
 
 def test_designs_that_cannot_work_are_refused():
