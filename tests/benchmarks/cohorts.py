@@ -71,7 +71,55 @@ def drawn(n_treated: int, n_pool: int, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
+def monthly(n_treated: int, n_pool: int, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Draw the tables of people whose support begins over 24 months, as ``read_cohort`` takes them.
+
+    Everyone has some seven contacts in four years, the needier more; two in a hundred die in the last two.
+    """
+    rng = np.random.default_rng(seed)
+    n = n_treated + n_pool
+    need = rng.standard_normal(n)
+    luck = TREND * need + rng.gumbel(size=n)
+    helped = np.zeros(n, bool)
+    helped[np.argpartition(luck, n_pool)[n_pool:]] = True
+    day = np.datetime64("2021-01-01", "D")
+    start, died = np.full((2, n), np.datetime64("NaT", "D"))
+    start[helped] = day + 365 + rng.integers(0, 730, n_treated)
+    gone = rng.random(n) < 0.02
+    died[gone] = day + 1095 + rng.integers(0, 300, gone.sum())
+    people = pd.DataFrame(
+        {
+            "person_id": np.arange(n),
+            "arm": np.where(helped, "help", "usual"),
+            "start_date": start.astype("M8[ns]"),
+            "died": died.astype("M8[ns]"),
+            "birth_month": np.datetime64("1964-01") + (rng.normal(0, 170, n) - 60 * need).astype(int),
+            "sex": np.where(rng.random(n) < 0.55, "F", "M"),
+            "ltc_n": rng.poisson(1.2 * np.exp(0.45 * need - 0.1)),
+            "imd_decile": rng.integers(1, 11, n),
+        }
+    )
+    rate = np.exp(0.5 * need - 0.125) * rng.gamma(1.5, 1 / 1.5, n)
+    services = {
+        name.removeprefix("prior_"): rate * r for name, r in zip(COUNTS, (4.5, 0.6, 0.25, 2.0), strict=True)
+    }
+    count = {name: rng.poisson(r) for name, r in services.items()}
+    who = np.concatenate([np.repeat(np.arange(n), k) for k in count.values()])
+    begun = day + rng.integers(0, 1460, len(who))
+    kept = ~(begun > died[who])
+    names = np.repeat(list(count), [k.sum() for k in count.values()])
+    contacts = pd.DataFrame({"person_id": who[kept], "start": begun[kept].astype("M8[ns]")})
+    contacts["service"] = pd.Categorical(names[kept])
+    coverage = {"service": list(count), "first_date": "2021-01-01", "last_date": "2024-12-31"}
+    return {
+        "people": people.assign(birth_month=people["birth_month"].astype("M8[ns]")),
+        "contacts": contacts.assign(end=contacts["start"]),
+        "coverage": pd.DataFrame(coverage),
+    }
+
+
 if __name__ == "__main__":
     # A process of its own draws the people; a kind such as '10 to 1' says how large the pool is.
     each, people = int(sys.argv[1].split()[0]), int(sys.argv[2])
-    drawn(people, each * people).to_pickle(sys.argv[3])
+    draw = monthly if "month" in sys.argv[1] else drawn
+    pd.to_pickle(draw(people, each * people), sys.argv[3])

@@ -59,21 +59,12 @@ ROWS = [
         people=SMALL,
         error_within=0.05,
     ),
-    Row(
-        "sunab-diff-diff",
-        "Sun-Abraham, by event time",
-        "impact: sun_abraham",
-        "diff-diff: SunAbraham",
-        people=SMALL,
-        error_within=0.05,
-    ),
-    Row(
-        "etwfe-diff-diff",
-        "ETWFE, linear, by event time",
-        "impact: etwfe",
-        "diff-diff: WooldridgeDiD",
-        people=SMALL,
-        error_within=0.05,
+    *(
+        Row(f"{name}-diff-diff", shown, ours, f"diff-diff: {peer}", people=SMALL, error_within=0.05)
+        for name, shown, ours, peer in (
+            ("sunab", "Sun-Abraham, by event time", "impact: sun_abraham", "SunAbraham"),
+            ("etwfe", "ETWFE, linear, by event time", "impact: etwfe", "WooldridgeDiD"),
+        )
     ),
     Row(
         "poisson",
@@ -92,45 +83,34 @@ ROWS = [
         faster=10,
         error_within=0.05,
     ),
-    Row(
-        "awkward",
-        f"{CS}; control: not yet treated; 3% die or move, uneven time at risk",
-        "impact: every cell",
-        "impact: not yet treated",
-        kind="awkward",
-        peer_kind="complete",
-        faster=1 / 3,
-        checked_by="the formula, cell by cell",
-        estimate_within=1e-8,
+    *(
+        Row(
+            kind,
+            f"{CS}; control: not yet treated; {what}",
+            "impact: every cell",
+            "impact: not yet treated",
+            kind=kind,
+            peer_kind="complete",
+            faster=1 / 3,
+            checked_by="the formula, cell by cell",
+            estimate_within=1e-8,
+        )
+        for kind, what in {
+            "awkward": "3% die or move, uneven time at risk",
+            "weighted": "the same with matching weights",
+        }.items()
     ),
-    Row(
-        "weighted",
-        f"{CS}; control: not yet treated; the same with matching weights",
-        "impact: every cell",
-        "impact: not yet treated",
-        kind="weighted",
-        peer_kind="complete",
-        faster=1 / 3,
-        checked_by="the formula, cell by cell",
-        estimate_within=1e-8,
-    ),
-    Row(
-        "never-csdid",
-        f"{CS}; control: never treated",
-        "impact: never treated",
-        "csdid: never treated",
-        people=SMALL,
-        estimate_within=1e-8,
-        error_within=1e-8,
-    ),
-    Row(
-        "notyet-csdid",
-        f"{CS}; control: not yet treated",
-        "impact: not yet treated",
-        "csdid: not yet treated",
-        people=SMALL,
-        estimate_within=1e-8,
-        error_within=1e-8,
+    *(
+        Row(
+            f"{name}-csdid",
+            f"{CS}; control: {control}",
+            f"impact: {control}",
+            f"csdid: {control}",
+            people=SMALL,
+            estimate_within=1e-8,
+            error_within=1e-8,
+        )
+        for name, control in {"never": "never treated", "notyet": "not yet treated"}.items()
     ),
     Row("reading", "Reading a long table into a panel, with its checks", "impact: reading"),
     Row(

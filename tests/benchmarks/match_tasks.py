@@ -15,6 +15,7 @@ from cohorts import CATEGORIES, ON
 from measure import Answers, Task, main, timed
 
 from impact import match
+from impact.data import read_cohort
 
 # Few bins, since with Sturges' number of them nearly everyone stands alone; no value is on an edge, to which
 # side of which the packages count it differently.
@@ -70,6 +71,15 @@ def ours_balance(frame: pd.DataFrame, spent: list[float]) -> Answers:
         table = match.balance(matched, on=ON).table
     after = table[table["sample"] == "after"]
     return answers(smd=after["smd"].abs().max(), ks=after["ks"].max())
+
+
+def ours_risk_set(tables: dict[str, pd.DataFrame], spent: list[float]) -> Answers:
+    people = read_cohort(**tables, treated=["help"], control=["usual"])
+    tables.clear()
+    on = ["age", "sex", "ltc_n", "imd_fifth", *cohorts.COUNTS]
+    with timed(spent):
+        match.risk_set(people, on=on, caliper=0.2)
+    return {}
 
 
 # The others -----------------------------------------------------------------------------------------------
@@ -164,6 +174,7 @@ TASKS: dict[str, Task] = {
     "impact: entropy": ours("entropy_balance"),
     "impact: genetic": ours("genetic"),
     "impact: balance": ours_balance,
+    "impact: risk set": ours_risk_set,
     "statspai: nearest": statspai_nearest,
     "statspai: full": statspai_full,
     "statspai: entropy": statspai_entropy,

@@ -37,15 +37,28 @@ def weighted(frame, weight, **method):
     )
 
 
-def slow(x, w, w0, scale):
-    """One column in one sample, by its definitions, with a loop over the values."""
+def density(x, w, at, width):
+    """Gaussian kernels, one a person."""
+    return (w / w.sum()) @ np.exp(-(((at - x[:, None]) / width) ** 2) / 2) / width / np.sqrt(2 * np.pi)
+
+
+def slow(x, w, w0, scale, t):
+    """One column in one sample, by its definitions, with a loop over the values or people."""
     mean = [np.average(x, weights=v) for v in (w, w0)]
     variance = [
         v.sum() * (v * (x - m) ** 2).sum() / (v.sum() ** 2 - (v**2).sum())
         for v, m in zip((w, w0), mean, strict=True)
     ]
     gaps = [abs(w[x <= cut].sum() / w.sum() - w0[x <= cut].sum() / w0.sum()) for cut in np.unique(x)]
-    common = sum(min(w[x == v].sum() / w.sum(), w0[x == v].sum() / w0.sum()) for v in np.unique(x))
+    smaller = x[t == (t.sum() <= len(t) / 2)]
+    quartiles = np.quantile(smaller, [0.25, 0.75])
+    middle = np.diff(quartiles)[0] / 1.34
+    width = 1.06 * (min(smaller.std(ddof=1), middle) or smaller.std(ddof=1)) * len(smaller) ** -0.2
+    at = np.linspace(x.min() - 6 * width, x.max() + 6 * width, 20001)
+    common = np.trapezoid(np.minimum(*(density(x, v, at, width) for v in (w, w0))), at)
+    ranges = [(x[v > 0].min(), x[v > 0].max()) for v in (w, w0)]
+    if max(low for low, _ in ranges) > min(high for _, high in ranges):
+        common = 0
     return (mean[0] - mean[1]) / scale, variance[0] / variance[1], max(gaps), np.mean(gaps), common
 
 
@@ -64,9 +77,10 @@ def test_the_fast_table_equals_the_slow_one(n, seed):
         scale = x[t == 1].std(ddof=1)
         for sample, w in (("before", np.ones(n)), ("after", weight)):
             row = rows.loc[(name, sample), ["smd", "variance_ratio", "ks", "ecdf_mean", "overlap"]]
-            np.testing.assert_allclose(
-                row.astype(float), slow(x, w * t, w * (1 - t), scale), rtol=1e-9, atol=1e-11
-            )
+            expected = slow(x, w * t, w * (1 - t), scale, t)
+            np.testing.assert_allclose(row.astype(float)[:-1], expected[:-1], rtol=1e-9, atol=1e-11)
+            # Densities are compared at 1,024 points.
+            assert row["overlap"] == pytest.approx(expected[-1], abs=2e-3)
 
 
 @settings(max_examples=10, deadline=None)
@@ -122,3 +136,65 @@ def test_the_denominator_follows_the_estimand_and_is_said(estimand):
     )
     pd.testing.assert_frame_equal(a.table, b.table)
     assert a.method["smd"] == b.method["smd"]
+
+
+@pytest.mark.parametrize("n", [40, 2000])
+def test_numbers_overlap_however_few_have_the_same(n):
+    """Two normal groups one standard deviation apart share 62% (and a little more, as they are smoothed)."""
+    rng = np.random.default_rng(n)
+    found = []
+    for _ in range(12):
+        helped = np.arange(n) % 2
+        cohort = Cohort.from_frame(
+            pd.DataFrame({"helped": helped, "x": rng.normal(helped, 1)}), treated="helped"
+        )
+        matched = Matched(
+            pd.DataFrame({"person_id": cohort.person_id, "weight": 1.0, "distance": np.nan}),
+            cohort,
+            {"estimand": "ATT", "covariates": ["x"], "exact": []},
+            pd.DataFrame(),
+        )
+        found.append(match.balance(matched).table["overlap"][0])
+    assert np.mean(found) == pytest.approx(0.617, abs=0.08 if n == 40 else 0.03)
+
+
+def test_groups_apart_have_nothing_in_common_and_equal_groups_everything():
+    frame = pd.DataFrame({"helped": [1] * 20 + [0] * 20, "apart": range(40), "alike": [*range(20)] * 2})
+    table = match.balance(weighted(frame, np.ones(40), covariates=["apart", "alike"])).table
+    assert table["overlap"].tolist() == [0.0, 0.0, pytest.approx(1), pytest.approx(1)]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_pairs_are_as_far_apart_as_a_loop_over_them_says(replace):
+    frame, _ = drawn(90, 8)
+    cohort = Cohort.from_frame(frame, treated="helped")
+    samples = {
+        "pairs": match.nearest(cohort, on=ON, ratio=2, replace=replace),
+        "strata": match.coarsened_exact(cohort, on=["alone"]),
+        "full": match.full(cohort, on=["number"]),
+    }
+    for name, matched in samples.items():
+        used = matched.table[matched.table["subclass"].notna()].merge(
+            frame, left_on="person_id", right_index=True
+        )
+        table = match.balance(matched, on=["count", "alone"]).table.set_index(["covariate", "sample"])
+        for column in ("count", "alone"):
+            gaps = [
+                abs(a - b)
+                for _, one in used.groupby("subclass")
+                for a in one.loc[one["helped"] == 1, column]
+                for b in one.loc[one["helped"] == 0, column]
+            ]
+            treated = frame.loc[frame["helped"] == 1, column]
+            scale = treated.std(ddof=0 if column == "alone" else 1)
+            expected = np.mean(gaps) / scale
+            assert table.loc[(column, "after"), "pair_distance"] == pytest.approx(expected, rel=1e-12), name
+            assert np.isnan(table.loc[(column, "before"), "pair_distance"])
+
+
+def test_how_prior_use_ran_is_compared_without_being_asked_for():
+    frame, weight = drawn(60, 9)
+    more = {"prior_gp_q1": 1.0, "prior_gp_p2": 2.0, "trend_gp": 0.5, "latest_gp": 1.0}
+    frame = frame.assign(**{k: v * np.arange(60) for k, v in more.items()}, trend_words="up")
+    table = match.balance(weighted(frame, weight)).table
+    assert table.loc[table["kind"] == "prior period", "covariate"].unique().tolist() == [*more]

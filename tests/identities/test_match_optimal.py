@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 
 from impact import match
 from impact.data import Cohort
+from impact.errors import DesignError
 from impact.match import assignment
 from impact.match.candidates import Candidates
 from impact.match.cover import sets_on_a_line
 from impact.match.distances import Measure
+from impact.match.greedy import Limits, Sides
+from impact.match.limited import Sizes
 from impact.match.line import pair_up, shortfall
 from impact.match.pairing import best
 
@@ -48,10 +51,17 @@ def problem(seed, kind, form, *, most=40):
         matrix = rng.integers(0, 9, (len(rows), len(cols))).astype(float)
         matrix[rng.random(matrix.shape) < 0.3] = np.inf
         distance = Measure("x", matrix=matrix.copy(), score=score)
-    allowed = (group[rows][:, None] == group[cols]) & (np.abs(score[rows][:, None] - score[cols]) <= width)
+    # A caliper on the score, and at times others: on a column, within a width or further apart than one.
+    calipers = [(score, width)] if width < np.inf else []
+    calipers += [(drawn(rng, n, kind), float(rng.choice([0.5, -0.1])))] * int(rng.integers(0, 2))
+    allowed = group[rows][:, None] == group[cols]
+    for values, within in calipers:
+        apart = np.abs(values[rows][:, None] - values[cols])
+        allowed &= apart <= within if within > 0 else apart > -within
     for code in unlike:
         allowed &= code[rows][:, None] != code[cols]
-    return Candidates(distance, rows, cols, group, unlike, width), np.where(allowed, matrix, np.inf)
+    sides = Sides(rows, cols, group, Limits(calipers, unlike))
+    return Candidates.of(distance, sides), np.where(allowed, matrix, np.inf)
 
 
 def dense(matrix, ratio):
@@ -172,6 +182,79 @@ def test_full_is_the_least_edge_cover(seed, levels, width):
     assert again == pytest.approx(total, abs=1e-9)
 
 
+def limited_cover(matrix, sizes):
+    """Slow twin: an integer programme that places the most people and then takes the least distance."""
+    n, m = matrix.shape
+    pairs = np.arange(n * m).reshape(n, m)
+    rows, low, high = [], [], []
+    for person, (mine, (least, most)) in enumerate(
+        [(row, sizes.treated) for row in pairs] + [(col, sizes.control) for col in pairs.T]
+    ):
+        for bound, (above, below) in ((least, (0, np.inf)), (min(most, 99), (-np.inf, 0))):
+            row = np.zeros(n * m + n + m)
+            row[mine], row[n * m + person] = 1, -bound
+            rows.append(row)
+            low.append(above)
+            high.append(below)
+    cost = np.append(np.where(np.isfinite(matrix), matrix, 0), np.full(n + m, -1e3))
+    upper = np.append(np.isfinite(matrix), np.ones(n + m))
+    found = milp(
+        cost,
+        integrality=np.ones(len(cost)),
+        bounds=Bounds(0, upper),
+        constraints=LinearConstraint(np.array(rows), low, high),
+        options={"mip_rel_gap": 0},
+    ).x.round()
+    return found[n * m :].sum(), (cost * found)[: n * m].sum()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=SEEDS,
+    kind=SCORES,
+    width=st.sampled_from([np.inf, 0.4]),
+    limits=st.sampled_from([(None, 1), (None, 2), (None, 3), (1, None), (1 / 2, None), (1 / 3, 2), (2, 3)]),
+    swapped=st.booleans(),
+)
+def test_full_with_limits_places_the_most_people_at_the_least_distance(seed, kind, width, limits, swapped):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 13))
+    score, treated = drawn(rng, n, kind), rng.random(n) < rng.choice([0.2, 0.5, 0.8])
+    fewest, most = [None if x is None else 1 / x for x in limits[::-1]] if swapped else limits
+    sizes = Sizes.of(fewest, most)
+    matrix = np.abs(score[treated][:, None] - score[~treated])
+    matrix[matrix > width] = np.inf
+    assume(np.isfinite(matrix).any())
+    try:
+        sets, total = sets_on_a_line(score, treated, np.zeros(n, int), width, sizes=sizes)
+    except DesignError:
+        # Only where sets must be larger than there are people for, in all or within the caliper.
+        assert (fewest or 1) > 1 or (most or 1) < 1
+        return
+    placed, least = limited_cover(matrix, sizes)
+    assert (sets >= 0).sum() == placed
+    assert total == pytest.approx(least, abs=1e-9)
+    again = 0.0
+    for k in np.unique(sets[sets >= 0]):
+        mine, theirs = score[(sets == k) & treated], score[(sets == k) & ~treated]
+        assert min(len(mine), len(theirs)) == 1
+        assert (fewest or 0) - 1e-9 <= len(theirs) / len(mine) <= (most or np.inf) + 1e-9
+        again += np.abs(mine[:, None] - theirs).sum()
+    assert again == pytest.approx(total, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, kind=SCORES, width=st.sampled_from([np.inf, 0.1]))
+def test_full_with_limits_that_bind_nobody_is_full(seed, kind, width):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 60))
+    treated, group = rng.random(n) < 0.4, rng.integers(0, 2, n)
+    args = drawn(rng, n, kind), treated, group, width
+    free, limited = (sets_on_a_line(*args, sizes=sizes) for sizes in (None, Sizes.of(1 / n, n)))
+    np.testing.assert_array_equal(free[0] >= 0, limited[0] >= 0)
+    assert limited[1] == pytest.approx(free[1], abs=1e-9)
+
+
 def people(seed, n=150):
     rng = np.random.default_rng(seed)
     age, ltc = rng.normal(70, 8, n).round(), rng.poisson(2, n).astype(float)
@@ -192,7 +275,9 @@ def cohort_of(frame):
     return Cohort.from_frame(frame, treated="helped", person_id="name")
 
 
-@pytest.mark.parametrize("arguments", [{}, {"caliper": 0.2}, {"exact": ["area"]}, {"ratio": 2}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"caliper": 0.2}, {"caliper": {"age": 5}}, {"exact": ["area"]}, {"ratio": 2}]
+)
 @pytest.mark.parametrize("distance", ["propensity", "mahalanobis"])
 @settings(max_examples=8, deadline=None)
 @given(seed=SEEDS)
@@ -213,8 +298,10 @@ def test_optimal_is_no_worse_than_greedy(distance, arguments, seed):
         ("optimal", {}),
         ("optimal", {"caliper": 0.1, "anti_exact": ["house"]}),
         ("optimal", {"distance": "mahalanobis", "exact": ["area"]}),
+        ("optimal", {"distance": "mahalanobis", "caliper": {"age": 4, "score": 0.5}}),
         ("full", {}),
         ("full", {"caliper": 0.05, "exact": ["area"], "estimand": "ATE"}),
+        ("full", {"min_controls": 1 / 2, "max_controls": 2}),
     ],
 )
 def test_the_order_of_rows_does_not_matter(method, arguments):

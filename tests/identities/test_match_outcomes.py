@@ -12,6 +12,7 @@ import pytest
 
 from impact import match
 from impact.data import Cohort
+from impact.errors import ParameterError
 from impact.match import OUTCOMES
 from impact.results import Matched
 
@@ -101,7 +102,7 @@ def test_risks_and_means_without_covariates_are_those_of_the_rows():
 def test_errors_of_pairs_are_those_of_their_differences():
     """Abadie-Imbens for pairs without replacement: the error of a mean of differences, without factor."""
     frame = frame_of()
-    matched = samples(frame)["pairs"]
+    matched = match.nearest(cohort_of(frame), on=["age"], distance="mahalanobis")
     rows = matched.table.query("weight > 0").merge(frame, left_on="person_id", right_on="id")
     gap = rows.pivot(index="subclass", columns="helped", values="score")
     gap = gap[1] - gap[0]
@@ -179,7 +180,8 @@ def test_supported_and_controls_exchanged_turn_the_effect_round():
     frame = frame_of()
     matched = samples(frame)["pairs"]
     turned = cohort_of(frame.assign(helped=1 - frame["helped"]))
-    mirror = replace(matched, cohort=turned, method={**matched.method, "estimand": "ATC"})
+    table = matched.table.assign(distance=1 - matched.table["distance"])
+    mirror = replace(matched, table=table, cohort=turned, method={**matched.method, "estimand": "ATC"})
     for name in ("poisson", "aipw", "mean_difference", "abadie_imbens", "risk"):
         a, b = (
             OUTCOMES[name](m, outcome=outcome_of(name), adjust=["age"]).table.set_index("scale")
@@ -189,3 +191,65 @@ def test_supported_and_controls_exchanged_turn_the_effect_round():
         rows = a.index.intersection(b.index)
         np.testing.assert_allclose(b.loc[rows, "estimate"], -a.loc[rows, "estimate"], rtol=1e-8)
         np.testing.assert_allclose(b.loc[rows, "std_error"], a.loc[rows, "std_error"], rtol=1e-7)
+
+
+def test_pairs_of_people_with_several_rows_are_clustered_by_person_too():
+    """Without replacement of rows, but of people at several dates: V(set) + V(person) - V(row), all CR1."""
+    frame = frame_of()
+    once = cohort_of(frame)
+    person = np.arange(len(frame)) // 3
+    several = replace(once, _pid=person)
+    one, more = (match.nearest(c, on=["age"], caliper=0.3) for c in (once, several))
+    effects = match.mean_difference(more, outcome="score")
+    assert effects.method["clusters"] == "matched set and person, two-way"
+    by_set = match.mean_difference(one, outcome="score")
+    rows = more.table.query("weight > 0").merge(frame.assign(pid=person), left_on="person_id", right_on="id")
+    left = rows["score"] - rows.groupby("helped")["score"].transform("mean")
+    influence = np.where(rows["helped"] == 1, left, -left) / (len(rows) / 2)
+    n, variance = len(rows), by_set.vcov[0, 0]
+    for sign, keys in ((1, ["pid"]), (-1, ["pid", "subclass"])):
+        sums = pd.Series(influence).groupby([rows[key].to_numpy() for key in keys]).sum()
+        g = len(sums)
+        variance += sign * (sums**2).sum() * g / (g - 1) * (n - 1) / (n - 2)
+    assert effects.std_error[0] == pytest.approx(np.sqrt(variance), rel=1e-10)
+    with pytest.raises(ParameterError, match="within sets"):
+        match.rate_ratio(more, outcome="visits", estimand="conditional")
+
+
+def test_a_score_that_tells_nothing_of_outcomes_leaves_the_error_as_it_is():
+    """A constant outcome but for noise by pair: without covariance there is nothing to add or take away."""
+    frame = frame_of()
+    matched = samples(frame)["pairs"]
+    number = matched.table.set_index("person_id")["subclass"].reindex(frame["id"]).fillna(0).to_numpy(int)
+    # Controls are all alike, and the pairs' gaps have no covariance with the score's gradient.
+    a, b = (
+        match.mean_difference(m, outcome="even", method="abadie_imbens", cohort=cohort_of(f))
+        for f in [frame.assign(even=np.where(frame["helped"] == 1, 1.0 + number % 2, 1.0))]
+        for m in (matched, replace(matched, table=matched.table.assign(distance=0.5)))
+    )
+    assert a.method["score"] == "estimated, its error counted"
+    assert b.method["score"] == "taken as known"
+    # Then c = d, and what is taken away comes back.
+    assert a.std_error[0] == pytest.approx(b.std_error[0], rel=1e-10)
+
+
+def test_weights_of_genetic_matching_count_where_neighbours_are_sought():
+    """All weight on one of two covariates that are orthogonal: the errors of matching on that one alone."""
+    frame = frame_of()
+    for arm in (0, 1):
+        mine = frame["helped"] == arm
+        x = np.column_stack([np.ones(mine.sum()), frame.loc[mine, "age"]])
+        other = frame.loc[mine, "ltc"].astype(float)
+        frame.loc[mine, "other"] = other - x @ np.linalg.lstsq(x, other, rcond=None)[0]
+    cohort = cohort_of(frame)
+    alone = match.nearest(cohort, on=["age"], distance="mahalanobis", replace=True)
+    said = {"estimator": "genetic", "covariates": ["age", "other"], "distance": "weighted mahalanobis"}
+    for weights, differ in (((1, 0, 0), False), ((0, 1, 0), True)):
+        more = {
+            **said,
+            "link": "logit",
+            "weights": dict(zip(["age", "other", "score"], weights, strict=True)),
+        }
+        both = replace(alone, method={**alone.method, **more})
+        a, b = (match.mean_difference(m, outcome="score", method="abadie_imbens") for m in (alone, both))
+        assert (abs(a.std_error[0] / b.std_error[0] - 1) > 1e-9) == differ

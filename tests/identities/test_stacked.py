@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from impact.did.stacked import stacked
 seeds = st.integers(0, 10_000)
 few = settings(max_examples=10, deadline=None)
 FAMILIES = ("linear", "poisson")
+shared = partial(stacked, course="shared")
 
 
 def draw(seed: int, n: int = 80, periods: int = 6, starts=(2, 4), even: bool = True) -> Panel:
@@ -121,7 +123,7 @@ def test_poisson_ignores_a_factor_on_a_persons_time(seed, spread):
     panel = draw(seed, even=False)
     factor = np.exp(np.random.default_rng(seed).normal(0, spread / 5, (panel.n, 1)))
     scaled = replace(panel, exposure={"gp": panel.exposure["gp"] * factor})
-    for estimate in (stacked, pooled_event_study):
+    for estimate in (stacked, shared, pooled_event_study):
         a, b = (estimate(p, outcome="gp", covariates=["age"]).table for p in (panel, scaled))
         np.testing.assert_allclose(a["estimate"], b["estimate"], rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(a["std_error"], b["std_error"], rtol=1e-6)
@@ -129,12 +131,19 @@ def test_poisson_ignores_a_factor_on_a_persons_time(seed, spread):
 
 @pytest.mark.parametrize("anticipation", [0, 1])
 @pytest.mark.parametrize("covariates", [(), ("age",)])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_an_influence_is_the_derivative_by_a_persons_weight(family, covariates, anticipation):
+@pytest.mark.parametrize(
+    ("family", "course"), [("linear", "by_start"), ("poisson", "by_start"), ("poisson", "shared")]
+)
+def test_an_influence_is_the_derivative_by_a_persons_weight(family, course, covariates, anticipation):
     """Of cells, and of expected events also by who is in the sample; times the root of CR1's factor."""
     panel = replace(draw(3, even=False), cluster=np.arange(80)[::-1])
     panel = replace(panel, censoring_weights=np.random.default_rng(0).uniform(1, 2, (80, 6)))
+    # Everyone is seen before support. Controls have a comparison of their own, so that their share in it does
+    # not depend on the weights.
+    panel.exposure["gp"][:, 0] = 1.0
+    panel = replace(panel, experiment=np.where(panel.treated, panel.start, np.arange(80) % 2 * 2 + 2))
     options = {"family": family, "covariates": covariates, "anticipation": anticipation, "after": 3}
+    options["course"] = course
 
     def at(weights):
         return stacked(replace(panel, weights=weights), outcome="gp", **options)
@@ -169,7 +178,7 @@ def test_order_of_people_scale_of_weights_and_further_outcomes_do_not_matter(see
         outcomes={"ae": other.outcomes["gp"][:, ::-1]} | other.outcomes,
         exposure={"ae": other.exposure["gp"][:, ::-1]} | other.exposure,
     )
-    for estimate in (stacked, pooled_event_study):
+    for estimate in (stacked, shared, pooled_event_study):
         a, b = estimate(panel, outcome="gp"), estimate(other, outcome=["ae", "gp"])
         a, b = a.table, b.table.query("outcome == 'gp'")
         np.testing.assert_allclose(a["estimate"], b["estimate"], rtol=1e-8, atol=1e-9)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import statsmodels.formula.api as smf
 
 from impact import match
 from impact.data import Cohort, read_panel
@@ -157,6 +158,36 @@ def replicates(draws, *, methods=METHODS, workers=1):
             found = list(pool.map(one, range(draws), chunksize=5))
     results = pd.concat(found, ignore_index=True)
     return results.assign(answer=results["outcome"].map(answer))
+
+
+def redrawn(method, repeats, *, experiments=400):
+    """What a method leaves of admissions in experiments whose controls are admitted anew: mean and spread.
+
+    Matches and weights are those of the real repeats. Admissions of controls are gamma-Poisson counts around
+    their own regression on the characteristics, scattered as the real ones; each draw is one experiment, and
+    all its repeats share it.
+    """
+    frame = experiment().assign(row=lambda f: np.arange(len(f)))
+    shares = [np.array(s) for s in zip(*(_shares(frame, method, s) for s in range(repeats)), strict=True)]
+    paying = frame[~frame["treated"]]
+    terms = "xage * disea + I(xage**2) + xage * female + hlthg + unwell + C(site)"
+    model = smf.poisson(f"admissions ~ {terms}", paying, exposure=paying["months"])
+    mean, real = model.fit(disp=0).predict(), paying["admissions"].to_numpy(float)
+    scatter = ((real - mean) ** 2 - mean).sum() / (mean**2).sum()
+    rng, anew = np.random.default_rng(0), np.zeros((experiments, len(frame)))
+    anew[:, paying["row"]] = rng.poisson(mean * rng.gamma(1 / scatter, scatter, (experiments, len(mean))))
+    left = np.log(shares[0] @ anew.T / (shares[1] @ anew.T)).mean(axis=0)
+    return left.mean(), left.std()
+
+
+def _shares(frame, method, seed):
+    """Weight of each person's events in the rate of all controls of a repeat, and of those matched."""
+    whole, broken = draw(frame, seed)
+    found = method.fit(broken).table.groupby("person_id")["weight"].sum()
+    for cohort, weight in ((whole, np.ones(len(whole))), (broken, found.loc[broken.person_id].to_numpy())):
+        weight = np.where(cohort.treated, 0, weight)
+        total = weight @ cohort.table["months"]
+        yield np.bincount(cohort.table["row"], weight / total, minlength=len(frame))
 
 
 def summary(results):

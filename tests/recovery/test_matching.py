@@ -121,10 +121,14 @@ def _foretold(drawn):
 @pytest.mark.skipif(not SLOW, reason="the study with all repeats runs with IMPACT_SLOW=1")
 def test_the_page_of_the_study_is_written(mended, drawn):
     answer = mended.groupby("outcome")["answer"].first()
+    genetic = rand.METHODS[-1]
+    redrawn, luck = rand.redrawn(genetic, genetic.most)
     figures = {
         "answer_visits": f"{answer['visits']:+.3f}",
         "answer_admissions": f"{answer['admissions']:+.3f}",
         "same": f"{_same(mended):+.3f}",
+        "redrawn": f"{redrawn:+.3f}",
+        "luck": f"{luck:.3f}",
         "foretold": f"{_foretold(drawn).mean():+.3f}",
         "share": f"{drawn['supported'].mean() / prior_use.PEOPLE:.0%}",
     }

@@ -7,9 +7,17 @@ prints two and three digits, so that is the tolerance.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from impact.data import read_panel
+import impact
+from impact.interpret import main_effects
+from impact.match import balance
+from impact.study import Study
+
+STUDY = Path(__file__).parents[2] / "params/rand_hie.yaml"
 
 PUBLISHED = {
     ("visits", True): "4.55",
@@ -20,18 +28,13 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def experiment(data):
-    return read_panel(
-        file=data / "rand_hie.csv",
-        unit="zper",
-        period="year",
-        outcomes={"visits": ["mdvis", "notmdvis"], "admissions": "totadm"},
-        exposure="time",
-        exposure_unit="year",
-        arm="plan",
-        treated=["11"],
-        control=["2", "3", "4", "14", "15", "16"],
-    )
+def study(data):
+    return Study.read(STUDY, changes=[f"data.panel.file={data / 'rand_hie.csv'}"])
+
+
+@pytest.fixture(scope="module")
+def experiment(study):
+    return impact.read(**study.source)
 
 
 @pytest.mark.parametrize(("outcome", "free"), PUBLISHED)
@@ -48,3 +51,24 @@ def test_arm_rates_equal_the_published(experiment, outcome, free):
         / panel.exposure[outcome][panel.treated == free].sum()
     )
     assert same == pytest.approx(a_year, rel=1e-12)
+
+
+def test_the_committed_study_gives_the_randomised_answer_with_everyone(study, experiment):
+    effects = main_effects(experiment, **study.analysis)["effects"]
+    row = effects.table.query("outcome == 'visits' and scale == 'log ratio'").iloc[0]
+    randomised = np.log(4.55 / 2.73)
+    assert row["conf_low"] < randomised < row["conf_high"]
+    assert abs(row["estimate"] - randomised) < row["std_error"] / 2
+    plan = study.matching_plan
+    sample = impact.interpret.matched(experiment, baseline=study.baseline, matching=plan)
+    assert (sample.table["weight"] > 0).all()
+    # The sites are numbers, and their shares are alike because their first three moments are.
+    assert plan["moments"] == 3
+    site = sample.cohort.table["site"].to_numpy()
+    weight, treated = sample.table["weight"].to_numpy(), sample.cohort.treated
+    shares = [
+        np.bincount(site[arm].astype(int), weight[arm]) / weight[arm].sum() for arm in (treated, ~treated)
+    ]
+    np.testing.assert_allclose(*shares, atol=0.01)
+    table = balance(sample).table.query("sample == 'after' and kind == 'covariate'")
+    assert table["smd"].abs().max() < 1e-6

@@ -53,8 +53,8 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         ("0.2", "{age: wide}", "6: matching.caliper: expected a number, found 'wide'."),
         (
             "0.2",
-            "{age: 5}, method: optimal",
-            "6: matching.caliper: optimal takes one number, for the score.",
+            "{age: 5}, method: full",
+            "6: matching.caliper: full takes one number, for the score.",
         ),
         (
             "0.2",
@@ -465,3 +465,142 @@ def test_matched_people_need_a_match_and_no_other_weights(
     }
     lines[at["did:"]], lines[at["matching:"]] = f"did: {did}", matching
     assert problems(tmp_path, "\n".join(lines) + "\n") == [f"x.yaml:{expected}"]
+
+
+WITHOUT_DID = GOOD.replace("did: {estimator: callaway_santanna}\n", "")
+A_PANEL = "data: {panel: {file: p.csv, unit: id, period: t, outcomes: [ae, gp], first_treated: start}}"
+
+
+@pytest.mark.parametrize(
+    ("design", "expected"),
+    [
+        (
+            "index_date: drwan",
+            "index_date: expected drawn, partner, offer_date or period, found 'drwan'. Did you mean 'drawn'?",
+        ),
+        (
+            "index_date: {rule: drawnn}",
+            "index_date.rule: expected drawn, partner, offer_date or period, found",
+        ),
+        (
+            "index_date: {rule: drawn, witin: [sex]}",
+            "index_date.witin: there is no such key. Did you mean 'within'?",
+        ),
+        ("within: [sex]", "within: there is no such key. It belongs in design.index_date."),
+        ("index_date: {within: sex}", "index_date.within: expected a list, such as [a, b], found 'sex'."),
+        (
+            "index_date: {rule: offer_date, within: [sex]}",
+            "index_date.within: the rule offer_date draws no dates; leave within out.",
+        ),
+        ("index_date: {rule: period}", "index_date.month: missing: name the month of starts that is studied"),
+        ("index_date: period", "index_date.month: missing: name the month of starts that is studied"),
+        (
+            "index_date: {month: 2024-03}",
+            "index_date.month: the rule drawn takes no month; use the rule period, or leave it out.",
+        ),
+        ("index_date: {rule: period, month: spring}", "index_date.month: expected a month such as 2024-07"),
+        (
+            "index_date: {months_before: -1}",
+            "index_date.months_before: expected a number 0 or more, found -1.",
+        ),
+        ("unit: [household_id]", "unit: expected text"),
+        (
+            "unit: household_id, index_date: partner",
+            "unit: partner dates people one by one, and a household has",
+        ),
+    ],
+)
+def test_index_dates_and_units_that_cannot_be_are_refused(tmp_path: Path, design: str, expected: str) -> None:
+    text = WITHOUT_DID.replace("control: [b]", f"control: [b], {design}")
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(f"x.yaml:3: design.{expected}")
+
+
+@pytest.mark.parametrize(
+    ("matching", "expected"),
+    [
+        ("{on: [age], history: {}}", "history.services: missing."),
+        ("{on: [age], history: {services: []}}", "history.services: must not be empty."),
+        ("{on: [age], history: {services: [ae, ae]}}", "history.services: ae stands twice."),
+        (
+            "{on: [age], history: {services: [ae], by: week}}",
+            "history.by: expected month or quarter, found 'week'.",
+        ),
+        (
+            "{on: [age], history: {services: [ae], months: 7}}",
+            "history.months: expected two or more whole quarters, found 7 months.",
+        ),
+        (
+            "{on: [age], history: {services: [ae], months: 3}}",
+            "history.months: expected two or more whole quarters, found 3 months.",
+        ),
+        (
+            "{on: [age], history: {services: [ae], scale: log}}",
+            "history.scale: expected count, log1p or sqrt, found 'log'.",
+        ),
+        (
+            "{on: [age, prior_ae_q*]}",
+            "on: a name with * stands for columns of matching.history, which is not given.",
+        ),
+        (
+            "{on: [prior_gp_q*], history: {services: [ae]}}",
+            "on: 'prior_gp_q*' stands for no column of matching.history, such as prior_ae_q1, prior_ae_q2.",
+        ),
+        (
+            "{on: [age], apart: home, spillover: home}",
+            "spillover: home keeps such controls out already (apart).",
+        ),
+        ("{on: [age], apart: [home]}", "apart: expected text"),
+        (
+            "{on: [age], method: full, anti_exact: [home]}",
+            "anti_exact: full does not keep people apart; use optimal or nearest, or apart.",
+        ),
+        (
+            "{on: [age], method: full, max_controls: 2.5}",
+            "max_controls: expected a whole number of controls, or a part such as 1/3, found 2.5.",
+        ),
+        (
+            "{on: [age], method: full, max_controls: 2/3}",
+            "max_controls: expected a whole number of controls, or a part such as 1/3, found '2/3'.",
+        ),
+        (
+            "{on: [age], method: full, min_controls: 2, max_controls: 1/2}",
+            "min_controls: it cannot be above max_controls.",
+        ),
+    ],
+)
+def test_histories_and_neighbours_that_cannot_be_are_refused(
+    tmp_path: Path, matching: str, expected: str
+) -> None:
+    text = GOOD.replace("{on: [age], caliper: 0.2}", matching)
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(f"x.yaml:6: matching.{expected}")
+
+
+def test_what_needs_people_and_days_is_refused_for_panels_and_households(tmp_path: Path) -> None:
+    lines = [A_PANEL if line.startswith("data:") else line for line in WITHOUT_DID.splitlines()]
+    lines[2] = "design: {unit: home, index_date: {within: [sex]}}"
+    lines[4] = "matching: {on: [age], history: {services: [ae]}}"
+    assert problems(tmp_path, "\n".join(lines) + "\n") == [
+        "x.yaml:3: design.index_date: a panel's controls draw one of its starts; leave index_date out.",
+        "x.yaml:3: design.unit: a panel keeps its own units (data.panel.unit); leave it out.",
+        "x.yaml:5: matching.history: contacts are counted by day, which a panel does not hold.",
+    ]
+    home = GOOD.replace("control: [b]", "control: [b], unit: home")
+    assert problems(tmp_path, home) == [
+        "x.yaml:3: design.unit: a difference-in-differences follows people; name the column under "
+        "design.cluster instead."
+    ]
+    alone = WITHOUT_DID.replace("control: [b]", "control: [b], unit: home")
+    for more, expected in (
+        ("pair_censoring: true", "pair_censoring follows people one by one; leave one of them out."),
+        ("apart: home", "home is the unit already, so that nobody in it is compared with another."),
+        ("method: risk_set", "risk_set dates people one by one, and a household has one date; leave one of"),
+    ):
+        (found,) = problems(tmp_path, alone.replace("caliper: 0.2", more))
+        assert found.startswith(f"x.yaml:3: design.unit: {expected}")
+    month = GOOD.replace("control: [b]", "control: [b], index_date: {rule: period, month: 2024-03}")
+    assert problems(tmp_path, month) == [
+        "x.yaml:3: design.index_date: period is about the starts of one month, and callaway_santanna takes "
+        "those of all; use two_by_two, or another rule."
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from impact import match
@@ -11,20 +10,13 @@ from impact.data import Cohort
 from impact.errors import DataError, DesignError, ParameterError
 
 
-def frame(**columns):
-    rng = np.random.default_rng(1)
-    n = 60
-    made = {
-        "helped": np.repeat([1, 0], [20, 40]),
-        "age": rng.normal(60, 9, n).round(),
-        "area": rng.choice(list("ab"), n),
-    }
-    return pd.DataFrame(made | columns)
+@pytest.fixture
+def genetic(sixty):
+    def found(people=None, **arguments):
+        people = Cohort.from_frame(sixty() if people is None else people, treated="helped")
+        return match.genetic(people, **{"on": ["age"], "population": 5, "generations": 1, **arguments})
 
-
-def genetic(people=None, **arguments):
-    people = Cohort.from_frame(frame() if people is None else people, treated="helped")
-    return match.genetic(people, **{"on": ["age"], "population": 5, "generations": 1, **arguments})
+    return found
 
 
 @pytest.mark.parametrize(
@@ -53,51 +45,51 @@ def genetic(people=None, **arguments):
         ({"anti_exact": ["arae"]}, DataError, "anti_exact"),
     ],
 )
-def test_arguments_that_make_no_sense(arguments, error, says):
+def test_arguments_that_make_no_sense(arguments, error, says, genetic):
     with pytest.raises(error) as refused:
         genetic(**arguments)
     assert says in str(refused.value)
 
 
 @pytest.mark.parametrize("arm", [0, 1])
-def test_one_empty_arm_is_refused(arm):
+def test_one_empty_arm_is_refused(arm, genetic, sixty):
     with pytest.raises(DesignError):
-        genetic(frame(helped=np.full(60, arm)))
+        genetic(sixty(helped=np.full(60, arm)))
 
 
-def test_nobody_to_match():
+def test_nobody_to_match(genetic, sixty):
     with pytest.raises(DesignError, match="Nobody could be matched"):
-        genetic(frame(area=np.repeat(["a", "b"], [20, 40])), exact=["area"])
+        genetic(sixty(area=np.repeat(["a", "b"], [20, 40])), exact=["area"])
 
 
-def test_arms_that_are_separate_need_a_penalised_score():
-    apart = frame(age=np.where(np.arange(60) < 20, 80, 50) + np.arange(60) % 7)
+def test_arms_that_are_separate_need_a_penalised_score(sixty, genetic):
+    apart = sixty(age=np.where(np.arange(60) < 20, 80, 50) + np.arange(60) % 7)
     with pytest.raises(DesignError, match="penalised"):
         genetic(apart)
     assert genetic(apart, link="penalised").counts["persons"].tolist()[0] == 20
 
 
-def test_missing_covariates_are_a_choice():
-    holes = frame(age=frame()["age"].where(np.arange(60) % 9 > 0))
+def test_missing_covariates_are_a_choice(sixty, genetic):
+    holes = sixty(age=sixty()["age"].where(np.arange(60) % 9 > 0))
     with pytest.raises(DataError, match="missing"):
         genetic(holes)
     assert genetic(holes, missing="indicator").method["filled"] == {"age": 7}
 
 
-def test_more_supported_than_controls():
-    few = genetic(frame(helped=np.repeat([1, 0], [45, 15])))
+def test_more_supported_than_controls(genetic, sixty):
+    few = genetic(sixty(helped=np.repeat([1, 0], [45, 15])))
     counts = few.counts.set_index(["arm", "rule"])["persons"]
     assert counts["treated", "matched"] == counts["control", "matched"] == 15
 
 
-def test_covariates_that_say_nothing():
+def test_covariates_that_say_nothing(genetic, sixty):
     """One that is the same for all, one given twice in other units, and people who are all alike."""
-    same = genetic(frame(years=frame()["age"] * 2, one=1.0), on=["age", "years", "one"])
+    same = genetic(sixty(years=sixty()["age"] * 2, one=1.0), on=["age", "years", "one"])
     assert same.counts["persons"].tolist()[0] == 20
-    alike = genetic(frame(sex=np.tile(["f", "m"], 30)), on=["sex"])
+    alike = genetic(sixty(sex=np.tile(["f", "m"], 30)), on=["sex"])
     assert alike.method["worst_imbalance"] == 0
 
 
-def test_a_single_supported_person():
-    one = genetic(frame(helped=np.arange(60) == 30), link="penalised")
+def test_a_single_supported_person(genetic, sixty):
+    one = genetic(sixty(helped=np.arange(60) == 30), link="penalised")
     assert one.table["weight"].sum() == 2

@@ -150,7 +150,7 @@ def test_scores_that_are_all_alike_make_one_slice(frame):
         ({"base": "knwn"}, DataError, "base: the cohort has no column 'knwn'. Did you mean 'known'"),
         ({"base": "helped"}, DataError, "base: column 'helped' is not a number above 0 for"),
         ({"base": "text"}, DataError, "base: column 'text' is not a number above 0 for 80 people"),
-        ({"on": ["kind"], "estimand": "ATC"}, DesignError, "bring 'kind = c' to the average"),
+        ({"on": ["kind"], "estimand": "ATC"}, DesignError, "bring 'kind' to the average"),
         ({"on": ["kind"], "estimand": "ATE"}, DesignError, "leave it out, or allow a tolerance"),
     ],
 )

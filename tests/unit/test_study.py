@@ -277,3 +277,62 @@ def test_a_panel_study_reads_its_clusters_and_why_units_ended() -> None:
     assert plain.panel_plan["censoring"] is None
     assert plain.few_sites["tests"] == []
     assert "second_cluster" not in plain.did_plan
+
+
+def test_index_dates_are_a_word_or_a_word_and_more() -> None:
+    words = Study(**SMALL | {"design": SMALL["design"] | {"index_date": "partner"}})
+    assert words.baseline["index_date"] == words.around["index_date"] == "partner"
+    assert words.parameters["design"]["index_date"] == "partner"
+    asked = {"rule": "drawn", "within": ("sex", "imd_fifth"), "months_before": 12}
+    study = Study(**SMALL | {"design": SMALL["design"] | {"index_date": asked}})
+    assert study.baseline["index_date"] == asked
+    assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters
+    assert "drawn among people alike in sex and imd_fifth" in study.protocol["Time zero"]
+    assert "observed for the 12 months before" in study.protocol["Time zero"]
+    month = {"rule": "period", "month": "2024-03"}
+    study = Study(**SMALL | {"design": SMALL["design"] | {"index_date": month}})
+    assert study.baseline["index_date"] == month
+    assert "whose support began in 2024-03" in study.protocol["Time zero"]
+
+
+def test_the_history_and_neighbours_of_a_parameter_file() -> None:
+    history = {"services": ["ae", "gp"], "months": 6, "scale": "log1p"}
+    more = {"history": history, "apart": "building_id", "spillover": "household_id"}
+    names = ["age", "prior_log1p_ae_q*", "prior_log1p_gp_q*", "trend_log1p_ae"]
+    study = Study(**SMALL | {"matching": {"on": names} | more})
+    quarters = [f"prior_log1p_{service}_q{k}" for service in ("ae", "gp") for k in (1, 2)]
+    assert study.matching is not None
+    assert study.matching.on == ("age", *quarters, "trend_log1p_ae")
+    assert study.baseline["history"] == {"services": ["ae", "gp"], "months": 6, "by": 3, "scale": "log1p"}
+    assert study.matching_plan["apart"] == "building_id"
+    assert study.spillover["by"] == "household_id"
+    said = study.protocol["Analysis"]
+    assert (
+        "on age, ae by quarter in the 6 months before, as logarithms, gp by quarter in the 6 months" in said
+    )
+    assert "Nobody who shares a building with people supported is a control." in said
+    assert "Repeated without controls who share a household" in said
+    assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters
+
+
+def test_what_counts_as_a_unit_is_told_on_the_page() -> None:
+    study = Study(
+        **SMALL
+        | {
+            "design": SMALL["design"] | {"unit": "household_id"},
+            "matching": {"on": ["age"]},
+            "notes": ["So."],
+        }
+    )
+    assert study.baseline["unit"] == "household_id"
+    assert study.remarks[0] == "So."
+    assert study.remarks[1].startswith("Each household is compared as one, in place of the people in it.")
+
+
+def test_limits_on_sets_may_be_parts() -> None:
+    study = Study(
+        **SMALL | {"matching": {"on": ["age"], "method": "full", "min_controls": "1/3", "max_controls": 2}}
+    )
+    assert study.matching_plan["min_controls"] == pytest.approx(1 / 3)
+    assert study.matching_plan["max_controls"] == 2
+    assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters

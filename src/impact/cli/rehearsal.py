@@ -40,16 +40,25 @@ def rehearse(study: Study) -> Cohort | LongData:
 
 def _find_names(study: Study, source: Cohort) -> None:
     """Look for every column that the study names; a panel looks for the services itself."""
-    known = sorted({*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns})
-    named = {"design.cluster": [*study.design.clusters]}
+    known = {*TABLES["people"].names, *(c.name for c in DERIVED), *source.people.columns}
+    design, chosen = study.design, study.matching
+    named = {
+        "design.cluster": [*design.clusters],
+        "design.index_date.within": [*design.index_date.within],
+        "design.unit": [design.unit] if design.unit else [],
+    }
     if study.did:
         named["did.covariates"] = [*study.did.covariates]
         censoring = study.did.censoring
         named["did.censoring.covariates"] = [*censoring.covariates] if censoring else []
-    if study.matching:
-        named |= {"matching.on": [*study.matching.on], "matching.exact": [*study.matching.exact]}
+    if chosen:
+        named |= {f"matching.{key}": [*getattr(chosen, key)] for key in ("on", "exact", "anti_exact")}
+        named |= {
+            f"matching.{key}": [name] for key in ("apart", "spillover") if (name := getattr(chosen, key))
+        }
+        known |= {*chosen.history.columns} if chosen.history else set()
     problems = [
-        f"{key}: {name!r} is not in the data.{nearest(name, known)}"
+        f"{key}: {name!r} is not in the data.{nearest(name, sorted(known))}"
         for key, names in named.items()
         for name in names
         if name not in known

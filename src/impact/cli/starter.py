@@ -84,6 +84,7 @@ def _design(arms: Sequence[str]) -> list[str]:
         "  period: month  # or quarter",
         "  months_before: 12",
         "  months_after: 12",
+        "  # index_date: {rule: drawn, within: [sex]}  # how controls get the day they are followed from",
         "  # cluster: building_id  # where support was given by building, site or worker; two if they cross",
     ]
 
@@ -120,6 +121,8 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
     lines += [
         "  caliper: 0.2  # in standard deviations",
         "  ratio: 1  # controls for each supported person",
+        f'  # history: {{services: {_list(outcomes[:1])}, months: 24}}  # by quarter, for "on": '
+        f"prior_{outcomes[0]}_q*",
         "  # outcome_model: {bed_days: hurdle}  # whether any, and how many; others by rates",
         "  # negative_control: [outpatient]  # ! services that support cannot change: no effect is expected",
         "disclosure: hes  # ! or opensafely, threshold_10: ask whoever gave you the data",

@@ -19,7 +19,8 @@ from impact.data import index_dates, persontime
 from impact.data.flow import QUALITY, flow_of, losses_of, quality_of
 from impact.data.frames import read_frame
 from impact.data.history import History, Scale
-from impact.data.index_dates import IndexRule
+from impact.data.households import households
+from impact.data.index_dates import Dating, IndexRule
 from impact.data.ingest import Store
 from impact.data.panel import Array, Clock, Panel
 from impact.data.persontime import Days, Grid, Risk
@@ -210,11 +211,6 @@ class Cohort:
         ------
         ParameterError, DataError, DesignError
             For arguments that do not go together, unknown columns, and dates nobody treated has.
-
-        References
-        ----------
-        Hernan, M. A. and Robins, J. M. (2016). Using big data to emulate a target trial. American Journal of
-        Epidemiology 183, 758-764 (immortal time).
         """
         self._needs_store("with_index_dates")
         return index_dates.with_index_dates(
@@ -240,8 +236,9 @@ class Cohort:
         Cohort
             With ``prior_<service>_q1`` (the three months just before the date) to ``_q8``, ``_m1`` on by
             single months, ``_p1`` on by others; ``trend_<service>``, the slope a period of a line through
-            them; and ``latest_<service>``, the latest less the mean of those before. Missing where the
-            service was not observed throughout. They are counted again when the dates change.
+            them; and ``latest_<service>``, the latest less the mean of those before. Other scales stand in
+            the names: ``prior_log1p_<service>_q1``. Missing where the service was not observed throughout.
+            They are counted again when the dates change.
 
         Raises
         ------
@@ -253,7 +250,7 @@ class Cohort:
         return replace(self, histories=(*self.histories, asked))._counted()
 
     def follow_up(self, *, outcomes: Sequence[str], months: int = 12, washout: int = 0) -> Cohort:
-        """Count each outcome and the months at risk from the index date on.
+        """Count each outcome and the months at risk from the index date on, into the table.
 
         Parameters
         ----------
@@ -261,11 +258,6 @@ class Cohort:
             Services of the contacts, or ``bed_days``.
         months : int
             Length of the follow-up from the index date, whose first ``washout`` months are left out.
-
-        Returns
-        -------
-        Cohort
-            With ``outcomes`` and ``exposure`` (months) filled; both are in ``table``.
         """
         store = self._needs_store("follow_up")
         if not 0 <= washout < months:
@@ -279,14 +271,30 @@ class Cohort:
         )
 
     def at_baseline(
-        self, *, outcomes: Sequence[str], index_date: IndexRule = "drawn", seed: int = 0, months: int = 12
+        self,
+        *,
+        outcomes: Sequence[str],
+        index_date: Dating = "drawn",
+        seed: int = 0,
+        months: int = 12,
+        history: Mapping[str, Any] | None = None,
+        unit: str | None = None,
     ) -> Cohort:
-        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching."""
-        return self.with_index_dates(rule=index_date, seed=seed).follow_up(outcomes=outcomes, months=months)
+        """Give everyone an index date and count the outcomes in the ``months`` after it, for matching.
 
-    def around_start(self, *, index_date: IndexRule = "drawn", seed: int = 0, **window: Any) -> Panel:
+        ``index_date`` is a rule, or the arguments of ``with_index_dates`` by name; ``history`` those of
+        ``with_history``; ``unit`` is the column of the households that are matched in place of people.
+        """
+        people = self if history is None else self.with_history(**history)
+        dated = people.with_index_dates(**index_dates.arguments(index_date), seed=seed)
+        if unit is not None:
+            return households(dated, by=unit, outcomes=outcomes, months=months)
+        return dated.follow_up(outcomes=outcomes, months=months)
+
+    def around_start(self, *, index_date: Dating = "drawn", seed: int = 0, **window: Any) -> Panel:
         """Give everyone an index date and make the panel in months from it; ``window`` as in ``panel``."""
-        return self.with_index_dates(rule=index_date, seed=seed).panel(**window, clock="event")
+        dated = self.with_index_dates(**index_dates.arguments(index_date), seed=seed)
+        return dated.panel(**window, clock="event")
 
     def panel(
         self,
@@ -374,17 +382,6 @@ class Cohort:
             for c in ("observed_from", "observed_to")
         )
         return Risk(self._pid, self.people["arm"].to_numpy(str), anchor, lo, hi + np.timedelta64(1, "D"))
-
-    def _left_out(self, why: NDArray[Any]) -> Cohort:
-        """Leave out who has a rule in ``why`` (n,), and count them by it."""
-        keep = why == ""
-        if keep.all():
-            return self
-        steps = [tuple(row) for row in self.flow.table.iloc[:-2].itertuples(index=False)]
-        rules, persons = np.unique(why[~keep].astype(str), return_counts=True)
-        steps += [("left out", rule, int(n)) for rule, n in zip(rules, persons, strict=True)]
-        out = self.subset(keep)
-        return replace(out, flow=flow_of(steps, out.treated))
 
     def _counted(self) -> Cohort:
         """Count age and prior use again, at the index dates."""

@@ -206,6 +206,20 @@ DERIVED = (
         "float",
         "nights in hospital in the year before the index date; empty if not all observed",
     ),
+    _c(
+        "prior_<service>_q1",
+        "float",
+        "with a history: contacts in the three months before the index date, `_q2` in the three before those "
+        "and so on, `_m1` in single months; empty where not all were observed",
+    ),
+    _c("trend_<service>", "float", "with a history: slope, a period, of a line through these counts"),
+    _c("latest_<service>", "float", "with a history: the latest of these counts less the mean of the others"),
+    _c(
+        "prior_log1p_<service>_q1",
+        "float",
+        "the same as logarithms of one more (`log1p`) or square roots (`sqrt`), also of trend and latest",
+    ),
+    _c("members", "int", "people in the household, where households are the unit"),
     _c("observed_from", "date", "first day on which any service is observed and the person is a tenant"),
     _c("observed_to", "date", "last such day: the first of death, move, end of tenancy, end of coverage"),
     _c(

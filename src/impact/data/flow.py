@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from impact.results import Summary
+
+if TYPE_CHECKING:
+    from impact.data.cohort import Cohort
 
 QUALITY = ["table", "column", "rule", "severity", "count", "action"]
 
@@ -28,6 +32,18 @@ def flow_of(steps: Sequence[tuple[Any, ...]], treated: NDArray[np.bool_]) -> Sum
     ]
     table = pd.DataFrame(rows, columns=["stage", "rule", "persons"])
     return Summary(table, {"shows": "who is in the study"}, people=("persons",))
+
+
+def without(cohort: Cohort, why: NDArray[Any]) -> Cohort:
+    """Leave out who has a rule in ``why`` (n,), and count them by it."""
+    keep = why == ""
+    if keep.all():
+        return cohort
+    steps = [tuple(row) for row in cohort.flow.table.iloc[:-2].itertuples(index=False)]
+    rules, persons = np.unique(why[~keep].astype(str), return_counts=True)
+    steps += [("left out", rule, int(n)) for rule, n in zip(rules, persons, strict=True)]
+    out = cohort.subset(keep)
+    return replace(out, flow=flow_of(steps, out.treated))
 
 
 def losses_of(people: pd.DataFrame, treated: NDArray[np.bool_]) -> Summary:

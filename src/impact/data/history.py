@@ -67,7 +67,9 @@ class History:
         for name in self.services:
             values = np.where(time[name] >= full, _SCALES[self.scale](counts[name]), np.nan)
             letter = _LETTERS.get(self.by, "p")
-            out |= {f"prior_{name}_{letter}{count - t}": values[:, t] for t in range(count - 1, -1, -1)}
-            out[f"trend_{name}"] = values @ steps / (steps @ steps)
-            out[f"latest_{name}"] = values[:, -1] - values[:, :-1].mean(axis=1)
+            # A logarithm under the name of a count would be read as one.
+            called = name if self.scale == "count" else f"{self.scale}_{name}"
+            out |= {f"prior_{called}_{letter}{count - t}": values[:, t] for t in range(count - 1, -1, -1)}
+            out[f"trend_{called}"] = values @ steps / (steps @ steps)
+            out[f"latest_{called}"] = values[:, -1] - values[:, :-1].mean(axis=1)
         return out

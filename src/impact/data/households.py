@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data.cohort import Cohort
 from impact.data.flow import flow_of
 from impact.errors import DataError, DesignError, ParameterError, nearest
+
+if TYPE_CHECKING:
+    from impact.data.cohort import Cohort
 
 _SEVERAL = "several"
 
@@ -55,6 +57,7 @@ def households(
 
     Examples
     --------
+    >>> from impact.data import Cohort
     >>> frame = pd.DataFrame({"home": ["a", "a", "b", None], "helped": [1, 0, 0, 0], "falls": [2, 1, 4, 1]})
     >>> homes = households(Cohort.from_frame(frame, treated="helped", outcomes=["falls"]), by="home")
     >>> homes.table[["person_id", "members", "treated", "falls", "exposure_falls"]].values.tolist()

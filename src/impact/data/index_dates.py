@@ -1,8 +1,12 @@
-"""Index dates: the day from which each person is described and followed, and who was eligible on it."""
+"""Index dates: the day from which each person is described and followed, and who was eligible on it.
+
+Nobody is followed from a date they had to survive to: Hernan and Robins (2016), Using big data to emulate a
+target trial, American Journal of Epidemiology 183, 758-764 (immortal time).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.data.flow import without
 from impact.data.persontime import add_months
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from impact.data.cohort import Cohort
 
 IndexRule = Literal["drawn", "offer_date", "partner", "period"]
+# A rule, or the arguments of ``Cohort.with_index_dates`` by name.
+Dating = IndexRule | Mapping[str, Any]
 Mask = NDArray[np.bool_]
 
 _DRAWS = 50
@@ -42,6 +49,11 @@ def with_index_dates(
     return _drawn(cohort, within, months_before, seed)
 
 
+def arguments(dating: Dating) -> dict[str, Any]:
+    """Return the arguments of ``Cohort.with_index_dates``, of which a word is the rule."""
+    return {"rule": dating} if isinstance(dating, str) else dict(dating)
+
+
 def check_before(months_before: int) -> None:
     """Refuse a time before the index date that is no number of months."""
     if isinstance(months_before, bool) or not isinstance(months_before, int) or months_before < 0:
@@ -57,7 +69,7 @@ def at(cohort: Cohort, dates: pd.Series, months_before: int) -> Cohort:
     given = pd.to_datetime(dates).astype("datetime64[ns]").reindex(cohort.person_id).to_numpy()
     index = np.where(np.isnat(given), cohort.people["index_date"].to_numpy("datetime64[ns]"), given)
     out = replace(cohort, people=cohort.people.assign(index_date=index), outcomes={}, exposure={})
-    return out._left_out(why_not(out, index, months_before))._counted()
+    return without(out, why_not(out, index, months_before))._counted()
 
 
 def at_risk_on(cohort: Cohort, day: NDArray[Any], months_before: int) -> Mask:
@@ -111,7 +123,7 @@ def until_support(cohort: Cohort, rows: Mask) -> Cohort:
 def _offered(cohort: Cohort, months_before: int) -> Cohort:
     dates = cohort.people.get("offer_date", pd.Series(pd.NaT, index=cohort.people.index))
     blank = _without_dates(cohort, np.ones(len(cohort), bool))
-    dated = blank._left_out(np.where(dates.isna(), "no offer date", ""))
+    dated = without(blank, np.where(dates.isna(), "no offer date", ""))
     chosen = pd.Series(dates.to_numpy("datetime64[ns]"), index=cohort.person_id).dropna()
     return dated.at(chosen, months_before=months_before)
 
@@ -127,8 +139,9 @@ def _in_month(cohort: Cohort, month: Any, months_before: int) -> Cohort:
     now, later = cohort.treated & (begun == first), cohort.treated & (begun > first)
     if not now.any():
         raise DesignError(f"month={month!r}: nobody's support began in it; choose one in which some did.")
-    out = until_support(cohort, later)._left_out(
-        np.where(cohort.treated & (begun < first), "supported before the index date", "")
+    begun_earlier = cohort.treated & (begun < first)
+    out = without(
+        until_support(cohort, later), np.where(begun_earlier, "supported before the index date", "")
     )
     index = np.where(now, start, first.astype("datetime64[ns]"))
     dates = pd.Series(index, index=cohort.person_id).reindex(out.person_id)
@@ -177,7 +190,7 @@ def _drawn(cohort: Cohort, within: Sequence[str], months_before: int, seed: int)
             break
     why = np.where(many == 0, "control in a stratum without support", rule_of_first)
     why = np.where(np.isnat(index) & controls, why, "")
-    dated = _without_dates(cohort, controls)._left_out(why)
+    dated = without(_without_dates(cohort, controls), why)
     return dated.at(pd.Series(index, index=cohort.person_id).dropna(), months_before=months_before)
 
 

@@ -162,14 +162,20 @@ class Panel:
         """Whether anyone has several rows: a control of several sets."""
         return self.experiment is not None and not pd.Index(self.unit).is_unique
 
+    @property
+    def once(self) -> NDArray[np.bool_]:
+        """One row of each person and arm, the one observed longest, (n,), to count people and events."""
+        out = np.ones(self.n, bool)
+        if self.reused:
+            time = np.sum(list(self.exposure.values()), axis=(0, 2))
+            rows = pd.DataFrame({"unit": self.unit, "treated": self.treated})
+            order = np.argsort(-time, kind="stable")
+            out[order] = ~rows.iloc[order].duplicated().to_numpy()
+        return out
+
     def each_once(self) -> Panel:
-        """Keep one row of each person and arm, the one observed longest, to count people and their events."""
-        if not self.reused:
-            return self
-        time = np.sum(list(self.exposure.values()), axis=(0, 2))
-        rows = pd.DataFrame({"unit": self.unit, "treated": self.treated})
-        order = np.argsort(-time, kind="stable")
-        return self.subset(np.sort(order[~rows.iloc[order].duplicated().to_numpy()]))
+        """Keep one row of each person and arm."""
+        return self.subset(self.once) if self.reused else self
 
     def followed_for(self, periods: int) -> Panel:
         """Leave out the time of treated people after their first ``periods`` periods with support."""

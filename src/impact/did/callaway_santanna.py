@@ -174,7 +174,8 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
             "fewer covariates."
         )
     fits = Comparisons(*_arrays(joint, name, x, risk.seen, kept), method)
-    events = np.array([panel.outcomes[name][m].sum(0) for m in joint.members.values()])
+    once = panel.once.astype(float)
+    events = np.array([once[m] @ panel.outcomes[name][m] for m in joint.members.values()])
     persons = treated + controls
     if panel.reused:
         persons, treated = risk.people(kept)

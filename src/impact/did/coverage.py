@@ -9,6 +9,8 @@ import numpy as np
 from impact.data.panel import Panel
 from impact.did.cells import Cell
 
+# The share of the supported person-time below which a result warns of what it leaves out.
+ENOUGH = 0.8
 WANT = "for want of controls or of people in more than one cluster"
 
 
@@ -31,10 +33,19 @@ def left_out(panel: Panel, name: str, lost: Mapping[str, Sequence[tuple[int, int
     return notes
 
 
-def coverage(panel: Panel, name: str, cells: Sequence[Cell]) -> list[str]:
-    """Say, where it is not all, how much of the supported person-time is in these cells."""
-    time = panel.weights[:, None] * panel.exposure[name]
-    after = np.arange(len(panel.periods)) >= panel.start[:, None]
+def coverage(panel: Panel, name: str, cells: Sequence[Cell], *, of: Panel | None = None) -> list[str]:
+    """Say, where it is not all, how much of the supported person-time (``of`` another panel) these cells are.
+
+    Less than four fifths of it are a warning.
+    """
+    whole = panel if of is None else of
+    time, everyone = (p.weights[:, None] * p.exposure[name] for p in (panel, whole))
+    after = np.arange(len(panel.periods)) >= whole.start[:, None]
     covered = sum(time[panel.start == c.group, c.period].sum() for c in cells if c.period >= c.group)
-    share = float(covered / time[after].sum())
-    return [] if share > 0.9995 else [f"{name}: the effects cover {share:.1%} of the supported person-time."]
+    share = float(covered / everyone[after].sum())
+    few = (
+        " That is less than four fifths: they may not speak for the rest, least of all if that was left out "
+        "for want of events."
+    )
+    said = f"{name}: the effects cover {share:.1%} of the supported person-time."
+    return [] if share > 0.9995 else [said + (few if share < ENOUGH else "")]

@@ -56,7 +56,9 @@ def _extended(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> 
 
 
 def _stacked(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:
-    return pooled_event_study(panel, outcome=outcome, step=step, **arguments)
+    # Pooled over starts, rare events need no course that they share.
+    taken = {name: value for name, value in arguments.items() if name != "course"}
+    return pooled_event_study(panel, outcome=outcome, step=step, **taken)
 
 
 def _imputed(panel: Panel, outcome: Names, step: int, arguments: Arguments) -> Effects:

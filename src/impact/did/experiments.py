@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,19 @@ class Experiment:
             weights = weights * (time.sum(1) / np.maximum((time > 0).sum(1), 1))[:, None]
         return y, time, np.broadcast_to(weights, time.shape)
 
+    @property
+    def after(self) -> list[tuple[int, int]]:
+        """Its start with each of its periods from it on."""
+        return [(self.group, int(t)) for t in self.periods if t >= self.group]
+
+    def within(self, rows: slice) -> Iterator[tuple[slice, slice]]:
+        """Where those of its people who are in ``rows`` lie: in these, and among its own."""
+        for side, first in zip((self.treated, self.control), self.edges.tolist(), strict=False):
+            low, high = max(rows.start, side.start), min(rows.stop, side.stop)
+            if low < high:
+                own = first - side.start
+                yield slice(low - rows.start, high - rows.start), slice(own + low, own + high)
+
     def clusters(self, joint: Joint, name: str) -> int:
         """Return how many clusters are compared; refuse a single one on either side."""
         anyone = np.zeros(len(joint.clusters), bool)
@@ -132,6 +145,51 @@ def experiments(joint: Joint, window: Window) -> Iterator[Experiment]:
                 control = slice(int(ends[0]), int(ends[1]))
             late = periods >= g - window.anticipation
             yield Experiment(g, members, control, periods, late)
+
+
+def comparable(
+    joint: Joint, name: str, window: Window
+) -> tuple[list[Experiment], dict[str, list[tuple[int, int]]]]:
+    """Return the sub-experiments with more than one cluster on both sides, and why others are left out."""
+    used: list[Experiment] = []
+    lost: dict[str, list[tuple[int, int]]] = {}
+    for e in experiments(joint, window):
+        try:
+            e.clusters(joint, name)
+            used.append(e)
+        except DesignError as error:
+            lost.setdefault(f"as {error}", []).extend(e.after)
+    if not used:
+        raise none_compared(name, lost)
+    return used, lost
+
+
+def none_compared(name: str, lost: Mapping[str, object]) -> DesignError:
+    """Say why no start can be compared."""
+    return DesignError(
+        f"outcome={name!r}: no start can be compared: {'; '.join(lost)}. Use a shorter window, longer "
+        "periods or wider controls."
+    )
+
+
+def event_times(panel: Panel, window: Window) -> NDArray[np.int64]:
+    """Return the event times that the window of any start reaches within the panel."""
+    T = len(panel.periods)
+    starts = panel.start[panel.start < T]
+    return np.arange(max(-window.before, -starts.max()), min(window.after, T - starts.min()))
+
+
+def lined_up(
+    panel: Panel, name: str, family: Family, used: Sequence[Experiment], times: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    """Stack sub-experiments by event time: where sides begin, values, time at risk and weights."""
+    sizes = [e.edges[1:] - e.edges[:-1] for e in used]
+    edges = np.append(0, np.cumsum(np.concatenate(sizes)))
+    y, time, weights = np.zeros((3, edges[-1], len(times)))
+    for j, e in enumerate(used):
+        here = slice(edges[2 * j], edges[2 * j + 2]), e.periods - e.group - times[0]
+        y[here], time[here], weights[here] = e.arrays(panel, name, family)
+    return edges, y, time, weights
 
 
 def described(

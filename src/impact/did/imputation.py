@@ -209,7 +209,7 @@ class _Untreated:
         rate -= z.T @ coef
         rate -= np.einsum("it,it->i", self.pattern, rate)[:, None]
         self.score = self.weights * rate
-        self.starts = [g for g in joint.members if g < T]
+        self.starts, self.once = [g for g in joint.members if g < T], panel.once
         self.everyone = {
             "persons": panel.persons(self.known),
             "clusters": len(np.unique(joint.codes[self.known])),
@@ -287,9 +287,9 @@ class _Untreated:
         treated, events = 0, 0.0
         for g, t in cells:
             if t >= 0:
-                here = self.joint.members[g], t
-                treated += int((self.weights[here] > 0).sum())
-                events += float(self.panel.outcomes[self.name][here].sum())
+                here, mine = (self.joint.members[g], t), self.once[self.joint.members[g]]
+                treated += int((self.weights[here] > 0)[mine].sum())
+                events += float(self.panel.outcomes[self.name][here][mine].sum())
         return self.everyone | {"treated": treated, "events": round(events)}
 
     def influence(self, rows: slice, by: Array) -> Array:

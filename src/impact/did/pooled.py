@@ -18,7 +18,14 @@ from impact.did.design import (
     covariate_matrix,
     staggered,
 )
-from impact.did.experiments import Window, check_happened, described, experiments
+from impact.did.experiments import (
+    Window,
+    check_happened,
+    comparable,
+    described,
+    event_times,
+    lined_up,
+)
 from impact.did.regression import Family, by_cluster
 from impact.did.scales import unit_of
 from impact.did.steps import block_of, check_step, span_labels
@@ -87,9 +94,7 @@ class _Grid:
     """The event times of a window, and the block of each."""
 
     def __init__(self, panel: Panel, window: Window, step: int) -> None:
-        self.window, self.step, T = window, step, len(panel.periods)
-        starts = panel.start[panel.start < T]
-        self.times = np.arange(max(-window.before, -starts.max()), min(window.after, T - starts.min()))
+        self.window, self.step, self.times = window, step, event_times(panel, window)
         self.blocks = block_of(self.times, step, window.anticipation)
         self.reference = int(block_of(-1 - window.anticipation, step, window.anticipation))
         of_base = self.times[self.blocks == self.reference]
@@ -102,30 +107,12 @@ class _Pooled:
     def __init__(self, joint: Joint, name: str, family: Family, grid: _Grid, z: Array) -> None:
         self.grid, window, times = grid, grid.window, grid.times
         self.joint, self.name, self.family = joint, name, family
-        lost: dict[str, list[tuple[int, int]]] = {}
-        self.used = []
-        for e in experiments(joint, window):
-            try:
-                e.clusters(joint, name)
-                self.used.append(e)
-            except DesignError as error:
-                after = [(e.group, int(t)) for t in e.periods if t >= e.group]
-                lost.setdefault(f"as {error}", []).extend(after)
-        if not self.used:
-            raise DesignError(
-                f"outcome={name!r}: no start can be compared, {'; '.join(lost)}. Use a shorter window, "
-                "longer periods or wider controls."
-            )
+        self.used, lost = comparable(joint, name, window)
         if family == "poisson":
             check_counts(joint.panel, name)
             check_happened(joint, name, self.used)
         self.notes = left_out(joint.panel, name, lost)
-        sizes = [e.edges[1:] - e.edges[:-1] for e in self.used]
-        edges = np.append(0, np.cumsum(np.concatenate(sizes)))
-        y, time, weights = np.zeros((3, edges[-1], len(times)))
-        for j, e in enumerate(self.used):
-            here = slice(edges[2 * j], edges[2 * j + 2]), e.periods - e.group - times[0]
-            y[here], time[here], weights[here] = e.arrays(joint.panel, name, family)
+        edges, y, time, weights = lined_up(joint.panel, name, family, self.used, times)
         alive = np.add.reduceat(y if family == "poisson" else time, edges[:-1], axis=0) > 0
         alive = alive.reshape(-1, 2, len(times))
         # A block is compared if some start is in some of its periods, and it does not rest on one cluster.
@@ -179,10 +166,12 @@ class _Pooled:
     def _supported(self, times: NDArray[np.int64]) -> dict[str, int]:
         """Count those supported at these event times, and their events."""
         panel, treated, events = self.joint.panel, 0, 0.0
+        once = panel.once
         for one in self.used:
             here = one.treated, np.intersect1d(one.group + times, one.periods)
-            treated += int((panel.exposure[self.name][here] > 0).any(1).sum())
-            events += panel.outcomes[self.name][here].sum()
+            mine = once[one.treated]
+            treated += int((panel.exposure[self.name][here] > 0)[mine].any(1).sum())
+            events += panel.outcomes[self.name][here][mine].sum()
         return {"treated": treated, "events": round(events)}
 
 

@@ -168,7 +168,7 @@ class _Regression:
         # People who may only show their own level are no controls.
         whole, control = self.whole, self.use & ~self.treated & self.others
         at_risk = whole.sums(whole.time > 0)
-        events = whole.sums(self.joint.panel.outcomes[self.name])
+        events = whole.sums(self.joint.panel.outcomes[self.name] * self.joint.panel.once[:, None])
         others = np.array([at_risk[here, t].sum() for t, here in enumerate(control.T)])
         controls = self.clusters.by_period(control)
         clusters = controls.sum(0) + [

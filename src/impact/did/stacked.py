@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,26 @@ from impact.did.design import (
     covariate_matrix,
     staggered,
 )
-from impact.did.experiments import Experiment, Window, check_happened, described, experiments
+from impact.did.experiments import (
+    Experiment,
+    Window,
+    check_happened,
+    comparable,
+    described,
+    event_times,
+    experiments,
+    lined_up,
+    none_compared,
+)
 from impact.did.regression import Family, by_cluster, linked
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError
 from impact.numbers.inference import cr1
 from impact.numbers.within import Within, fixed_effects
 from impact.results import Effects
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Course = Literal["by_start", "shared"]
 
 
 def stacked(
@@ -39,6 +51,7 @@ def stacked(
     before: int = 12,
     after: int = 12,
     anticipation: int = 0,
+    course: Course | None = None,
 ) -> Effects:
     """Compare each start with people who stay without support for the whole of its window.
 
@@ -62,6 +75,13 @@ def stacked(
         Periods of the window before the start, and from it on; the window is cut to the panel.
     anticipation : int
         Periods before support in which the outcome may already react; they are estimated as effects.
+
+    course : 'by_start' or 'shared', optional
+        Of counts: how they go without support. 'by_start': as those of the controls of each start, period
+        by period (linear models always). 'shared': by the time from a start, alike for all starts, whose
+        controls weigh as much as its supported. Without it, 'shared' for counts of matched people
+        (``match.onto``): the few controls of one start may have no event in a period, and to leave out what
+        has none takes events for likelier than they are.
 
     Returns
     -------
@@ -92,16 +112,45 @@ def stacked(
     names = panel.check_outcomes(outcome)
     panel, notes = staggered(panel, names, estimator="stacked", anticipation=anticipation)
     check_choice("family", family, ("linear", "poisson"))
-    window, joint = Window(before, after, anticipation), Joint(panel)
-    z = covariate_matrix(panel, covariates).T
+    window, shared = Window(before, after, anticipation), _shared(panel, family, course)
+    whole, panel = panel, _seen_before(panel, names, window) if shared else panel
+    joint, z = Joint(panel), covariate_matrix(panel, covariates).T
     supported = np.arange(len(panel.periods)) >= panel.start[:, None]
     for name in names:
         notes += check_events(panel, name, supported)
-        stack = _Stack(joint, name, family, window, z)
+        stack = _Shared(joint, name, window, z) if shared else _Stack(joint, name, family, window, z)
         joint.add(name, stack.cells, stack.influence, family=family, factor=stack.factor)
-        notes += stack.notes()
+        notes += left_out(panel, name, stack.lost) + coverage(panel, name, stack.cells, of=whole)
     said = described(names, family, window, covariates, notes)
+    if shared:
+        said["effects"] = "person of each sub-experiment, and time from its start, shared by all"
     return joint.effects(said | {"period": panel.step})
+
+
+def _shared(panel: Panel, family: Family, course: Course | None) -> bool:
+    """Whether all starts share one course over event time."""
+    if course is None:
+        return family == "poisson" and panel.experiment is not None
+    check_choice("course", course, get_args(Course))
+    if course == "shared" and family == "linear":
+        raise ParameterError(
+            "course='shared': linear models need no events to compare a start with its controls; leave it "
+            "out, or use family='poisson'."
+        )
+    return course == "shared"
+
+
+def _seen_before(panel: Panel, names: Sequence[str], window: Window) -> Panel:
+    """Leave out the supported time of those never at risk in their window before it: it shows no change."""
+    event = np.arange(len(panel.periods)) - panel.start[:, None]
+    early = (event >= -window.before) & (event < -window.anticipation)
+    late = (event >= -window.anticipation) & (panel.start < len(panel.periods))[:, None]
+    outcomes, exposure = dict(panel.outcomes), dict(panel.exposure)
+    for name in names:
+        gone = late & ~((exposure[name] > 0) & early).any(1, keepdims=True)
+        for values in (outcomes, exposure):
+            values[name] = np.where(gone, 0.0, values[name])
+    return replace(panel, outcomes=outcomes, exposure=exposure)
 
 
 class _Comparison:
@@ -144,27 +193,18 @@ class _Comparison:
             shown = np.flatnonzero(at[effect])
             self.estimate, self.by = fit.coef[shown], np.eye(len(fit.coef))[:, shown]
         else:
-            self.own, self.by = _expected(fit, (weights * time)[:n1], z[:n1], at)
+            self.own, self.by = _expected(fit, slice(0, n1), (weights * time)[:n1, at], z[:n1], at)
             self.estimate = self.own.sum(0)
         self.fit = replace(fit, mean=np.empty(0))
-        self.periods, self.treated, self.persons = (
-            e.periods[at],
-            seen[:n1, at].sum(0),
-            panel.persons(e.rows[seen.any(1)]),
-        )
-        self.events = panel.outcomes[name][e.treated][:, self.periods].sum(0)
+        self.periods, self.persons = e.periods[at], panel.persons(e.rows[seen.any(1)])
 
     def influence(self, rows: slice, by: Array, out: Array) -> None:
         """Add the influence of the people in ``rows`` on the effects times ``by``."""
-        e, of_fit = self.experiment, self.by @ by
-        for piece, first in zip((e.treated, e.control), e.edges, strict=False):
-            low, high = max(rows.start, piece.start), min(rows.stop, piece.stop)
-            if low >= high:
-                continue
-            part, low, high = out[low - rows.start : high - rows.start], low - piece.start, high - piece.start
-            part += self.fit.influence(slice(first + low, first + high), of_fit)
-            if self.own is not None and first == 0:
-                part += self.own[low:high] @ by
+        of_fit = self.by @ by
+        for there, here in self.experiment.within(rows):
+            out[there] += self.fit.influence(here, of_fit)
+            if self.own is not None and here.stop <= len(self.own):
+                out[there] += self.own[here] @ by
 
 
 def _design(kept: Mask, effect: Mask, m: int) -> Array:
@@ -178,12 +218,16 @@ def _design(kept: Mask, effect: Mask, m: int) -> Array:
     return design
 
 
-def _expected(fit: Within, time: Array, z: Array, at: Mask) -> tuple[Array, Array]:
-    """Events expected without support, (treated, cells), and the derivatives of their sums, (k, cells)."""
-    with_support, without = (term.reshape(z.shape[1], len(at), -1) for term in fit.regressors.terms)
-    own = (time * fit.person[: len(z), None] * np.exp(z @ (without @ fit.coef)))[:, at]
-    total = fit.mean[: len(z)].sum(1, keepdims=True)
-    share = fit.mean[: len(z)] / np.where(total > 0, total, 1.0)
+def _expected(fit: Within, rows: slice, time: Array, z: Array, at: Mask) -> tuple[Array, Array]:
+    """Events expected without support, (treated, cells), and the derivatives of their sums, (k, cells).
+
+    The last group of the regression tells what goes without support.
+    """
+    terms = fit.regressors.terms
+    with_support, without = (terms[g].reshape(z.shape[1], len(at), -1) for g in (0, -1))
+    own = time * fit.person[rows, None] * np.exp(z @ (without @ fit.coef))[:, at]
+    total = fit.mean[rows].sum(1, keepdims=True)
+    share = fit.mean[rows] / np.where(total > 0, total, 1.0)
     # A period's effect moves what is expected in it, and every effect moves each person's own level.
     slope = np.zeros((own.shape[1], len(fit.coef)))
     for j, here in enumerate(z.T):
@@ -207,20 +251,13 @@ class _Stack:
                 clusters = e.clusters(joint, name)
                 one = _Comparison(joint, name, family, e, z)
             except DesignError as error:
-                after = [(e.group, int(t)) for t in e.periods if t >= e.group]
-                self.lost.setdefault(f"as {error}", []).extend(after)
+                self.lost.setdefault(f"as {error}", []).extend(e.after)
                 continue
             self.found.append(one)
-            for t, estimate, treated, events in zip(
-                one.periods, one.estimate, one.treated, one.events, strict=True
-            ):
-                counts = {"persons": one.persons, "treated": int(treated), "events": round(float(events))}
-                self.cells.append(Cell(e.group, int(t), float(estimate), counts | {"clusters": clusters}))
+            everyone = {"persons": one.persons, "clusters": clusters}
+            self.cells += _cells(joint.panel, name, e, one.periods, one.estimate, everyone)
         if not any(c.period >= c.group for c in self.cells):
-            raise DesignError(
-                f"outcome={name!r}: no start can be compared: {'; '.join(self.lost)}. Use a shorter window, "
-                "longer periods or wider controls."
-            )
+            raise none_compared(name, self.lost)
         if family == "poisson":
             check_happened(joint, name, [c.experiment for c in self.found])
         parameters, rows = 1 + sum(c.parameters for c in self.found), sum(c.rows for c in self.found)
@@ -238,7 +275,91 @@ class _Stack:
             first = last
         return out
 
-    def notes(self) -> list[str]:
-        """Say which starts and how much of the supported time the effects leave out."""
-        panel, name = self.joint.panel, self.name
-        return left_out(panel, name, self.lost) + coverage(panel, name, self.cells)
+
+def _cells(
+    panel: Panel,
+    name: str,
+    e: Experiment,
+    periods: NDArray[np.int64],
+    estimate: Array,
+    everyone: dict[str, int],
+) -> list[Cell]:
+    """Return the cells of one start; ``everyone`` counts the people and clusters it is compared in."""
+    mine = np.r_[e.treated][panel.once[e.treated]]
+    treated = (panel.exposure[name][mine][:, periods] > 0).sum(0)
+    events = panel.outcomes[name][mine][:, periods].sum(0)
+    return [
+        Cell(e.group, int(t), float(m), everyone | {"treated": int(n), "events": round(float(y))})
+        for t, m, n, y in zip(periods, estimate, treated, events, strict=True)
+    ]
+
+
+class _Shared:
+    """All sub-experiments of one outcome, in one regression of what is without support, over event time.
+
+    Each of the supported is expected to go on from their own events before support as all controls do over
+    the time from their start. A start, or a time, without an event has none to expect, and stays in.
+    """
+
+    def __init__(self, joint: Joint, name: str, window: Window, z: Array) -> None:
+        panel, self.joint, self.name = joint.panel, joint, name
+        check_counts(panel, name)
+        self.used, self.lost = comparable(joint, name, window)
+        check_happened(joint, name, self.used)
+        times = event_times(panel, window)
+        late = times >= -window.anticipation
+        self.edges, y, time, weights = lined_up(panel, name, "poisson", self.used, times)
+        without, sides = time.copy(), [slice(*self.edges[j : j + 2]) for j in range(2 * len(self.used))]
+        for e, treated, control in zip(self.used, sides[::2], sides[1::2], strict=True):
+            without[treated, late] = 0
+            if panel.experiment is None:
+                weights[control] *= panel.weights[e.treated].sum() / panel.weights[e.control].sum()
+        at_risk, events = without > 0, np.where(without > 0, y, 0.0).sum(0)
+        kept = linked(y, without, np.arange(len(times))[None], np.array([0, len(y)]))[0] & (events > 0)
+        # Where controls have no event none is expected; where none of them is at risk nobody knows.
+        known = late & at_risk.any(0) & (kept | (events == 0))
+        if not (kept & ~late).any() or not (kept & late).any():
+            raise DesignError(
+                f"outcome={name!r}: too few events link the time before support to the time after it. Use "
+                "longer periods, wider controls, or family='linear'."
+            )
+        self.rows, z = int((at_risk & kept).sum()), z[np.concatenate([e.rows for e in self.used])]
+        self.fit = fixed_effects(
+            y,
+            without * kept,
+            family="poisson",
+            weights=weights,
+            design=_course(kept, z.shape[1]),
+            edges=np.array([0, len(y)]),
+            covariates=z,
+        )
+        self.cells, self.own, by = list[Cell](), list[Array](), list[Array]()
+        for e, treated in zip(self.used, sides[::2], strict=True):
+            # A cell of one cluster would be its own measure of error.
+            at = known & (by_cluster(joint.codes[e.treated], time[treated] > 0)[1].sum(0) > 1)
+            own, slope = _expected(self.fit, treated, (weights * time * kept)[treated][:, at], z[treated], at)
+            everyone = {"persons": panel.persons(e.rows), "clusters": e.clusters(joint, name)}
+            self.cells += _cells(panel, name, e, times[at] + e.group, own.sum(0), everyone)
+            self.own.append(own)
+            by.append(slope)
+        self.by = np.hstack(by)
+        self.factor = cr1(clusters_at_risk(panel, name), self.rows, 1 + len(self.fit.coef))
+        self.expected = np.array([c.estimate for c in self.cells])
+
+    def influence(self, rows: slice, by: Array) -> Array:
+        """Return the influence of the people in ``rows`` on the cells times ``by``."""
+        out = -np.multiply.outer(self.joint.spread(self.name)[rows], self.expected @ by)
+        of_fit, cell = self.by @ by, 0
+        for e, own, first in zip(self.used, self.own, self.edges[::2].tolist(), strict=False):
+            for there, here in e.within(rows):
+                out[there] += self.fit.influence(slice(first + here.start, first + here.stop), of_fit)
+                if here.stop <= len(own):
+                    out[there] += own[here] @ by[cell : cell + own.shape[1]]
+            cell += own.shape[1]
+        return out
+
+
+def _course(kept: Mask, m: int) -> Array:
+    """Regressors (1, covariates, times, k) of what goes without support: every time kept but the first."""
+    columns = np.eye(len(kept))[:, np.flatnonzero(kept)[1:]]
+    return np.asarray(np.kron(np.eye(m)[:, None], columns[None]).reshape(1, m, len(kept), -1), float)

@@ -239,7 +239,7 @@ class _Model:
             "persons": self.panel.persons(self.used),
             "treated": self.panel.persons(self.used & (cells & self.seen).any(1)),
             "clusters": self.clusters,
-            "events": round(float(self.panel.outcomes[self.name][cells].sum())),
+            "events": round(float(self.panel.outcomes[self.name][cells & self.panel.once[:, None]].sum())),
         }
 
     def _check_cells(self, first: int) -> None:

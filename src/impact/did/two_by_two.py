@@ -281,7 +281,7 @@ def _counts(
         "persons": panel.persons(used),
         "treated": panel.persons(used & treated),
         "clusters": len(np.unique(codes[used])),
-        "events": round(float(pair.happened[treated].sum())),
+        "events": round(float(pair.happened[treated & panel.once].sum())),
     }
 
 

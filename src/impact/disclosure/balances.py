@@ -25,6 +25,8 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
     kind = result.table.get("kind", pd.Series("", result.table.index))
     products = result.table[kind.isin(["square", "interaction"])]
     table = result.table[~kind.isin(["square", "interaction"])].reset_index(drop=True)
+    # The distance within pairs of a yes or no is the number of pairs that differ, which may be few.
+    table = table.drop(columns="pair_distance", errors="ignore")
     draft = Draft("balance", table.copy(), blank(table))
     n = {arm: _sizes(result, table["sample"], arm) for arm in _ARMS}
     hidden = rows_of([a for a in also if a[1] != SIZES], len(table))

@@ -2,7 +2,7 @@
 
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.few_sites import few_sites
-from impact.interpret.main_effect import build_panel, main_effects
+from impact.interpret.main_effect import build_panel, build_panels, main_effects
 from impact.interpret.matched_comparison import (
     before_matching,
     compare,
@@ -11,12 +11,14 @@ from impact.interpret.matched_comparison import (
     month_by_month,
 )
 from impact.interpret.over_time import over_time
+from impact.interpret.spillover import spillover
 from impact.interpret.threats import naive, placebo, sensitivity
 
 __all__ = [
     "baseline",
     "before_matching",
     "build_panel",
+    "build_panels",
     "compare",
     "few_sites",
     "main_effects",
@@ -28,5 +30,6 @@ __all__ = [
     "placebo",
     "rates",
     "sensitivity",
+    "spillover",
     "target_trial",
 ]

@@ -10,6 +10,8 @@ import pandas as pd
 
 from impact.data.panel import Panel
 from impact.errors import DataError, nearest, together
+from impact.match.balance import PRIOR
+from impact.match.trajectories import WEIGHTED, arm_rates
 from impact.results import Rates, Summary
 
 # A number with more different values than this is described by its mean.
@@ -23,7 +25,8 @@ def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
     Parameters
     ----------
     panel : Panel
-        On either clock. People are counted in a period when they were at risk in it.
+        On either clock. People are counted in a period when they were at risk in it; those of a matched
+        sample by their weights, as ``match.trajectories`` does.
     outcome : str or sequence of str
 
     Returns
@@ -41,33 +44,20 @@ def rates(panel: Panel, *, outcome: str | Sequence[str]) -> Rates:
     >>> rates(panel, outcome="ae").table[["arm", "period", "events"]].values.tolist()
     [['supported', 1, 3], ['supported', 2, 1], ['control', 1, 2], ['control', 2, 2]]
     """
-    frames, panel = [], panel.each_once()
-    for name in panel.check_outcomes(outcome):
-        for treated, arm in GROUPS.items():
-            rows = panel.treated == treated
-            at_risk = panel.exposure[name][rows]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "outcome": name,
-                        "arm": arm,
-                        "period": panel.periods,
-                        "step": 1,
-                        "persons": (at_risk > 0).sum(0),
-                        "events": np.rint(panel.outcomes[name][rows].sum(0)).astype(int),
-                        "person_months": at_risk.sum(0),
-                    }
-                )
-            )
-    table = pd.concat(frames, ignore_index=True)
-    table = table[table["person_months"] > 0].reset_index(drop=True)
-    table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
+    table = arm_rates(panel, panel.check_outcomes(outcome))
     method: dict[str, Any] = {"shows": "rates by arm and period", "clock": panel.clock, "per": panel.per}
-    method["period"] = panel.step
+    method |= {"period": panel.step, **weighed(panel)}
     starts = panel.start[(panel.start > 0) & (panel.start < len(panel.periods))]
     if panel.clock == "calendar" and len(starts):
         method |= {"first_start": panel.periods[starts.min()], "last_start": panel.periods[starts.max()]}
     return Rates(table, method)
+
+
+def weighed(panel: Panel) -> dict[str, Any]:
+    """What a description of matched or weighted people says of it; of others nothing."""
+    if panel.experiment is None and (panel.weights == 1).all():
+        return {}
+    return {"sample": "matched", "notes": [*panel.notes, WEIGHTED]}
 
 
 def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
@@ -78,8 +68,9 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     cohort : Cohort
         With index dates, so that ages and prior use are those of the date support began, or might have.
     covariates : sequence of str
-        Columns of ``cohort.table``. Numbers with more than five different values are described by mean and
-        standard deviation, everything else by the number and percentage in each category.
+        Columns of ``cohort.table``. Numbers with more than five different values, and counts of one period,
+        are described by mean and standard deviation, everything else by the number and percentage in each
+        category.
 
     Returns
     -------
@@ -98,7 +89,8 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
     rows: list[dict[str, Any]] = [_row("people", "all", np.ones(len(people), bool), treated)]
     for name in covariates:
         column = people[name]
-        if pd.api.types.is_numeric_dtype(column) and column.nunique() > _CATEGORIES:
+        many = column.nunique() > _CATEGORIES or PRIOR.fullmatch(name)
+        if pd.api.types.is_numeric_dtype(column) and many:
             rows.append(_mean_row(name, column, treated))
             continue
         if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():

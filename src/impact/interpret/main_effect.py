@@ -12,7 +12,7 @@ from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
 from impact.interpret.matched_comparison import compare, matched, whole
 from impact.match import onto
-from impact.results import Effects
+from impact.results import Effects, Matched
 
 
 def build_panel(
@@ -41,6 +41,37 @@ def build_panel(
         Arguments of ``matched``: then the panel holds the matched people alone, with their weights and sets.
     """
     found = None if sample is None else matched(data, **sample)
+    return _panel(data, found, window=window, around=around, clock=clock, censoring=censoring)
+
+
+def build_panels(
+    data: Cohort | LongData,
+    *,
+    around: Mapping[str, Any],
+    sample: Mapping[str, Any] | None = None,
+    **plan: Any,
+) -> tuple[Panel, Panel]:
+    """Build the panel of ``build_panel``, and beside it the same people in months from their index dates.
+
+    The second is what the figure around the start shows: of the matched people alone, by their weights,
+    where these are what the estimator compares. People are matched once for both.
+    """
+    found = None if sample is None else matched(data, **sample)
+    planned = _panel(data, found, around=around, **plan)
+    shown = _panel(data, found, around=around, **{**plan, "clock": "event", "censoring": None})
+    return planned, shown
+
+
+def _panel(
+    data: Cohort | LongData,
+    found: Matched | None,
+    *,
+    window: Mapping[str, Any],
+    around: Mapping[str, Any],
+    clock: Literal["calendar", "event"],
+    censoring: Mapping[str, Any] | None,
+) -> Panel:
+    """The panel of everyone, or of the people who were matched."""
     if clock == "calendar":
         panel = data.panel(**window)
     elif found is not None and isinstance(data, Cohort):

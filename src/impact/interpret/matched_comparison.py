@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from impact.data import Cohort, LongData
+from impact.data import Cohort, LongData, index_dates
 from impact.errors import DataError, DesignError
 from impact.match import (
     METHODS,
     OUTCOMES,
+    apart,
     censor_pairs,
     e_value,
     feasibility,
@@ -22,6 +23,7 @@ from impact.match import (
     rosenbaum_bounds,
     trajectories,
 )
+from impact.match.spillover import home
 from impact.results import Effects, Matched, Result
 
 # What a model that looks within sets becomes where nobody is matched.
@@ -44,18 +46,27 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
     baseline : mapping
         ``index_date`` and the other arguments of ``data.at_baseline``.
     matching : mapping
-        ``method`` and its arguments; ``pair_censoring``, whether everyone of a set is followed only until
-        the first of them leaves.
+        ``method`` and its arguments; ``apart``, a column such as the building, which no control may share
+        with anyone supported; ``pair_censoring``, whether everyone of a set is followed only until the first
+        of them leaves.
     """
     asked, method = dict(baseline), matching["method"]
     if method in _OWN_DATES and not isinstance(data, Cohort):
         raise DesignError(f"{method} follows people from day to day; a ready-made panel has no such dates.")
-    partner = asked.get("index_date") == "partner" and method not in _OWN_DATES
-    drawn = asked | ({"index_date": "drawn"} if partner else {})
-    people = data if method in _OWN_DATES else data.at_baseline(**drawn)
+    dating = index_dates.arguments(asked.get("index_date", "drawn"))
+    partner = dating["rule"] == "partner" and method not in _OWN_DATES
+    if method in _OWN_DATES and isinstance(data, Cohort):
+        people = data.with_history(**asked["history"]) if "history" in asked else data
+    else:
+        people = data.at_baseline(**asked | ({"index_date": dating | {"rule": "drawn"}} if partner else {}))
     arguments = dict(matching)
-    together = arguments.pop("pair_censoring", False)
+    together, by = arguments.pop("pair_censoring", False), arguments.pop("apart", None)
+    everyone = people
+    if by is not None:
+        people = apart(everyone, by=by)
     found = METHODS[arguments.pop("method")](people, **arguments)
+    if by is not None:
+        found = _counted_apart(found, len(everyone) - len(people), by)
     follow_up = {"outcomes": asked["outcomes"], "months": asked["months"]}
     if not found.cohort.outcomes:
         # The method made people anew, on dates of its own.
@@ -63,6 +74,14 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
     if partner:
         found = _on_partner_dates(found, **follow_up)
     return _followed_together(found, **follow_up) if together else found
+
+
+def _counted_apart(found: Matched, persons: int, by: str) -> Matched:
+    """Tell how many controls were left out because they share a place with people supported."""
+    rule = f"shares a {home(by)} with somebody supported"
+    row = pd.DataFrame([("control", rule, persons)], columns=found.counts.columns)
+    counts = pd.concat([found.counts, row], ignore_index=True)
+    return replace(found, counts=counts, method={**found.method, "apart": by})
 
 
 def _followed_together(found: Matched, *, outcomes: Sequence[str], months: int) -> Matched:
@@ -189,6 +208,8 @@ def before_matching(
     months : int
         Of the follow-up.
     """
+    if by := matching.get("apart"):
+        people = apart(people, by=by)
     asked = {name: matching[name] for name in ("on", "missing") if name in matching}
     caliper = matching.get("caliper")
     caliper = caliper.get("score") if isinstance(caliper, Mapping) else caliper

@@ -14,7 +14,7 @@ from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
 from impact.did.randomisation import analyses, deal, deals, dealt_among, how_many
 from impact.errors import DesignError
-from impact.interpret.description import GROUPS
+from impact.interpret.description import GROUPS, weighed
 from impact.numbers.few_clusters import p_value
 from impact.results import Effects, Summary
 
@@ -41,7 +41,8 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
     Parameters
     ----------
     panel : Panel
-        On the event clock, so that the controls' before and after lie around their own index dates.
+        On the event clock, so that the controls' before and after lie around their own index dates. Rates of
+        a matched sample are by its weights, and people and events those behind them, each once.
     outcome : str or sequence of str
 
     Returns
@@ -55,17 +56,18 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
         raise DesignError(
             "naive: needs a panel with clock='event', so that controls have a before and after."
         )
-    panel, rows = panel.each_once(), []
+    once, rows = panel.each_once(), []
     after = panel.periods.to_numpy() >= 0
     for name in panel.check_outcomes(outcome):
         row: dict[str, Any] = {"outcome": name}
         for treated, arm in GROUPS.items():
-            people = panel.treated == treated
-            row[f"{arm}_persons"] = int((panel.exposure[name][people] > 0).any(1).sum())
+            people, them = panel.treated == treated, once.treated == treated
+            row[f"{arm}_persons"] = int((once.exposure[name][them] > 0).any(1).sum())
+            weight = panel.weights[people]
             for when, columns in (("before", ~after), ("after", after)):
-                events = panel.outcomes[name][people][:, columns].sum()
-                time = panel.exposure[name][people][:, columns].sum()
-                row[f"{arm}_{when}_events"] = round(float(events))
+                events = weight @ panel.outcomes[name][people][:, columns].sum(1)
+                time = weight @ panel.exposure[name][people][:, columns].sum(1)
+                row[f"{arm}_{when}_events"] = round(float(once.outcomes[name][them][:, columns].sum()))
                 row[f"{arm}_{when}"] = 1000 * events / time if time > 0 else np.nan
             before = row[f"{arm}_before"]
             row[f"{arm}_change_percent"] = 100 * (row[f"{arm}_after"] / before - 1) if before else np.nan
@@ -79,6 +81,7 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
             "shows": "before and after",
             "clock": "event",
             "per": panel.per,
+            **weighed(panel),
             "has_before": any(
                 (panel.exposure[o][:, ~after] > 0).any() for o in panel.check_outcomes(outcome)
             ),

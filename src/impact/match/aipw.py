@@ -57,17 +57,20 @@ def aipw(
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import numpy as np, pandas as pd
     >>> from impact.data import Cohort
-    >>> frame = pd.DataFrame({"helped": [1, 1, 0, 0], "visits": [1, 2, 4, 2], "months": [12, 12, 12, 12]})
-    >>> cohort = Cohort.from_frame(frame, treated="helped", outcomes=["visits"], exposure="months")
-    >>> aipw(cohort, outcome="visits").table[["scale", "estimate"]].round(3).values.tolist()
-    [['log ratio', -0.693], ['difference', -125.0], ['events avoided', 3.0]]
+    >>> from impact.match import inverse_probability
+    >>> frame = pd.DataFrame({"helped": [1, 1, 1, 0, 0, 0], "alone": [1, 1, 0, 1, 0, 0]})
+    >>> frame["visits"] = [1, 2, 1, 4, 2, 3]
+    >>> weighted = inverse_probability(
+    ...     Cohort.from_frame(frame, treated="helped", outcomes=["visits"]), on=["alone"])
+    >>> round(float(np.exp(aipw(weighted, outcome="visits", adjust=["alone"]).estimate[0])), 4)
+    0.381
     """
     sample = Sample.of(matched, cohort)
     followed = {name: sample.events(name) for name in names_of(list(sample.cohort.outcomes), outcome)}
     comparable(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     avoided = "events" if sample.estimand == "ATT" else None
 
     def part(rows: Followed) -> Part:

@@ -24,10 +24,10 @@ _SCORES = {
     "prognostic": "prognostic score",
     "linear_propensity": "propensity score (linear predictor)",
 }
-# Counts of one month or quarter before the index date.
-_PRIOR = re.compile(r"prior_.+_(m|q|month|quarter)_?\d+")
-# Up to so many different values two distributions are compared value by value, above it in twentieths.
-_FEW_VALUES, _PARTS = 50, 20
+# Counts of one period before the index date, and how they ran, as ``cohort.with_history`` names them.
+PRIOR = re.compile(r"prior_.+_(m|q|p|month|quarter)_?\d+|(trend|latest)_.+")
+# Points at which densities are compared, and how many bandwidths beyond the values they reach.
+_POINTS, _BEYOND = 1024, 4
 
 
 def balance(
@@ -46,7 +46,8 @@ def balance(
     matched : Matched
     on : sequence of str, optional
         Columns of the cohort's table; without it, what was matched on, the score where there is one, counts
-        of single months or quarters before the index date and the time followed, where the cohort has them.
+        of single periods before the index date, their trend and how far the latest stands out
+        (``cohort.with_history``), and the time followed, where the cohort has them.
     denominator : 'treated', 'control' or 'pooled', optional
         Whose standard deviation the differences are stated in; without it, the treated's for the effect on
         the treated, the controls' for the effect on controls, and otherwise the root of the average of both
@@ -65,9 +66,12 @@ def balance(
         over a standard deviation in the whole cohort, the same before and after, so that the two can be
         compared; ``variance_ratio`` is the treated's variance over the controls' (missing where a covariate
         takes two values); ``ks`` and ``ecdf_mean`` are the largest and the average distance between the two
-        cumulative distributions; ``overlap`` is the share the two distributions have in common (by value, or
-        by twentieths of the cohort where there are over 50 values). ``counts`` gives persons and the
-        effective sample size (sum of weights)^2 / sum of squared weights.
+        cumulative distributions; ``overlap`` is the share the two distributions have in common: of their
+        densities as in cobalt (Gaussian kernel, for both arms and samples with Scott's bandwidth of the
+        smaller arm before matching), or by value where there are two. ``pair_distance`` is the mean absolute
+        difference between supported and control over all pairs of a set, in the unit of ``smd`` (missing
+        without sets). ``counts`` gives persons and the effective sample size (sum of weights)^2 / sum of
+        squared weights.
 
     Raises
     ------
@@ -79,7 +83,9 @@ def balance(
     References
     ----------
     Austin, P. C. (2009). Balance diagnostics for comparing the distribution of baseline covariates between
-    treatment groups in propensity-score matched samples. Statistics in Medicine 28, 3083-3107.
+    treatment groups in propensity-score matched samples. Statistics in Medicine 28, 3083-3107. Franklin,
+    J. M., Rassen, J. A., Ackermann, D., Bartels, D. B. and Schneeweiss, S. (2014). Metrics for covariate
+    balance in cohort studies of causal effects. Statistics in Medicine 33, 1685-1699 (overlap).
 
     Examples
     --------
@@ -110,7 +116,8 @@ def balance(
         add("covariate", name, level, x)
     if on is None:
         for name in everyone.columns.difference(list(asked), sort=False):
-            if _PRIOR.fullmatch(str(name)) and everyone[name].notna().all():
+            known = pd.api.types.is_numeric_dtype(everyone[name]) and everyone[name].notna().all()
+            if PRIOR.fullmatch(str(name)) and known:
                 add("prior period", str(name), None, everyone[name].to_numpy(float))
         for name, time, here in _followed(matched.cohort, matched.cohort if cohort is None else cohort):
             add("follow-up", name, None, time[here], samples if here.all() else samples.among(here))
@@ -148,6 +155,32 @@ class Figures(NamedTuple):
     ks: float
     ecdf_mean: float
     overlap: float
+    pair_distance: float
+
+
+class Sets:
+    """The rows of a matched sample by their sets, in which people are compared with their own matches."""
+
+    def __init__(self, row: Rows, number: Rows, treated: NDArray[np.bool_]) -> None:
+        order = np.argsort(number, kind="stable")
+        self.row, self.number, self.treated = row[order], number[order], treated[order]
+        self.size = [np.bincount(number, arm) for arm in (treated, ~treated)]
+        # How many rows, and how many treated, the sets before have.
+        self.before = [(np.cumsum(n) - n)[self.number] for n in (sum(self.size), self.size[0])]
+        self.pairs = float(self.size[0] @ self.size[1])
+
+    def apart(self, x: Array) -> float:
+        """Mean absolute difference between treated and controls over all pairs of a set, of x (n,).
+
+        Between two neighbouring values of a set lie all pairs of which one is below and the other above.
+        """
+        values = x[self.row]
+        order = np.lexsort((values, self.number))
+        treated = np.cumsum(self.treated[order]) - self.before[1]
+        control = np.arange(1, len(order) + 1) - self.before[0] - treated
+        all_treated, all_controls = (n[self.number] for n in self.size)
+        between = treated * (all_controls - control) + control * (all_treated - treated)
+        return float(np.diff(values[order]) @ between[:-1] / self.pairs)
 
 
 class Samples:
@@ -156,8 +189,10 @@ class Samples:
     ``person (n,)`` numbers the people, of whom some may have several rows, each with a date of its own.
     """
 
-    def __init__(self, control: NDArray[np.bool_], weight: Array, person: Rows) -> None:
-        self.control, self.weight, self.person = control, weight, person
+    def __init__(
+        self, control: NDArray[np.bool_], weight: Array, person: Rows, sets: Sets | None = None
+    ) -> None:
+        self.control, self.weight, self.person, self.sets = control, weight, person, sets
         self.once = bool(np.bincount(person).max(initial=0) <= 1)
         arms = (~control, control)
         self.size = np.array([[arm.sum() for arm in arms], [(weight[arm] > 0).sum() for arm in arms]])
@@ -175,7 +210,13 @@ class Samples:
         weight = np.bincount(person, listed_weight, minlength=len(ids)).astype(float, copy=False)
         score = np.full(len(ids), np.nan)
         score[person] = matched.table["distance"].to_numpy(float, na_value=np.nan)
-        return cls(~np.asarray(matched.cohort.treated, bool), weight, matched.cohort.person), score
+        treated = np.asarray(matched.cohort.treated, bool)
+        sets = None
+        if "subclass" in matched.table and matched.table["subclass"].notna().any():
+            used = (matched.table["subclass"].notna() & (listed_weight > 0)).to_numpy()
+            number = pd.factorize(matched.table["subclass"][used])[0]
+            sets = Sets(person[used], number, treated[person[used]])
+        return cls(~treated, weight, matched.cohort.person, sets), score
 
     def among(self, here: NDArray[np.bool_]) -> Samples:
         """The same for some of the people."""
@@ -202,7 +243,9 @@ class Samples:
         m, two_values = len(values), len(values) <= 2
         at = code + m * self.control
         masses = [np.bincount(at, w, minlength=2 * m) for w in (None, self.weight)]
-        part = _parts(np.bincount(code, minlength=m))
+        # Both samples are smoothed alike; two values are compared as they are.
+        smaller = int(self.size[0, 1] < self.size[0, 0])
+        width = 0.0 if two_values else _bandwidth(values, masses[0].reshape(2, m)[smaller])
         out: list[Figures] = []
         spread = 0.0
         for mass, total, ess in zip(masses, self.total, self.ess, strict=True):
@@ -218,7 +261,7 @@ class Samples:
             none = abs(gap) <= 1e-12 * np.abs(mean).max()
             apart = np.abs(np.cumsum(share[0] - share[1]))
             ks = apart.max()
-            common = np.minimum(*(np.bincount(part, s) for s in share)).sum()
+            within = self.sets.apart(x) if out and self.sets else np.nan
             out.append(
                 Figures(
                     float(mean[0]),
@@ -227,7 +270,8 @@ class Samples:
                     np.nan if two_values or not variance[1] > 0 else variance[0] / variance[1],
                     ks,
                     ks if two_values else apart.mean(),
-                    common,
+                    _common(values, share, width),
+                    within / spread if spread > 0 else within,
                 )
             )
         return out
@@ -252,12 +296,46 @@ def distinct(x: Array) -> tuple[Array, Rows]:
     return sorted_[new], code
 
 
-def _parts(count: Rows) -> Rows:
-    """Which of the parts, in which two distributions are compared, each value of a column falls in."""
-    if len(count) <= _FEW_VALUES:
-        return np.arange(len(count))
-    below = np.cumsum(count) - count
-    return np.asarray(below * _PARTS // count.sum(), np.intp)
+def _bandwidth(values: Array, count: Array) -> float:
+    """Scott's rule, 1.06 s n^(-1/5), for so many people of each value (ascending)."""
+    n, below = count.sum(), np.cumsum(count)
+    mean = count @ values / n
+    spread = np.sqrt(count @ (values - mean) ** 2 / max(n - 1, 1))
+    ends = []
+    for share in (0.25, 0.75):
+        low, part = divmod((n - 1) * share, 1)
+        at = [values[np.searchsorted(below, place, side="right")] for place in (low, min(low + 1, n - 1))]
+        ends.append(at[0] + part * (at[1] - at[0]))
+    # Where most people are alike the quartiles give no scale.
+    middle = (ends[1] - ends[0]) / 1.34
+    return float(1.06 * (min(spread, middle) or spread) * n**-0.2)
+
+
+def _common(values: Array, share: Array, width: float) -> float:
+    """The share that two distributions over ascending values, (2, m), have in common.
+
+    By value without a bandwidth. Densities share something everywhere: distributions of which one lies
+    above the other have nothing in common all the same.
+    """
+    if np.isnan(share).any() or not width > 0:
+        return float(np.minimum(*share).sum())
+    first, last = (np.array([values[np.flatnonzero(s)[end]] for s in share]) for end in (0, -1))
+    if first.max() > last.min():
+        return 0.0
+    low, high = values[0] - _BEYOND * width, values[-1] + _BEYOND * width
+    place = (values - low) / (high - low) * (_POINTS - 1)
+    left = place.astype(np.intp)
+    part = place - left
+    # Each value is shared by the two points beside it, and spread from these by a Fourier transform.
+    mass = [
+        np.bincount(left, s * (1 - part), minlength=_POINTS)
+        + np.bincount(left + 1, s * part, minlength=_POINTS)
+        for s in share
+    ]
+    steps = np.minimum(np.arange(2 * _POINTS), np.arange(2 * _POINTS, 0, -1))
+    bell = np.exp(-((steps * (high - low) / (_POINTS - 1) / width) ** 2) / 2)
+    density = np.fft.irfft(np.fft.rfft(mass, 2 * _POINTS) * np.fft.rfft(bell / bell.sum()))
+    return float(np.clip(np.minimum(*density).sum(), 0, 1))
 
 
 def _spread(mean: Array, variance: Array, over: Denominator) -> float:

@@ -1,8 +1,10 @@
-"""Who starts in each month of support and who might have: a row for each person and month."""
+"""Who starts in each month of support and who might have: people by months, in few bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from impact.data.index_dates import at_risk_on, check_before, until_support, why_not
 from impact.errors import DesignError
+from impact.match.compact import smallest
 from impact.match.propensity import Rows, both_arms, in_id_order
 
 if TYPE_CHECKING:
@@ -21,28 +24,71 @@ Days = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Months:
-    """People at the months in which support began, sorted by month and ``person_id``.
+    """People at the months in which support began: rows sorted by month and ``person_id``.
 
-    ``rows`` is a cohort with a row for each starter in their month and for everyone not yet supported in a
-    month, described on its first day; ``position (n,)`` leads to the people they are made from, ``month
-    (n,)`` counts the months. ``begins (n,)`` is the day of a starter's support and ``own (n,)`` that of a
-    control's later support, ``last (n,)`` the last day observed. ``why`` says of each person by which rule
-    they may take part in no month.
+    There is a row for each starter in their month and for everyone not yet supported in a month. ``position
+    (rows,)`` leads to the people, ``edges (months + 1,)`` says where each month begins among the rows, and
+    ``days (months,)`` its first day. ``cohort`` holds the people as they are; in ``free`` all are controls,
+    observed until the day before their support. ``why`` says of each person by which rule they may take part
+    in no month.
     """
 
-    rows: Cohort
+    cohort: Cohort
+    free: Cohort
     position: Rows
-    month: Rows
-    count: int
-    begins: Days
-    own: Days
-    last: Days
+    edges: Rows
+    days: Days
+    treated: NDArray[np.bool_]
     why: NDArray[Any]
+
+    @property
+    def start(self) -> Days:
+        """The day on which each person's support began, (n,), or that they have none."""
+        return np.asarray(self.cohort.people["start_date"].to_numpy("datetime64[ns]"))
+
+    def last(self, rows: Any) -> Days:
+        """The last day that rows may be followed: of controls the day before their own support at most."""
+        ends = (c.people["observed_to"].to_numpy("datetime64[ns]") for c in (self.cohort, self.free))
+        at = self.position[rows]
+        return np.asarray(np.where(self.treated[rows], *(end[at] for end in ends)))
 
     def ineligible(self, who: NDArray[np.bool_]) -> dict[str, int]:
         """How many of these people may take part in no month, by rule."""
         rules, n = np.unique(self.why[who & (self.why != "")].astype(str), return_counts=True)
         return dict(zip(rules.tolist(), n.tolist(), strict=True))
+
+    def described(self, rows: Rows) -> Cohort:
+        """Make the cohort of these rows, each described on the first day of its month."""
+        people, treated = self.free.subset(self.position[rows]), self.treated[rows]
+        month = np.searchsorted(self.edges, rows, "right") - 1
+        named = people.people.assign(
+            person=people.person_id,
+            treated=treated,
+            index_date=self.days[month],
+            observed_to=self.last(rows),
+        )
+        return replace(people, people=named, treated=treated, outcomes={}, exposure={})._counted()
+
+    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+        """Columns of all rows in few bytes, made month by month.
+
+        ``index_date`` is there as the number of the month, since it tells that counts are of a time before.
+        """
+        people = self.free.people
+        words = [n for n in names if n in people and pd.api.types.is_string_dtype(people[n].dtype)]
+        # Texts become categories of all people once, so that months only hold their numbers.
+        coded = people.assign(**{n: people[n].astype("category") for n in words})
+        months = replace(self, free=replace(self.free, people=coded))
+        parts: dict[str, list[Any]] = {n: [] for n in dict.fromkeys(names)}
+        for low, high in pairwise(self.edges.tolist()):
+            table = months.described(np.arange(low, high)).people
+            for name, part in parts.items():
+                column = table[name]
+                plain = isinstance(column.dtype, np.dtype)
+                part.append(pd.Series(smallest(column.to_numpy())) if plain else column)
+        out = {n: pd.concat(parts.pop(n), ignore_index=True) for n in list(parts)}
+        number = np.repeat(np.arange(len(self.days), dtype=np.int16), np.diff(self.edges))
+        return pd.DataFrame({"index_date": number, **out}, copy=False)
 
     def kept(self, used: Rows) -> Rows:
         """Rows of all starters, of controls as used, and one of each control who was not needed.
@@ -50,38 +96,42 @@ class Months:
         Those stand in the month nearest to one that is dealt to them in turn, so that they are described at
         times like those of the supported.
         """
-        starters = np.flatnonzero(self.rows.treated)
-        seen = np.zeros(self.position.max() + 1, bool)
-        seen[self.position[np.concatenate([starters, used])]] = True
-        spare = np.flatnonzero(~seen[self.position])
-        people, code = np.unique(self.position[spare], return_inverse=True)
-        times = self.month[starters]
-        dealt = times[np.arange(len(people)) * len(times) // max(len(people), 1)]
-        order = np.lexsort((np.abs(self.month[spare] - dealt[code]), code))
-        one = spare[order[np.append(True, np.diff(code[order]) > 0)]] if len(spare) else spare
-        return np.asarray(np.sort(np.concatenate([starters, used, one])))
+        starters, n = np.flatnonzero(self.treated), len(self.cohort)
+        spare = np.zeros(n, bool)
+        spare[self.position] = True
+        spare[self.position[np.concatenate([starters, used])]] = False
+        times = np.searchsorted(self.edges, starters, "right") - 1
+        dealt, gap, row = np.zeros(n, np.intp), np.full(n, len(self.days)), np.zeros(n, np.intp)
+        dealt[spare] = times[np.arange(spare.sum()) * len(times) // max(spare.sum(), 1)]
+        for j, (low, high) in enumerate(pairwise(self.edges.tolist())):
+            here = self.position[low:high]
+            nearer = np.abs(j - dealt[here]) < gap[here]
+            here = here[nearer]
+            gap[here], row[here] = np.abs(j - dealt[here]), low + np.flatnonzero(nearer)
+        return np.asarray(np.sort(np.concatenate([starters, used, row[spare]])))
 
-    def named(self, kept: Rows, partner: Rows) -> tuple[Cohort, bool]:
+    def named(self, kept: Rows, starters: Rows, partner: Rows) -> tuple[Cohort, bool]:
         """Return the cohort of these rows, with the dates of their sets, and whether anyone has several."""
-        index, last = self.rows.people["index_date"].to_numpy("datetime64[ns]").copy(), self.last.copy()
-        index[self.rows.treated] = self.begins[self.rows.treated]
+        rows, at, start = self.described(kept), self.position[kept], self.start
+        index = rows.people["index_date"].to_numpy("datetime64[ns]").copy()
+        index[rows.treated] = start[at[rows.treated]]
         row, slot = np.nonzero(partner >= 0)
-        control = partner[row, slot]
-        index[control] = self.begins[row]
+        chose, control = np.searchsorted(kept, starters[row]), np.searchsorted(kept, partner[row, slot])
+        index[control] = index[chose]
         # The set ends the day before the first of its controls is supported.
-        end = np.full(len(index), np.datetime64("2262-01-01", "ns"))
-        own = self.own[control]
-        np.minimum.at(end, row[~np.isnat(own)], own[~np.isnat(own)] - np.timedelta64(1, "D"))
-        end[control] = end[row]
-        last = np.minimum(last, end)
-        frame = pd.DataFrame({"person": self.position[kept], "control": ~self.rows.treated[kept]})
+        end = np.full(len(kept), np.datetime64("2262-01-01", "ns"))
+        own = start[at[control]]
+        later = ~np.isnat(own)
+        np.minimum.at(end, chose[later], own[later] - np.timedelta64(1, "D"))
+        end[control] = end[chose]
+        last = np.minimum(rows.people["observed_to"].to_numpy("datetime64[ns]"), end)
+        frame = pd.DataFrame({"person": at, "control": ~rows.treated})
         inside = frame.sort_values(["person", "control"], kind="stable").groupby("person").cumcount()
         again = inside.sort_index().to_numpy()
-        who = self.rows.people["person"].to_numpy(object)[kept]
+        who = rows.people["person"].to_numpy(object)
         ids = [f"{p} ({k + 1})" if k else p for p, k in zip(who, again, strict=True)]
-        people = self.rows.people.iloc[kept].reset_index(drop=True)
-        people = people.assign(person_id=ids, index_date=index[kept], observed_to=last[kept])
-        return replace(self.rows.subset(kept), people=people), bool(again.any())
+        people = rows.people.assign(person_id=ids, index_date=index, observed_to=last)
+        return replace(rows, people=people), bool(again.any())
 
 
 def candidate_months(cohort: Cohort, months_before: int) -> Months:
@@ -107,36 +157,18 @@ def candidate_months(cohort: Cohort, months_before: int) -> Months:
             "the month support began: use fewer months_before, or look at the coverage."
         )
     months = np.unique(begun[starts])
-    free = until_support(cohort, supported)
-    able, position, month = np.zeros(len(cohort), bool), [], []
-    for j, one in enumerate(months):
-        day = np.full(len(cohort), one.astype("datetime64[ns]"))
+    free, by_id = until_support(cohort, supported), in_id_order(cohort)
+    able, position, treated = np.zeros(len(cohort), bool), [], []
+    for one in months:
+        day, now = np.full(len(cohort), one.astype("datetime64[ns]")), starts & (begun == one)
         here = at_risk_on(free, day, months_before) & ~(begun <= one)
-        found = np.flatnonzero(here | (starts & (begun == one)))
         able |= here
-        position.append(found)
-        month.append(np.full(len(found), j))
-    at, of = np.concatenate(position), np.concatenate(month)
-    rank = np.argsort(in_id_order(cohort))
-    order = np.lexsort((rank[at], of))
-    at, of = at[order], of[order]
-    treated = starts[at] & (begun[at] == months[of])
+        position.append(by_id[(here | now)[by_id]].astype(np.int32))
+        treated.append(now[position[-1]])
     # By the first month; some are eligible in none, whatever the rule in another.
     never = why_not(free, np.full(len(cohort), months[0].astype("datetime64[ns]")), months_before)
     never = np.where(never == "", "supported before the index date", never)
     why = np.where(supported, why, np.where(able, "", never)).astype(object)
-    last = np.where(
-        treated, *(c.people["observed_to"].to_numpy("datetime64[ns]")[at] for c in (cohort, free))
-    )
-    rows = free.subset(at)
-    people = rows.people.assign(
-        person=rows.person_id,
-        person_id=np.arange(len(at)),
-        treated=treated,
-        index_date=months[of].astype("datetime64[ns]"),
-        observed_to=last,
-    )
-    rows = replace(rows, people=people, treated=treated, outcomes={}, exposure={})._counted()
-    nothing = np.datetime64("NaT", "ns")
-    begins, own = np.where(treated, start[at], nothing), np.where(treated, nothing, start[at])
-    return Months(rows, at, of, len(months), begins, own, last, why)
+    edges = np.append(0, np.cumsum([len(p) for p in position]))
+    days = months.astype("datetime64[ns]")
+    return Months(cohort, free, np.concatenate(position), edges, days, np.concatenate(treated), why)

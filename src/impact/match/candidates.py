@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from impact.match.assignment import Found, spans
 from impact.match.distances import Measure
+from impact.match.greedy import Limits, Sides
+from impact.match.within import Within
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -29,15 +30,27 @@ class Candidates:
     """Pairs of a treated person and a control who agree, differ and are near as they must.
 
     ``rows`` and ``cols`` are the positions of treated people and controls in all that follows: ``group (n,)``
-    must agree, each of the codes ``unlike``, (n,), must differ, and scores may differ by at most ``width``.
+    must agree, and ``along (n,)``, in whose order people are looked through, may differ by at most ``width``.
+    On a line it is the line itself. ``limits`` are the other calipers and the codes that must differ.
     """
 
     distance: Measure
     rows: Rows
     cols: Rows
     group: Rows
-    unlike: Sequence[Rows]
+    along: Array
     width: float = np.inf
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(cls, distance: Measure, sides: Sides) -> Candidates:
+        """Choose the caliper in whose order people are looked through; on a line it is that of the line."""
+        limits, line = sides.limits, distance.line
+        of_line = (c for c in limits.calipers if c[0] is line and c[1] > 0)
+        near = limits.narrowest() if line is None else next(of_line, None)
+        along, width = near or (np.zeros(len(sides.group)) if line is None else line, np.inf)
+        rest = [c for c in limits.calipers if c is not near]
+        return cls(distance, sides.people, sides.pool, sides.group, along, width, Limits(rest, limits.differ))
 
     def __call__(self, rows: Rows, many: int) -> Found:
         """Find about ``many`` nearest candidates of each row, or all there are."""
@@ -53,11 +66,8 @@ class Candidates:
         i, j = self.rows[row], self.cols[col]
         allowed = self.group[i] == self.group[j]
         if np.isfinite(self.width):
-            assert self.distance.score is not None
-            allowed &= np.abs(self.distance.score[i] - self.distance.score[j]) <= self.width
-        for code in self.unlike:
-            allowed &= code[i] != code[j]
-        return np.asarray(allowed)
+            allowed &= np.abs(self.along[i] - self.along[j]) <= self.width
+        return np.asarray(allowed & self.limits.allow(i, j))
 
     def bound(self) -> float:
         """No pair costs more than this."""
@@ -84,22 +94,20 @@ class Candidates:
 
     @cached_property
     def _order(self) -> NDArray[np.complex128]:
-        """People by group and then by score: what one search finds the place of both in."""
-        score = self.distance.score
-        return _both(self.group, np.zeros(len(self.group)) if score is None else score)
+        """People by group and then along: what one search finds the place of both in."""
+        return _both(self.group, self.along)
 
     @cached_property
-    def along(self) -> Rows:
-        """Columns sorted by group and then by score."""
+    def sorted(self) -> Rows:
+        """Columns sorted by group and then along."""
         return np.asarray(np.argsort(self._order[self.cols], kind="stable"))
 
     def window(self, row: Rows) -> tuple[Rows, Rows]:
         """Between which places of the sorted columns a row's candidates stand, and a little more."""
-        score, along = self.distance.score, self._order[self.cols[self.along]]
-        group = self.group[self.rows[row]]
-        if not np.isfinite(self.width) or score is None:
+        along, group = self._order[self.cols[self.sorted]], self.group[self.rows[row]]
+        if not np.isfinite(self.width):
             return np.searchsorted(along.real, group), np.searchsorted(along.real, group, "right")
-        own, width = score[self.rows[row]], self.width * (1 + 1e-9)
+        own, width = self.along[self.rows[row]], self.width * (1 + 1e-9)
         return (
             np.searchsorted(along, _both(group, own - width)),
             np.searchsorted(along, _both(group, own + width), "right"),
@@ -113,14 +121,14 @@ class Candidates:
     def _on_line(self, rows: Rows, many: int) -> Found:
         """As many below as above; nothing nearer than the last on either side was left out."""
         low, high = self.window(rows)
-        place = np.searchsorted(self._order[self.cols[self.along]], self._order[self.rows[rows]])
+        place = np.searchsorted(self._order[self.cols[self.sorted]], self._order[self.rows[rows]])
         begin, end = np.maximum(place - many, low), np.minimum(place + many, high)
         reach = np.full(len(rows), np.inf)
         for cut, last in ((begin > low, begin), (end < high, end - 1)):
-            seen = self.cost(rows[cut], self.along[last[cut]])
+            seen = self.cost(rows[cut], self.sorted[last[cut]])
             reach[cut] = np.minimum(reach[cut], seen)
         at, which = spans(begin, np.maximum(begin, end))
-        return self._found(rows, which, self.along[at], reach)
+        return self._found(rows, which, self.sorted[at], reach)
 
     def _in_matrix(self, rows: Rows, many: int) -> Found:
         assert self.distance.matrix is not None
@@ -132,15 +140,27 @@ class Candidates:
         return self._found(rows, which, col, reach)
 
     @cached_property
+    def _members(self) -> dict[int, Rows]:
+        """Columns of each group."""
+        groups, first = np.unique(self.group[self.cols[self.sorted]], return_index=True)
+        return dict(zip(groups.tolist(), np.split(self.sorted, first[1:]), strict=True))
+
+    @cached_property
     def _trees(self) -> dict[int, tuple[cKDTree, Rows]]:
         from scipy.spatial import cKDTree
 
-        along = self.group[self.cols[self.along]]
-        groups, first = np.unique(along, return_index=True)
-        trees: dict[int, tuple[cKDTree, Rows]] = {}
-        for g, members in zip(groups.tolist(), np.split(self.along, first[1:]), strict=True):
-            trees[g] = cKDTree(self._points[self.cols[members]], balanced_tree=False), members
-        return trees
+        points = self._points[self.cols]
+        return {g: (cKDTree(points[own], balanced_tree=False), own) for g, own in self._members.items()}
+
+    @cached_property
+    def _windows(self) -> dict[int, tuple[Within, Rows]]:
+        placed = self._placed[self.cols]
+        return {g: (Within(placed[own], self.width), own) for g, own in self._members.items()}
+
+    @cached_property
+    def _placed(self) -> Array:
+        """Points with their place along as a last coordinate."""
+        return np.column_stack([self._points, self.along])
 
     def _in_tree(self, rows: Rows, many: int) -> Found:
         group = self.group[self.rows[rows]]
@@ -156,17 +176,16 @@ class Candidates:
         return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
 
     def _in_window(self, rows: Rows, many: int) -> Found:
-        """One row at a time, among all who are within the caliper: beyond what a tree is good for."""
-        low, high = self.window(rows)
+        """Among all who are within the caliper and of the group: beyond what a tree is good for."""
+        group, at = self.group[self.rows[rows]], self.rows[rows]
         which, cols, reach = [np.empty(0, np.intp)], [np.empty(0, np.intp)], np.full(len(rows), np.inf)
-        for i in range(len(rows)):
-            col = self.along[low[i] : high[i]]
-            if many < len(col):
-                cost = self.cost(rows[i : i + 1], col)
-                nearest = np.argpartition(cost, many)[: many + 1]
-                col, reach[i] = col[nearest], cost[nearest].max()
-            which.append(np.full(len(col), i))
-            cols.append(col)
+        for g, (within, members) in self._windows.items():
+            mine = np.flatnonzero(group == g)
+            index, gap = within.of(self._placed[at[mine]], min(many, len(members)))
+            which.append(np.repeat(mine, index.shape[1])[index.ravel() >= 0])
+            cols.append(members[index[index >= 0]])
+            if many < len(members):
+                reach[mine] = gap[:, -1]
         return self._found(rows, np.concatenate(which), np.concatenate(cols), reach)
 
 

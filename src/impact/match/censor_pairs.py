@@ -44,10 +44,24 @@ def censor_pairs(matched: Matched, *, cohort: Cohort | None = None) -> Cohort:
 
     Examples
     --------
-    >>> from impact.data import synthetic  # doctest: +SKIP
-    >>> dated = partner_dates(matched)  # doctest: +SKIP
-    >>> shared = censor_pairs(matched, cohort=dated).follow_up(outcomes=["ae"], months=12)  # doctest: +SKIP
-    >>> rate_ratio(matched, outcome="ae", cohort=shared)  # doctest: +SKIP
+    One control dies after three months: from then on the visits of the supported of that pair count no more.
+
+    >>> import pandas as pd
+    >>> from impact.data import read_cohort
+    >>> from impact.match import nearest, partner_dates
+    >>> people = pd.DataFrame({
+    ...     "person_id": list("abcd"), "arm": ["help", "help", "none", "none"], "age": [70, 60, 71, 61],
+    ...     "start_date": ["2024-01-01", "2024-01-01", None, None], "died": [None, None, "2024-04-01", None],
+    ...     "tenancy_start": "2020-01-01", "linked": True, "consent": True, "opt_out": False})
+    >>> visits = pd.DataFrame({"person_id": "a", "service": "gp", "start": ["2024-02-01", "2024-05-01"]})
+    >>> visits["end"] = visits["start"]
+    >>> coverage = pd.DataFrame({"service": ["gp"], "first_date": "2020-01-01", "last_date": "2025-12-31"})
+    >>> cohort = read_cohort(
+    ...     people=people, contacts=visits, coverage=coverage, treated=["help"], control=["none"])
+    >>> matched = nearest(cohort, on=["age"], distance="mahalanobis")
+    >>> shared = censor_pairs(matched, cohort=partner_dates(matched)).follow_up(outcomes=["gp"], months=12)
+    >>> shared.table[["gp", "exposure_gp"]].round(1).values.tolist()
+    [[1.0, 3.0], [0.0, 12.0], [0.0, 3.0], [0.0, 12.0]]
     """
     people: Cohort = matched.cohort if cohort is None else cohort
     used = matched.table[matched.table["weight"] > 0]

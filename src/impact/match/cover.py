@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from impact.match.limited import Sizes, joins
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
-def sets_on_a_line(place: Array, treated: Flags, group: Rows, width: float = np.inf) -> tuple[Rows, float]:
+def sets_on_a_line(
+    place: Array, treated: Flags, group: Rows, width: float = np.inf, *, sizes: Sizes | None = None
+) -> tuple[Rows, float]:
     """Put everyone into a set of one person of an arm and one or more of the other.
 
     Parameters
@@ -20,11 +24,14 @@ def sets_on_a_line(place: Array, treated: Flags, group: Rows, width: float = np.
         Only people of the same group may share a set.
     width : float
         Largest distance between two people who are compared. Who has nobody within it is left out.
+    sizes : Sizes, optional
+        How large sets may be; then pairs are found as of ``joins``.
 
     Returns
     -------
     (array (n,) of int, float)
-        A number shared by the people of a set, -1 for who is left out; the total distance.
+        A number shared by the people of a set, -1 for who has nobody in reach and -2 for whom limits leave
+        no place; the total distance.
 
     Notes
     -----
@@ -40,14 +47,21 @@ def sets_on_a_line(place: Array, treated: Flags, group: Rows, width: float = np.
     kept = np.minimum(lower, upper) <= width
     kept &= np.isfinite(np.minimum(lower, upper))
     order, x, arm, block = order[kept], x[kept], arm[kept], block[kept]
-    low, high = _pairs(x, arm, block, width)
-    alone = np.ones(len(x), bool)
-    alone[low] = alone[high] = False
-    who = np.flatnonzero(alone)
-    a, b = _without_spare(np.append(low, who), np.append(high, _pointed_at(x, arm, block, who)), x)
+    if sizes is None:
+        low, high = _pairs(x, arm, block, width)
+        alone = np.ones(len(x), bool)
+        alone[low] = alone[high] = False
+        who = np.flatnonzero(alone)
+        a, b = np.append(low, who), np.append(high, _pointed_at(x, arm, block, who))
+    else:
+        # Nobody is joined across a gap that is wider than the caliper.
+        apart = np.append(False, (np.diff(block) != 0) | (np.diff(x) > width))[: len(x)]
+        a, b = joins(x, arm, np.cumsum(apart), sizes, width)
+    a, b = _without_spare(a, b, x)
     degree = np.bincount(np.append(a, b), minlength=len(x))
     centre = np.where((degree[a] > 1) | ((degree[b] == 1) & arm[a]), a, b)
     number = np.full(len(place), -1)
+    number[order] = -2
     number[order[a]] = number[order[b]] = centre
     return number, float(np.abs(x[a] - x[b]).sum())
 

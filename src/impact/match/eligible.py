@@ -145,21 +145,19 @@ def _anyone(sides: Sides, limits: Limits, asking: Rows) -> NDArray[np.bool_]:
     """Whether each of those asking could be matched with anybody of the pool, were they all free."""
     if not len(asking):
         return np.zeros(0, bool)
-    # The pool in the order of one caliper: only a stretch of it needs looking at.
-    values, width = next(((v, w) for v, w in limits.calipers if w > 0), (None, np.inf))
-    by = np.zeros(len(sides.group)) if values is None else values
-    pool = sides.pool[np.argsort(by[sides.pool])]
+    # The pool near those asking in the order of one caliper: only a stretch of it needs looking at.
+    by, width = next(((v, w) for v, w in limits.calipers if w > 0), (np.zeros(len(sides.group)), np.inf))
+    people, pool = sides.people[asking], sides.pool
+    room = width + 1e-9 * (np.abs(by[people]).max() + width)
+    pool = pool[(by[pool] >= by[people].min() - room) & (by[pool] <= by[people].max() + room)]
+    pool = pool[np.argsort(by[pool])]
     if sides.group.any():
         pool = pool[np.argsort(sides.group[pool], kind="stable")]
     group, along = sides.group[pool], by[pool]
     out = np.zeros(len(asking), bool)
-    for j, me in enumerate(sides.people[asking]):
+    for j, me in enumerate(people):
         low, high = np.searchsorted(group, [sides.group[me], sides.group[me] + 1])
-        slack = 1e-9 * (abs(by[me]) + width) if np.isfinite(width) else 0.0
-        ends = [by[me] - width - slack, by[me] + width + slack]
-        start, end = low + np.searchsorted(along[low:high], ends)
-        if np.isinf(width):
-            start, end = low, high
+        start, end = low + np.searchsorted(along[low:high], [by[me] - room, by[me] + room])
         out[j] = any(
             np.any(limits.allow(int(me), pool[at : min(at + _STRETCH, end)]))
             for at in range(int(start), int(end), _STRETCH)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from impact.errors import DataError, DesignError, ParameterError
 from impact.match.estimands import check_estimand
+from impact.match.inverse_probability import weighted_counts
 from impact.match.people import People
 from impact.match.propensity import Array, Design, Missing, columns
 from impact.numbers.regress import pseudo_inverse
@@ -111,11 +112,6 @@ def entropy_balance(
         weighting = Weighting(
             np.hstack([part.gradient for part in parts]), np.hstack([part.influence for part in parts])
         )
-    rows = []
-    for name, arm in (("treated", treated), ("control", ~treated)):
-        used = int((weight[arm] > 0).sum())
-        rows.append((name, "weighted", used))
-        rows.append((name, "at a value that nobody aimed at has", int(arm.sum()) - used))
     return people.matched(
         weight,
         method={
@@ -129,7 +125,7 @@ def entropy_balance(
             "base": base,
             "largest_weight": float(weight.max()),
         },
-        counts=pd.DataFrame(rows, columns=["arm", "rule", "persons"]),
+        counts=weighted_counts(weight, treated, "at a value that nobody aimed at has"),
         weighting=weighting,
     )
 
@@ -170,8 +166,8 @@ def _aimed(
     z[0] = 1.0
     share = aimed / aimed.sum()
     for j in kept:
-        covariate, level = covariates.names.iloc[j]
-        name = covariate if pd.isna(level) else f"{covariate} = {level}"
+        # Of a category the level stays unsaid: it may be what one person has.
+        name = str(covariates.names["covariate"].iloc[j])
         x = standard = covariates.values[j]
         two = moments == 1 or bool(((x == x.min()) | (x == x.max())).all())
         for power in range(1, 2 if two else moments + 1):

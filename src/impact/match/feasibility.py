@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from impact.errors import DataError, ParameterError, nearest
 from impact.match.distances import measure
+from impact.match.nearest import check_numbers
 from impact.match.people import People
 from impact.match.propensity import Array, Link, Missing, Rows
 from impact.results import Summary
@@ -88,32 +89,16 @@ def feasibility(
     >>> found.method["verdict"]
     'Matching can work: about 100% of supported people have a control near enough.'
     """
-    if isinstance(ratio, bool) or ratio != int(ratio) or ratio < 1:
-        raise ParameterError(f"ratio={ratio!r}: give the controls a person gets, a whole number from 1.")
+    check_numbers(ratio, None, False, None)
     for name, value in (("caliper", caliper), ("months", months)):
         if not value > 0:
             raise ParameterError(f"{name}={value!r}: give a number above 0.")
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     reach = _reach(people, caliper, link)
-    n, pool = int(people.treated.sum()), int((~people.treated).sum())
-    each = _can_each_have(reach, ratio)
-    largest = _largest_ratio(reach, n)
-    cells = pd.crosstab(people.group, people.treated).to_numpy() > 0
-    rows: list[dict[str, Any]] = [
-        _counted("supported people", n, n),
-        _counted("people who could be controls", pool, pool),
-        _counted("supported within the range of the controls' scores", int(reach.inside.sum()), n),
-        _counted("supported with a control near enough", int(reach.near.sum()), n),
-        _counted(f"supported who could each have {_controls(ratio)}", each, n),
-        _figure("largest number of controls that nine in ten could each have", largest, n),
-        _figure("controls, by how far they resemble the supported (effective number)", reach.ess, pool),
-    ]
-    if people.exact:
-        rows.insert(3, _counted("supported in a cell that has controls", int(reach.cell.sum()), n))
-        rows.append(_figure("cells of equal exact values", len(cells), n))
-        rows.append(_figure("cells with supported people and no control", (~cells[:, 0]).sum(), n))
+    n, size = len(reach.near), int(reach.near.sum())
+    each, largest = _can_each_have(reach, ratio), _largest_ratio(reach, n)
+    rows = _answers(people, reach, ratio, each, largest)
     smallest = None
-    size = int(reach.near.sum())
     if outcome is not None:
         smallest = _detectable(people, reach, outcome, months / 12, size, ratio) if size else None
         rows.append(_figure("smallest detectable rate ratio", np.nan if smallest is None else smallest, size))
@@ -137,6 +122,26 @@ def feasibility(
         derived={"figure": ["persons"]},
         percent={"percent": ("persons", "all")},
     )
+
+
+def _answers(people: People, reach: _Reach, ratio: int, each: int, largest: int) -> list[dict[str, Any]]:
+    """Rows for how many people are near enough, and for cells of exact values where there are any."""
+    n, pool = int(people.treated.sum()), int((~people.treated).sum())
+    rows = [
+        _counted("supported people", n, n),
+        _counted("people who could be controls", pool, pool),
+        _counted("supported within the range of the controls' scores", int(reach.inside.sum()), n),
+        _counted("supported with a control near enough", int(reach.near.sum()), n),
+        _counted(f"supported who could each have {_controls(ratio)}", each, n),
+        _figure("largest number of controls that nine in ten could each have", largest, n),
+        _figure("controls, by how far they resemble the supported (effective number)", reach.ess, pool),
+    ]
+    if people.exact:
+        cells = pd.crosstab(people.group, people.treated).to_numpy() > 0
+        rows.insert(3, _counted("supported in a cell that has controls", int(reach.cell.sum()), n))
+        rows.append(_figure("cells of equal exact values", len(cells), n))
+        rows.append(_figure("cells with supported people and no control", (~cells[:, 0]).sum(), n))
+    return rows
 
 
 class _Reach(NamedTuple):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from impact.errors import DesignError
+from impact.errors import DesignError, ParameterError
 from impact.match.cover import sets_on_a_line
 from impact.match.distances import measure
 from impact.match.estimands import check_estimand
-from impact.match.optimal import NOBODY, check_caliper
+from impact.match.limited import Sizes
+from impact.match.optimal import NOBODY
 from impact.match.people import People
-from impact.match.propensity import Link, Missing, check_word
+from impact.match.propensity import Link, Missing, Rows, check_word
 from impact.match.strata import stratum_weights
 from impact.results import Matched
 
@@ -36,7 +36,10 @@ def full(
     link: Link = "logit",
     prognosis: str | None = None,
     exact: Sequence[str] = (),
+    anti_exact: Sequence[str] = (),
     caliper: float | None = None,
+    min_controls: float | None = None,
+    max_controls: float | None = None,
     missing: Missing = "error",
 ) -> Matched:
     """Put everyone into sets of one supported person and some controls, or one control and some supported.
@@ -60,9 +63,17 @@ def full(
         The outcome of the prognostic score.
     exact : sequence of str
         Columns whose values must agree within a set.
+    anti_exact : sequence of str
+        Refused: the search is exact because only neighbours on the line need be considered, and these may be
+        the ones who live in the same building. ``optimal`` and ``nearest`` have it.
     caliper : float, optional
         Largest difference in the score, in its standard deviations over everyone. Who has nobody of the other
         arm within it is left out.
+    min_controls, max_controls : float, optional
+        Fewest and most controls for each supported person of a set: whole numbers, or one part in a whole
+        number (1/3: up to, or at least, three supported people share a control). ``min_controls=1``: nobody
+        shares a control. Where an arm has more people than there are places for, as many as possible are
+        matched, and who is left out is chosen for the least total distance.
     missing : 'error', 'indicator' or 'category'
         What becomes of missing covariates, as of ``propensity``.
 
@@ -78,12 +89,15 @@ def full(
     Raises
     ------
     ParameterError, DataError, DesignError
-        For an argument that makes no sense, a column that is absent or incomplete, an estimand it lacks, and
-        rules that leave nobody.
+        For an argument that makes no sense, a column that is absent or incomplete, an estimand it lacks,
+        rules that leave nobody, limits for which there are too few people (within the caliper), and limits
+        that bind together with a caliper in groups of more than 30,000 people.
 
     Notes
     -----
-    Exactness needs a score on a line; in more dimensions use ``optimal`` or ``nearest``. Where people have
+    Exactness needs a score on a line; in more dimensions use ``optimal`` or ``nearest``. With limits on the
+    size of sets it is a flow along the line, whose least cost is convex; where a caliper stands in its way,
+    a linear programme. Where people have
     equal scores there are several best answers: those at the same score are paired off first, and who remains
     joins them in turn, in the order of ``person_id``.
 
@@ -105,11 +119,17 @@ def full(
     check_estimand(estimand, "full", ("ATT", "ATC", "ATE"), "inverse_probability")
     check_word("distance", distance if isinstance(distance, str) else "a matrix", _DISTANCES)
     check_caliper(caliper)
+    sizes = Sizes.of(min_controls, max_controls)
+    if len(anti_exact):
+        raise DesignError(
+            "anti_exact: full matching is exact only where the nearest may always be taken; use optimal or "
+            "nearest, which have it."
+        )
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     found = measure(people, distance=distance, link=link, prognosis=prognosis)
     assert found.line is not None
     width = np.inf if caliper is None else caliper * found.spread
-    sets, total = sets_on_a_line(found.line, people.treated, people.group, width)
+    sets, total = sets_on_a_line(found.line, people.treated, people.group, width, sizes=sizes)
     if not (sets >= 0).any():
         raise DesignError(NOBODY)
     # Every set has a supported person: sets are numbered in the order in which these first appear.
@@ -129,24 +149,35 @@ def full(
             "prognosis": prognosis,
             "caliper": caliper,
             "caliper_width": None if caliper is None else width,
+            "min_controls": min_controls,
+            "max_controls": max_controls,
             "replace": False,
             "clusters": "matched set",
             "total_distance": total,
             "sets": int(subclass.max()),
         },
-        counts=_counts(people, subclass > 0),
+        counts=_counts(people, sets, limited=sizes is not None),
     )
 
 
-def _counts(people: People, matched: NDArray[np.bool_]) -> pd.DataFrame:
+def check_caliper(caliper: float | None) -> None:
+    """Refuse a caliper of nothing or less."""
+    if caliper is not None and (isinstance(caliper, (bool, str)) or not caliper > 0):
+        raise ParameterError(
+            f"caliper={caliper!r}: give standard deviations of the score above 0, such as 0.2."
+        )
+
+
+def _counts(people: People, sets: Rows, *, limited: bool) -> pd.DataFrame:
     """How many were matched, and which rule left out the others: the first that applies to each."""
     rows = []
     for arm, mine in (("treated", people.treated), ("control", ~people.treated)):
-        lost = mine & ~matched
-        alone = lost & ~np.isin(people.group, people.group[~mine])
+        alone = mine & ~np.isin(people.group, people.group[~mine])
         rows += [
-            (arm, "matched", int((mine & matched).sum())),
+            (arm, "matched", int((mine & (sets >= 0)).sum())),
             (arm, f"no {_OTHERS[arm]} with the same exact values", int(alone.sum())),
-            (arm, f"no {_OTHERS[arm]} within the caliper", int((lost & ~alone).sum())),
+            (arm, f"no {_OTHERS[arm]} within the caliper", int((mine & (sets == -1) & ~alone).sum())),
         ]
+        if limited:
+            rows.append((arm, "no place left in a set", int((mine & (sets == -2)).sum())))
     return pd.DataFrame(rows, columns=["arm", "rule", "persons"])

@@ -182,7 +182,6 @@ class _Trial:
     def of(
         cls, covariates: Design, apart: Measure, sides: Sides, ratio: int, *, largest_first: bool
     ) -> _Trial:
-        assert apart.points is not None
         assert apart.score is not None
         x = covariates.values
         levels, codes = zip(*map(distinct, x), strict=True)
@@ -192,7 +191,7 @@ class _Trial:
             sides,
             np.argsort(-own if largest_first else own, kind="stable"),
             np.full(len(own), ratio),
-            np.column_stack([_turned_to(x, apart.points), apart.score / (apart.spread or 1)]),
+            coordinates(covariates, apart),
             np.concatenate(levels),
             np.array(codes) + first[:, None],
             first,
@@ -223,6 +222,13 @@ class _Trial:
         # Candidates that differ by rounding alone are alike.
         worst_first = np.sort(np.maximum(smd, ks).round(9))[::-1]
         return (float(max(fewest - matched, 0)), *worst_first.tolist())
+
+
+def coordinates(covariates: Design, apart: Measure) -> Array:
+    """What is weighted, (n, k + 1): a whitened coordinate for each covariate, and the score last."""
+    assert apart.points is not None
+    assert apart.score is not None
+    return np.column_stack([_turned_to(covariates.values, apart.points), apart.score / (apart.spread or 1)])
 
 
 def _matched(partner: Rows) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.match.neighbours import Neighbours
+from impact.match.within import Within
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -21,6 +22,8 @@ Turns = Literal["closest", "farthest"] | Rows
 
 # After so many people in a row who may not be matched, the next who may is looked for by whole arrays.
 _PATIENCE, _STRETCH = 16, 4096
+# With calipers of more standard deviations than this, most of the nearest may be matched anyway.
+_NARROW = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class Limits:
     calipers: Sequence[tuple[Array, float]] = ()
     differ: Sequence[Rows] = ()
 
-    def allow(self, i: int, others: Any) -> Any:
-        """Whether person i may be matched with another, or with each of an array of others."""
+    def allow(self, i: Any, others: Any) -> Any:
+        """Whether a person may be matched with another, or each of some with each of others (arrays)."""
         fine: Any = True
         for values, width in self.calipers:
             gap = np.abs(values[others] - values[i])
@@ -46,6 +49,11 @@ class Limits:
 
     def __bool__(self) -> bool:
         return bool(self.calipers or self.differ)
+
+    def narrowest(self) -> tuple[Array, float] | None:
+        """The caliper that leaves least to look through, where it leaves so little that it pays."""
+        near = [c for c in self.calipers if 0 <= c[1] <= _NARROW * c[0].std()]
+        return min(near, key=lambda c: c[1] / (c[0].std() or 1.0), default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,47 +238,66 @@ class Space:
         facets = np.column_stack([points, *(v for v, _ in limits.calipers), *limits.differ])
         # Equal rows get equal keys and stand together; should rounding part some, they are two cells.
         key = (facets @ np.cos(np.arange(1.0, facets.shape[1] + 1)))[pool]
-        members = pool[np.lexsort((key, sides.group[pool]))]
-        change = (facets[members[1:]] != facets[members[:-1]]).any(axis=1)
-        change |= np.diff(sides.group[members]) != 0
+        order = np.lexsort((key, sides.group[pool]))
+        members, key = pool[order], key[order]
+        change = (key[1:] != key[:-1]) | (np.diff(sides.group[members]) != 0)
+        alike = np.flatnonzero(~change)
+        change[alike] = (facets[members[alike + 1]] != facets[members[alike]]).any(axis=1)
         begin = np.flatnonzero(np.append(True, change))
-        self._sides, self._points = sides, points
-        self._members: list[int] = members.tolist()
-        self._home = members[begin]
-        self._next, self._end = begin.tolist(), [*begin[1:].tolist(), len(members)]
+        size = np.diff(begin, append=len(members))
+        # People beyond the narrowest caliper are not looked at.
+        near = limits.narrowest()
+        self._points = points if near is None else np.column_stack([points, near[0]])
+        self._sides = sides
+        # Views, since lists of a million numbers would take more time to make than to read.
+        self._members, self._home = members.data, members[begin]
+        self._next, self._end = begin.data, (begin + size).data
         self._uses = [sides.uses] * len(members)
-        self._mine: list[list[int]] = [[] for _ in sides.people]
-        self._cell = np.repeat(np.arange(len(begin)), np.diff(begin, append=len(members))).tolist()
-        self._free_in = np.diff(begin, append=len(members)).tolist()
+        # What a person has already of those who may serve more.
+        self._mine: dict[int, list[int]] = {}
+        self._cell, self._free_in = np.repeat(np.arange(len(begin)), size).data, size.data
         # Whether nobody is left in a cell; the last stands for no cell.
         self._empty = np.append(np.zeros(len(begin), bool), True)
         asking = sides.group[sides.people]
         self._span = np.searchsorted(sides.group[self._home], np.stack([asking, asking + 1]))
+        self._first: list[int] = self._span[0].tolist()
         self._index = np.full((len(asking), at_first), -1)
-        self._gap = np.full((len(asking), at_first), np.inf)
-        # Cells as looked at, for whoever needs more than the first few, and who has been shown all there are.
-        self._near: dict[int, tuple[list[int], list[float]]] = {}
+        # Cells that people may be matched with and their distances, of all who looked together; from where to
+        # where a person's own stand, nearest first, without the first that have nobody left; who looked far;
+        # and who has been shown all there are.
+        self._near: list[tuple[list[int], list[float]]] = [([], [])] * len(asking)
+        self._from, self._to = [0] * len(asking), [0] * len(asking)
         self._wide, self._whole = dict[int, int](), self._span[0] == self._span[1]
-        self._among: dict[int, tuple[Rows, Neighbours]] = {}
+        # Of each group who looks among what, and which cells have become empty since it was last noted.
+        self._among: dict[int, tuple[Rows, Neighbours | Within, list[int]]] = {}
         by_group = np.argsort(asking, kind="stable")
         for mine in np.split(by_group, np.flatnonzero(np.diff(asking[by_group])) + 1):
             low, high = self._span[:, mine[0]]
             if low < high:
-                self._among[int(low)] = mine, Neighbours(points[self._home[low:high]])
+                here = self._points[self._home[low:high]]
+                among = Neighbours(here) if near is None else Within(here, near[1])
+                self._among[int(low)] = mine, among, []
                 self._look(mine)
 
     def find(self, i: int) -> tuple[int, float, bool]:
         """As of ``Search``."""
+        free_in = self._free_in
         while True:
+            cells, gaps = self._near[i]
+            at, end = self._from[i], self._to[i]
+            while at < end and not free_in[cells[at]]:
+                at += 1
+            self._from[i] = at
             best, distance, limit, tie = -1, np.inf, np.inf, False
-            for c, gap in zip(*self._cells(i), strict=True):
+            for k in range(at, end):
+                c, gap = cells[k], gaps[k]
                 if gap > limit:
                     return best, distance, tie
-                j = self._free(i, c, self._next[c])
+                j = self._free(i, c, self._next[c]) if free_in[c] else -1
                 if j < 0:
                     continue
                 # Distances that differ by rounding alone are ties, and the lowest identifier wins them.
-                tie = best >= 0 or self._free(i, c, j + 1) >= 0
+                tie = best >= 0 or (free_in[c] > 1 and self._free(i, c, j + 1) >= 0)
                 if best < 0:
                     best, distance, limit = j, gap, gap * (1 + 1e-9) + 1e-12
                 elif self._members[j] < self._members[best]:
@@ -280,20 +307,19 @@ class Space:
 
     def take(self, i: int, place: int) -> int:
         """As of ``Search``."""
-        self._mine[i].append(place)
         self._uses[place] -= 1
-        if not self._uses[place]:
+        if self._uses[place]:
+            self._mine.setdefault(i, []).append(place)
+        else:
             c = self._cell[place]
             self._free_in[c] -= 1
             if not self._free_in[c]:
-                self._empty[c] = True
-                low = int(self._span[0, i])
-                self._among[low][1].remove(c - low)
+                self._among[self._first[i]][2].append(c)
         return self._members[place]
 
     def _free(self, i: int, c: int, j: int) -> int:
         """First member of cell c from j on who is free and is not person i's already, or -1."""
-        uses, end, mine = self._uses, self._end[c], self._mine[i]
+        uses, end, mine = self._uses, self._end[c], self._mine.get(i, ())
         while j < end and not uses[j]:
             j += 1
         if j > self._next[c] and not uses[self._next[c]]:
@@ -302,48 +328,42 @@ class Space:
             j += 1
         return j if j < end else -1
 
-    def _cells(self, i: int) -> tuple[list[int], list[float]]:
-        """Cells that person i may be matched with, nearest first, as far as has been looked."""
-        if i not in self._near:
-            some = self._index[i] >= 0
-            self._near[i] = self._allowed(i, self._index[i, some], self._gap[i, some])
-        return self._near[i]
-
-    def _allowed(self, i: int, index: Rows, gap: Array) -> tuple[list[int], list[float]]:
-        limits = self._sides.limits
-        if limits:
-            fine = limits.allow(int(self._sides.people[i]), self._home[index])
-            index, gap = index[fine], gap[fine]
-        return index.tolist(), gap.tolist()
-
-    def _look(self, mine: Rows, size: int = 0) -> tuple[Rows, Array]:
-        """Find the nearest cells with somebody left for people of one group, and keep the first few."""
-        low, width = int(self._span[0, mine[0]]), self._index.shape[1]
-        index, gap = self._among[low][1].of(self._points[self._sides.people[mine]], size or width)
-        self._whole[mine] = index.shape[1] < (size or width)
+    def _look(self, mine: Rows, size: int = 0) -> None:
+        """Find the nearest cells with somebody left for people of one group, by default the first few."""
+        low, width = self._first[mine[0]], size or self._index.shape[1]
+        who = self._sides.people[mine]
+        index, gap = self._among[low][1].of(self._points[who], width)
+        fine = index >= 0
+        self._whole[mine] = fine.sum(axis=1) < width
+        index = np.where(fine, index + low, -1)
         if not size:
-            self._index[mine], self._gap[mine] = -1, np.inf
-            self._index[mine, : index.shape[1]], self._gap[mine, : index.shape[1]] = index + low, gap
-        return index + low, gap
+            self._index[mine] = -1
+            self._index[mine, : index.shape[1]] = index
+        fine &= self._sides.limits.allow(who[:, None], self._home[index])
+        near = index[fine].tolist(), gap[fine].tolist()
+        to = np.cumsum(fine.sum(axis=1)).tolist()
+        for i, start, end in zip(mine.tolist(), [0, *to[:-1]], to, strict=True):
+            self._near[i], self._from[i], self._to[i] = near, start, end
 
     def _grow(self, i: int) -> bool:
         """Look further for person i; false where there is nothing further."""
         if self._whole[i]:
             return False
+        group, neighbours, emptied = self._among[self._first[i]]
+        self._empty[emptied] = True
+        neighbours.remove(np.array(emptied, np.intp) - self._first[i])
+        emptied.clear()
         if i in self._wide or not self._empty[self._index[i]].all():
             # Some who are near are left, but i may not have them.
             self._wide[i] = 8 * self._wide.get(i, self._index.shape[1])
-            index, gap = self._look(np.array([i]), self._wide[i])
-            self._near[i] = self._allowed(i, index[0], gap[0])
+            self._look(np.array([i]), self._wide[i])
             return True
         # Whoever has few left needs to look again soon: many are looked up as fast as one.
-        mine = self._among[int(self._span[0, i])][0]
-        few = (~self._empty[self._index[mine]]).sum(axis=1) <= self._index.shape[1] // 6
-        mine = mine[few & ~self._whole[mine]]
+        few = (~self._empty[self._index[group]]).sum(axis=1) <= self._index.shape[1] // 6
+        mine = group[few & ~self._whole[group]]
         self._look(mine)
         for j in mine.tolist():
             self._wide.pop(j, None)
-            self._near.pop(j, None)
         return True
 
 

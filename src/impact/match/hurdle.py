@@ -74,7 +74,7 @@ def hurdle(
     sample = Sample.of(matched, cohort)
     followed = {name: sample.events(name) for name in names_of(list(sample.cohort.outcomes), outcome)}
     comparable(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     att = sample.estimand == "ATT"
     parts = each(followed, lambda rows: _part(_totals(rows, covariates), att))
     said = sample.method(

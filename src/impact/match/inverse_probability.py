@@ -76,10 +76,10 @@ def inverse_probability(
     --------
     >>> import pandas as pd
     >>> from impact.data import Cohort
-    >>> frame = pd.DataFrame({"helped": [1, 0, 0, 1, 1, 0], "lives_alone": [1, 1, 1, 0, 0, 0]})
-    >>> cohort = Cohort.from_frame(frame, treated="helped")
-    >>> inverse_probability(cohort, on=["lives_alone"]).table["weight"].round(6).tolist()
-    [1.0, 0.5, 0.5, 1.0, 1.0, 2.0]
+    >>> frame = pd.DataFrame({"helped": [1, 1, 1, 0, 0, 0], "alone": [1, 0, 0, 1, 1, 0]})
+    >>> matched = inverse_probability(Cohort.from_frame(frame, treated="helped"), on=["alone"])
+    >>> matched.table["weight"].round(6).tolist()
+    [1.0, 1.0, 1.0, 0.5, 0.5, 2.0]
     """
     check_word("estimand", estimand, get_args(Estimand))
     if stabilise and estimand != "ATE":
@@ -104,11 +104,6 @@ def inverse_probability(
         most = np.inf if truncate is None else np.quantile(weight[arm], truncate)
         by_score[arm & (weight > most)] = 0.0
         weight[arm] = np.minimum(weight[arm], most)
-    rows = []
-    for name, arm in (("treated", treated), ("control", ~treated)):
-        used = int((weight[arm] > 0).sum())
-        rows.append((name, "weighted", used))
-        rows.append((name, "in a category in which nobody was supported", int(arm.sum()) - used))
     return people.matched(
         weight,
         score=score.probability,
@@ -123,7 +118,7 @@ def inverse_probability(
             "truncate": truncate,
             "largest_weight": float(weight.max()),
         },
-        counts=pd.DataFrame(rows, columns=["arm", "rule", "persons"]),
+        counts=weighted_counts(weight, treated, "in a category in which nobody was supported"),
         weighting=_weighting(score, by_score, link),
     )
 
@@ -145,12 +140,27 @@ def _weights(e: Array, treated: NDArray[np.bool_], estimand: str) -> tuple[Array
 
 def _weighting(score: Score, by_score: Array, link: Link) -> Weighting:
     """How the weights move with the coefficients of the score, and these with each person's values."""
-    e, inside = score.probability, score.inside
-    slope = np.exp(-(score.linear**2) / 2) / np.sqrt(2 * np.pi) if link == "probit" else e * (1 - e)
+    inside = score.inside
     influence = score.fit.bread @ score.regressors
     influence *= score.fit.residual
-    gradient = score.regressors * (by_score * slope)[inside]
+    gradient = score.regressors * (by_score * slope_of(score, link))[inside]
     return Weighting(_widened(gradient, inside).T, _widened(influence, inside).T)
+
+
+def slope_of(score: Score, link: Link) -> Array:
+    """How fast each person's score moves with its linear predictor, (n,)."""
+    if link == "probit":
+        return np.asarray(np.exp(-(score.linear**2) / 2) / np.sqrt(2 * np.pi))
+    return score.probability * (1 - score.probability)
+
+
+def weighted_counts(weight: Array, treated: NDArray[np.bool_], otherwise: str) -> pd.DataFrame:
+    """Count in each arm who has weight; ``otherwise`` is the rule by which others have none."""
+    rows = []
+    for name, arm in (("treated", treated), ("control", ~treated)):
+        used = int((weight[arm] > 0).sum())
+        rows += [(name, "weighted", used), (name, otherwise, int(arm.sum()) - used)]
+    return pd.DataFrame(rows, columns=["arm", "rule", "persons"])
 
 
 def _widened(part: Array, inside: NDArray[np.bool_]) -> Array:

@@ -54,8 +54,10 @@ def mean_difference(
     method : 'regression', 'aipw' or 'abadie_imbens'
         'regression': weighted least squares, and the mean difference of its predictions for those the effect
         is about (g-computation). 'aipw': as ``match.aipw``. 'abadie_imbens': mean difference within sets,
-        with the errors of Abadie and Imbens, right where controls are used again (a propensity score counts
-        as known); with ``adjust`` corrected for what is left of differences in these covariates.
+        with the errors of Abadie and Imbens, right where controls are used again, for the effect on people
+        like those matched; a propensity score that was matched on brings the error of its own estimation,
+        which may make them smaller or larger (``method["score"]`` says so; that of ``risk_set`` and within
+        ``genetic`` counts as known). With ``adjust`` corrected for what is left of differences in these.
     cohort : Cohort, optional
         Where the outcome stands if not in the cohort that was matched.
 
@@ -77,7 +79,8 @@ def mean_difference(
     Abadie, A. and Spiess, J. (2022). Robust post-matching inference. Journal of the American Statistical
     Association 117, 983-995. Abadie, A. and Imbens, G. W. (2006). Large sample properties of matching
     estimators for average treatment effects. Econometrica 74, 235-267; (2011). Bias-corrected matching
-    estimators. Journal of Business and Economic Statistics 29, 1-11.
+    estimators. Journal of Business and Economic Statistics 29, 1-11; (2016). Matching on the estimated
+    propensity score. Econometrica 84, 781-807.
 
     Examples
     --------
@@ -91,7 +94,7 @@ def mean_difference(
     check_word("method", method, METHODS)
     sample = Sample.of(matched, cohort)
     followed, lacking = with_values(sample, outcome)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     said = sample.method("means", estimator=_ESTIMATOR[method], outcomes=[*followed], adjust=adjust)
     said |= {"family": "linear", "without_value": lacking, "notes": []}
     if method == "abadie_imbens":

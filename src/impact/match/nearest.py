@@ -129,9 +129,8 @@ def nearest(
     >>> matched.table["subclass"].astype("Int64").tolist()
     [1, 2, 2, 1, <NA>, <NA>]
     """
-    _check_words(estimand, discard, order)
     check_numbers(ratio, max_ratio, replace, max_uses)
-    seed = _checked_seed(order, seed)
+    seed = _checked_seed(estimand, discard, order, seed)
     widths = Calipers.of(caliper, std_caliper)
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     scored = SCORE in widths.asked or order in ("largest", "smallest") or bool(max_ratio) or discard != "none"
@@ -140,14 +139,9 @@ def nearest(
     kept = supported(apart.score, people.treated, discard)
     reach = widths.measured(people.frame, apart, kept)
     differ = codes(people, anti_exact)
+    limits = Limits([pair for name, pair in reach.items() if name != SCORE], list(differ.values()))
     uses = (np.inf if max_uses is None else max_uses) if replace else 1
-    sides = Sides(
-        np.flatnonzero(focal & kept),
-        np.flatnonzero(~focal & kept),
-        people.group,
-        Limits([pair for name, pair in reach.items() if name != SCORE], list(differ.values())),
-        uses,
-    )
+    sides = Sides(np.flatnonzero(focal & kept), np.flatnonzero(~focal & kept), people.group, limits, uses)
     order = order or ("data" if apart.score is None else "largest" if estimand == "ATT" else "smallest")
     wanted = _wanted(sides, apart.score, ratio, max_ratio)
     matrix = _matrix(apart.matrix, sides, focal)
@@ -176,16 +170,8 @@ def nearest(
         "total_distance": _total(apart, matrix, sides, partner),
         **people.described,
     }
-    table = table_of_sets(people, sides.people, partner, apart.score)
     counts = rules(sides, partner, people.treated, kept, reach=reach, matrix=matrix)
-    return Matched(table, cohort, method, counts)
-
-
-def _check_words(estimand: str, discard: str, order: str | None) -> None:
-    check_estimand(estimand, "nearest", ["ATT", "ATC"], "full, subclass or inverse_probability")
-    check_word("discard", discard, get_args(Discard))
-    if order is not None:
-        check_word("order", order, get_args(Order))
+    return Matched(table_of_sets(people, sides.people, partner, apart.score), cohort, method, counts)
 
 
 def is_whole(value: Any, least: int) -> bool:
@@ -216,8 +202,12 @@ def check_numbers(ratio: float, max_ratio: int | None, replace: bool, max_uses: 
         )
 
 
-def _checked_seed(order: str | None, seed: int | None) -> int | None:
-    """Return the seed where there is a draw, so that no other result seems to hang on one."""
+def _checked_seed(estimand: str, discard: str, order: str | None, seed: int | None) -> int | None:
+    """Refuse words that are not known; return the seed where there is a draw, as nothing else hangs on it."""
+    check_estimand(estimand, "nearest", ["ATT", "ATC"], "full, subclass or inverse_probability")
+    check_word("discard", discard, get_args(Discard))
+    if order is not None:
+        check_word("order", order, get_args(Order))
     if seed is not None and not is_whole(seed, 0):
         raise ParameterError(f"seed={seed!r}: give a whole number from 0.")
     if order == "random" and seed is None:

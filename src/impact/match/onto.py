@@ -38,7 +38,7 @@ def onto(matched: Matched, panel: Panel, *, cluster: Literal["set", "panel"] = "
         several starts.
     cluster : 'set' or 'panel'
         What errors are clustered by: matched sets, or what the panel is clustered by (a building). Samples
-        without sets keep the panel's.
+        without sets keep the panel's, and so do strata (``subclass``, ``coarsened_exact``), which are few.
 
     Returns
     -------
@@ -94,14 +94,14 @@ def onto(matched: Matched, panel: Panel, *, cluster: Literal["set", "panel"] = "
     rows = _experiments(rows, panel.start[at] if panel.clock == "calendar" else np.zeros(len(at), np.int64))
     at, treated = rows["at"].to_numpy(np.intp), rows["treated"].to_numpy(bool)
     kept = panel.subset(at)
-    begins = _own_start(kept)
+    begins, strata = _own_start(kept), matched.method.get("clusters") == "person"
     out = replace(
         kept,
         unit=rows["person"].to_numpy(),
         start=np.where(treated, kept.start, T),
         treated=treated,
         weights=kept.weights * rows["weight"].to_numpy(),
-        cluster=rows["set"].to_numpy(np.int64) if cluster == "set" else kept.cluster,
+        cluster=rows["set"].to_numpy(np.int64) if cluster == "set" and not strata else kept.cluster,
         covariates=kept.covariates.assign(
             matched_set=rows["set"].to_numpy(np.int64), person=rows["person"].to_numpy()
         ),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
 import numpy as np
 
-from impact.errors import DesignError, ParameterError
+from impact.errors import DesignError
 from impact.match.candidates import Candidates
 from impact.match.distances import Distance, measure
-from impact.match.eligible import SCORE, codes, rules
+from impact.match.eligible import SCORE, Calipers, codes, rules
 from impact.match.estimands import check_estimand
 from impact.match.greedy import Limits, Sides
-from impact.match.pairing import best
+from impact.match.nearest import check_numbers
+from impact.match.pairing import MOST, best
 from impact.match.people import People
-from impact.match.propensity import Link, Missing
+from impact.match.propensity import Link, Missing, Rows
 from impact.match.strata import stratum_weights
 from impact.results import Matched
 
@@ -36,7 +37,8 @@ def optimal(
     prognosis: str | None = None,
     exact: Sequence[str] = (),
     anti_exact: Sequence[str] = (),
-    caliper: float | None = None,
+    caliper: float | Mapping[str, float] | None = None,
+    std_caliper: bool | Sequence[str] = (SCORE,),
     ratio: int = 1,
     missing: Missing = "error",
 ) -> Matched:
@@ -64,9 +66,13 @@ def optimal(
         Columns whose values must agree within a match.
     anti_exact : sequence of str
         Columns whose values must differ within a match, such as the building.
-    caliper : float, optional
-        Largest difference in the score, in its standard deviations over everyone; with a distance that has
-        no score, in the propensity score on the same covariates.
+    caliper : float or mapping of str to float, optional
+        Largest difference within a match: of the score, or of each column named and of the 'score'. A
+        negative width asks for more than that between them. A distance that has no score has the propensity
+        score fitted for this alone.
+    std_caliper : bool or sequence of str
+        Which widths are in standard deviations over everyone: all, none (the column's own unit), or those
+        named; by default the score's alone.
     ratio : int
         Controls for each supported person.
     missing : 'error', 'indicator' or 'category'
@@ -113,32 +119,21 @@ def optimal(
     """
     instead = "full" if estimand in ("ATC", "ATE") else "inverse_probability"
     check_estimand(estimand, "optimal", ("ATT",), instead)
-    check_caliper(caliper)
-    if isinstance(ratio, bool) or not isinstance(ratio, (int, np.integer)) or ratio < 1:
-        raise ParameterError(f"ratio={ratio!r}: give the controls a person gets, a whole number from 1.")
+    check_numbers(ratio, None, False, None)
+    widths = Calipers.of(caliper, std_caliper)
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     differ = codes(people, anti_exact)
-    found = measure(people, distance=distance, link=link, prognosis=prognosis, scored=caliper is not None)
-    width = np.inf if caliper is None else caliper * found.spread
+    found = measure(people, distance=distance, link=link, prognosis=prognosis, scored=SCORE in widths.asked)
+    everyone = np.ones(len(people.treated), bool)
+    reach = widths.measured(people.frame, found, everyone)
+    limits = Limits(list(reach.values()), list(differ.values()))
     own, others = np.flatnonzero(people.treated), np.flatnonzero(~people.treated)
-    pairs = Candidates(found, own, others, people.group, list(differ.values()), width)
-    partner, gap = best(pairs, int(ratio))
-    row, _ = np.nonzero(partner >= 0)
-    col = partner[partner >= 0]
-    if not len(row):
-        raise DesignError(NOBODY)
-    total = float(pairs.cost(row, col).sum())
-    if gap <= 1e-9 * max(total, pairs.bound()):
-        gap = 0.0
-    else:
-        warn(
-            f"The total distance {total:.6g} is within {gap:.3g} of the least, not proved to be it.",
-            stacklevel=2,
-        )
+    sides = Sides(own, others, people.group, limits)
+    partner, total, gap = _best(Candidates.of(found, sides), int(ratio))
     subclass = np.zeros(len(people.treated), np.intp)
-    matched = np.unique(row)
-    subclass[own[matched]] = np.arange(len(matched)) + 1
-    subclass[others[col]] = subclass[own[row]]
+    row, slot = np.nonzero(partner >= 0)
+    subclass[own[row]] = np.unique(row, return_inverse=True)[1] + 1
+    subclass[others[partner[row, slot]]] = subclass[own[row]]
     return people.matched(
         stratum_weights(subclass, people.treated, "ATT"),
         subclass=subclass,
@@ -150,8 +145,8 @@ def optimal(
             "link": link,
             "prognosis": prognosis,
             "anti_exact": list(differ),
-            "caliper": caliper,
-            "caliper_width": None if caliper is None else width,
+            "caliper": dict(caliper) if isinstance(caliper, Mapping) else caliper,
+            "caliper_width": widths.used(reach, caliper),
             "ratio": int(ratio),
             "replace": False,
             "clusters": "matched set",
@@ -159,19 +154,29 @@ def optimal(
             "gap": gap,
         },
         counts=rules(
-            Sides(own, others, people.group, Limits(differ=list(differ.values()))),
+            sides,
             np.where(partner >= 0, others[partner], -1),
             people.treated,
-            np.ones(len(people.treated), bool),
-            reach={} if found.score is None or caliper is None else {SCORE: (found.score, width)},
+            everyone,
+            reach=reach,
             matrix=found.matrix,
         ),
     )
 
 
-def check_caliper(caliper: float | None) -> None:
-    """Refuse a caliper of nothing or less."""
-    if caliper is not None and (isinstance(caliper, (bool, str)) or not caliper > 0):
-        raise ParameterError(
-            f"caliper={caliper!r}: give standard deviations of the score above 0, such as 0.2."
-        )
+def _best(pairs: Candidates, ratio: int) -> tuple[Rows, float, float]:
+    """Column of each row's partners (-1: none), the total distance and its gap; say if that is not 0."""
+    partner, gap = best(pairs, ratio)
+    row, slot = np.nonzero(partner >= 0)
+    if not len(row):
+        raise DesignError(NOBODY)
+    total = float(pairs.cost(row, partner[row, slot]).sum())
+    if gap <= 1e-9 * max(total, pairs.bound()):
+        return partner, total, 0.0
+    warn(
+        f"The total distance {total:.6g} is within {gap:.3g} of the least, not proved to be it: the proof "
+        f"needs more than the {MOST:,} pairs that are held in memory at once. With columns in exact= there "
+        "are fewer in question; nearest is quicker and makes no such claim.",
+        stacklevel=3,
+    )
+    return partner, total, gap

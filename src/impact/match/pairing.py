@@ -35,9 +35,9 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     treated[pairs.rows] = True
     row, col, part, gap = _along(pairs, treated, ratio)
     broken = ~pairs.may(number[row], number[col])
-    # A control that must differ may have to be passed over, and then the parts of a line do not stand alone:
-    # all of the group is solved again. A caliper only ever takes pairs away.
-    whole = (part < 0) | (len(pairs.unlike) > 0)
+    # A control who may not be taken may have to be passed over, and then the parts of a line do not stand
+    # alone: all of the group is solved again. A caliper on the line itself only ever takes pairs away.
+    whole = (part < 0) | bool(pairs.limits)
     where = np.where(whole, -1 - pairs.group, part)
     again = (part < 0) | np.isin(where, where[row[broken]])
     kept = ~again[row]
@@ -49,7 +49,7 @@ def best(pairs: Candidates, ratio: int) -> tuple[Rows, float]:
     if again.any():
         rows, cols = np.flatnonzero(again & treated), np.flatnonzero(again & ~treated)
         inner = replace(pairs, rows=rows, cols=cols, group=where)
-        found, more = _anywhere(inner, ratio) if len(pairs.unlike) else (_within(inner, ratio), 0.0)
+        found, more = _anywhere(inner, ratio) if pairs.limits else (_within(inner, ratio), 0.0)
         partner[number[rows]] = np.where(found >= 0, number[np.append(cols, 0)][found], -1)
         gap += more
     return partner, gap
@@ -66,9 +66,9 @@ def _within(pairs: Candidates, ratio: int) -> Rows:
     own, others = pairs.distance.line[pairs.rows], pairs.distance.line[pairs.cols]
     order = np.lexsort((own, pairs.group[pairs.rows]))
     window = pairs.window(order)
-    found = in_order(own[order], others[pairs.along], window, width=pairs.width, ratio=ratio)
+    found = in_order(own[order], others[pairs.sorted], window, width=pairs.width, ratio=ratio)
     partner = np.empty_like(found)
-    partner[order] = np.where(found >= 0, np.append(pairs.along, 0)[found], -1)
+    partner[order] = np.where(found >= 0, np.append(pairs.sorted, 0)[found], -1)
     return partner
 
 

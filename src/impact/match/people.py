@@ -45,12 +45,29 @@ class People:
         order = in_id_order(cohort)
         # A million rows that are in order already are not copied.
         frame = cohort.table if (np.diff(order) > 0).all() else cohort.table.iloc[order]
+        return cls.described_by(
+            frame, cohort, order, cohort.treated[order], on=on, exact=exact, missing=missing
+        )
+
+    @classmethod
+    def described_by(
+        cls,
+        frame: pd.DataFrame,
+        cohort: Cohort,
+        order: Rows,
+        treated: NDArray[np.bool_],
+        *,
+        on: Sequence[str],
+        exact: Sequence[str] = (),
+        missing: Missing = "error",
+        compact: bool = False,
+    ) -> People:
+        """Look up covariates in a frame of rows that are sorted; ``compact`` as of ``design``."""
         exact = columns(frame, exact, "exact", missing=missing) if len(exact) else []
-        covariates = design(frame, on, missing=missing)
+        covariates = design(frame, on, missing=missing, compact=compact)
         gaps = {name: int(frame[name].isna().sum()) for name in exact}
         filled = {**covariates.filled, **{name: n for name, n in gaps.items() if n}}
-        treated, group = cohort.treated[order], same(frame, exact)
-        return cls(cohort, order, frame, treated, covariates, exact, group, missing, filled)
+        return cls(cohort, order, frame, treated, covariates, exact, same(frame, exact), missing, filled)
 
     @property
     def on(self) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
+from impact.match.compact import Lazy, smallest, with_constant
 from impact.numbers.regress import Fit, glm
 from impact.results import Summary
 
@@ -28,6 +29,8 @@ Missing = Literal["error", "indicator", "category"]
 Link = Literal["logit", "probit", "penalised"]
 # People enough to begin a fit of very many with.
 _FEW = 8192
+# People whose scores are computed at once.
+_PIECE = 65_536
 # A chance as near to 0 as a number can tell.
 _NEARLY_NONE = 2.0**-52
 
@@ -36,9 +39,10 @@ _NEARLY_NONE = 2.0**-52
 class Design:
     """Covariates as numbers: numeric columns as they are, every level of a categorical one as a 0/1 column.
 
-    ``values`` is (k, n), one covariate a row; ``names`` has k rows, ``covariate`` and ``level`` (none for a
-    number); ``first`` marks the first level of each categorical covariate, which regressions leave out;
-    ``filled`` says for how many people each covariate was missing.
+    ``values`` is (k, n), one covariate a row (of very many people a ``Lazy``, which reads the same);
+    ``names`` has k rows, ``covariate`` and ``level`` (none for a number); ``first`` marks the first level of
+    each categorical covariate, which regressions leave out; ``filled`` says for how many people each
+    covariate was missing.
     """
 
     values: Array
@@ -220,15 +224,20 @@ def check_word(argument: str, value: object, known: Sequence[str]) -> None:
 
 
 def design(
-    frame: pd.DataFrame, on: Sequence[str], *, argument: str = "on", missing: Missing = "error"
+    frame: pd.DataFrame,
+    on: Sequence[str],
+    *,
+    argument: str = "on",
+    missing: Missing = "error",
+    compact: bool = False,
 ) -> Design:
     """Turn the columns ``on`` of a frame into numbers; ``argument`` is what messages call them.
 
-    ``missing`` is as of ``propensity``.
+    ``missing`` is as of ``propensity``; ``compact`` holds the numbers of very many rows in few bytes.
     """
     if not len(on):
         raise ParameterError(f"{argument}=[]: name at least one covariate.")
-    values: list[Array] = []
+    values: list[NDArray[Any]] = []
     names: list[tuple[str, str | None]] = []
     first: list[bool] = []
     filled: dict[str, int] = {}
@@ -247,8 +256,8 @@ def design(
             if np.isinf(x).any():
                 problems.append(f"{argument}: column {name!r} has infinite values.")
             if not (gaps.any() and missing == "category"):
-                values.append(np.where(gaps, x[~gaps].mean(), x) if gaps.any() else x)
-                values += [gaps.astype(float)] if gaps.any() else []
+                full = np.where(gaps, x[~gaps].mean(), x) if gaps.any() else x
+                values += [smallest(full) if compact else full, *([gaps] if gaps.any() else [])]
                 names += [(name, None), (name, "missing")] if gaps.any() else [(name, None)]
                 first += [False] * (len(values) - len(first))
                 continue
@@ -263,13 +272,14 @@ def design(
                 f"{argument}: column {name!r} has {len(levels)} levels, more than {MAX_LEVELS}; group them."
             )
         else:
-            values += [(codes == j).astype(float) for j in range(len(levels))]
+            values += [codes == j for j in range(len(levels))]
             names += [(name, level) for level in levels]
             first += [j == 0 for j in range(len(levels))]
     if problems:
         raise DataError(together(problems))
     labels = pd.DataFrame(names, columns=["covariate", "level"])
-    return Design(np.stack(values), labels, np.array(first), filled)
+    made: Any = Lazy.of(values) if compact else np.stack(values, dtype=float)
+    return Design(made, labels, np.array(first), filled)
 
 
 def _fifths(x: Array, gaps: NDArray[np.bool_]) -> tuple[Rows, list[str]]:
@@ -309,15 +319,14 @@ def fitted(covariates: Design, treated: NDArray[np.bool_], *, link: Link = "logi
         probability, lowest = ndtr(linear), float(ndtri(_NEARLY_NONE))
     else:
         # Everyone's exponential is at most 1, so that none overflows.
-        small = np.exp(-np.abs(linear))
-        probability, lowest = np.where(linear > 0, 1, small) / (1 + small), float(np.log(_NEARLY_NONE))
-    return Score(
-        np.where(inside, probability, 0.0),
-        np.where(inside, linear, min(lowest, linear[inside].min())),
-        inside,
-        fit,
-        scaled.z,
-    )
+        small = np.abs(linear)
+        np.exp(np.negative(small, out=small), out=small)
+        probability, lowest = np.where(linear > 0, 1.0, small), float(np.log(_NEARLY_NONE))
+        small += 1
+        probability /= small
+    if not inside.all():
+        linear[~inside], probability[~inside] = min(lowest, linear[inside].min()), 0.0
+    return Score(probability, linear, inside, fit, scaled.z)
 
 
 def _fit(z: Array, y: Array, family: Literal["logit", "probit"], prior: Array | None) -> Fit:
@@ -327,7 +336,7 @@ def _fit(z: Array, y: Array, family: Literal["logit", "probit"], prior: Array | 
         # Those few may be told apart where all are not: then the fit begins without them.
         with contextlib.suppress(DesignError):
             start = _fit(z[:, ::every], y[::every], family, prior).coef
-    return glm(z, y, family=family, weights=np.ones(len(y)), start=start, prior=prior)
+    return glm(z, y, family=family, weights=np.broadcast_to(1.0, len(y)), start=start, prior=prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,9 +354,12 @@ class Standardised:
         Covariate by covariate and not as one matrix product, whose rounding may depend on where a person
         stands: equal people must have equal scores, or ties would be broken by noise.
         """
-        out: Array = np.zeros(x.shape[1]) + coef[0]
-        for b, j in zip(coef[1:], self.use, strict=True):
-            out += b * ((x[j] - self.centre[j]) / self.spread[j])
+        each = np.broadcast_to(coef.reshape(len(coef), -1), (len(coef), x.shape[1]))
+        out = np.array(each[0])
+        for at in range(0, len(out), _PIECE):
+            here = slice(at, at + _PIECE)
+            for b, j in zip(each[1:], self.use, strict=True):
+                out[here] += b[here] * ((x[j, here] - self.centre[j]) / self.spread[j])
         return out
 
 
@@ -355,10 +367,7 @@ def standardised(x: Array, left_out: NDArray[np.bool_]) -> Standardised:
     """Standardise covariates (k, n), without those left out and those that are the same for all."""
     centre, spread = x.mean(axis=1), x.std(axis=1)
     use = np.flatnonzero(~left_out & (spread > 1e-12 * np.abs(centre)))
-    z = np.ones((len(use) + 1, x.shape[1]))
-    for row, j in enumerate(use, 1):
-        z[row] = (x[j] - centre[j]) / spread[j]
-    return Standardised(z, use, centre, spread)
+    return Standardised(with_constant(x, use, centre, spread), use, centre, spread)
 
 
 def _comparable(covariates: Design, treated: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -382,8 +391,8 @@ def _comparable(covariates: Design, treated: NDArray[np.bool_]) -> NDArray[np.bo
                 "there is 1 and nobody is comparable. Merge that category with another, leave it out, or "
                 "choose link='penalised'."
             )
-        drop = (x[two[(t1 == 0) & (c1 > 0)]] == 1).any(axis=0)
-        drop |= (x[two[(t1 == n1) & (c1 < n0)]] == 0).any(axis=0)
+        drop = (np.asarray(x[two[(t1 == 0) & (c1 > 0)]]) == 1).any(axis=0)
+        drop |= (np.asarray(x[two[(t1 == n1) & (c1 < n0)]]) == 0).any(axis=0)
         if not (drop & inside).any():
             break
         inside &= ~drop

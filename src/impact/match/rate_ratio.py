@@ -65,13 +65,16 @@ def rate_ratio(
     Effects
         For each outcome the log ratio, the difference per 1,000 person-months and, for the effect on the
         supported, the events avoided. Standard errors are clustered by matched set with the CR1 factor
-        G/(G - 1) x (N - 1)/(N - K); with replacement by set and by control person (two-way); weighted or
-        unmatched by person. Where weights were estimated, their own error is counted.
+        G/(G - 1) x (N - 1)/(N - K); with replacement, or where people have rows at several dates, by set and
+        by person (two-way); weighted or unmatched by person; after ``subclass`` and ``coarsened_exact`` by
+        person within strata, with as many of each arm in a stratum as there are. Where weights were
+        estimated, their own error is counted.
 
     Raises
     ------
     ParameterError, DataError
-        For an argument that makes no sense and an outcome or covariate that is not there.
+        For an argument that makes no sense, an outcome or covariate that is not there, and covariates that
+        are counted after the index date, as outcomes are.
     DesignError
         If an arm has no time at risk or no events in some outcome: there is no ratio then. Also if one person
         stands for a whole arm, or all events are of one set: there is no standard error.
@@ -80,6 +83,7 @@ def rate_ratio(
     ----------
     Austin, P. C. (2011). An introduction to propensity score methods. Multivariate Behavioral Research 46,
     399-424. Cameron, A. C. and Trivedi, P. K. (2013). Regression Analysis of Count Data, ch. 3 and 9.
+    Cochran, W. G. (1977). Sampling Techniques, sections 5.3 and 6.11 (strata).
 
     Examples
     --------
@@ -102,7 +106,7 @@ def rate_ratio(
         within = {"estimand": "common ratio within matched sets, weighted by precision", "notes": []}
         return sample.effects(followed, parts, {**said, "family": "poisson", **within})
     comparable(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     totals = each(followed, lambda rows: g_computation(rows, covariates, family=model, interact=False))
     avoided = "events" if sample.estimand == "ATT" else None
     parts = {n: compared(t, unit=UNIT, per=PER_MONTHS, avoided=avoided) for n, t in totals.items()}

@@ -77,7 +77,7 @@ def risk(
     sample = Sample.of(matched, cohort)
     followed, lacking = with_values(sample, outcome)
     _happens(followed)
-    covariates = sample.covariates(adjust)
+    covariates = sample.covariates(adjust, followed)
     avoided = "people" if sample.estimand == "ATT" else None
 
     def part(rows: Followed) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -13,12 +14,12 @@ from impact.data.flow import flow_of
 from impact.errors import DesignError, ParameterError
 from impact.match.candidate_months import Months, candidate_months
 from impact.match.distances import DISTANCES, Distance, Measure, measure
-from impact.match.eligible import SCORE, Calipers, codes, rules
+from impact.match.eligible import SCORE, Calipers, Reach, codes, rules
 from impact.match.estimands import Estimand, check_estimand
 from impact.match.greedy import Limits, Sides, in_rounds
 from impact.match.nearest import search_for, turns_of
 from impact.match.people import People
-from impact.match.propensity import Array, Link, Missing, Rows, check_word
+from impact.match.propensity import Array, Link, Missing, Rows, check_word, columns
 from impact.results import Matched
 
 if TYPE_CHECKING:
@@ -96,27 +97,67 @@ def risk_set(
 
     Examples
     --------
-    >>> from impact.match import rate_ratio  # doctest: +SKIP
-    >>> matched = risk_set(cohort.with_history(["gp"]), on=["age", "prior_gp_q1"])  # doctest: +SKIP
-    >>> followed = matched.cohort.follow_up(outcomes=["ae"], months=12)  # doctest: +SKIP
-    >>> rate_ratio(matched, outcome="ae", cohort=followed)  # doctest: +SKIP
+    Twelve people who see the doctor every month, every second, third or fourth; four of them get support, two
+    in March and two in May, and those of March go less often after June:
+
+    >>> import pandas as pd
+    >>> from impact.data import read_cohort
+    >>> from impact.match import rate_ratio
+    >>> people = pd.DataFrame({"person_id": range(12), "arm": ["help"] * 4 + ["usual"] * 8, "start_date":
+    ...     ["2024-03-05", "2024-03-20", "2024-05-02", "2024-05-09"] + [None] * 8})
+    >>> visits = [(p, f"20{y}-{m:02}-10") for p in range(12) for y in (23, 24)
+    ...           for m in range(1, 13, 1 + p % 4) if not (p < 2 and y == 24 and m > 6)]
+    >>> contacts = pd.DataFrame(visits, columns=["person_id", "start"]).assign(service="gp")
+    >>> coverage = pd.DataFrame({"service": ["gp"], "first_date": "2023-01-01", "last_date": "2024-12-31"})
+    >>> cohort = read_cohort(people=people, contacts=contacts, coverage=coverage, treated=["help"],
+    ...                      control=["usual"])
+    >>> matched = risk_set(cohort, on=["prior_gp"], distance="mahalanobis")
+    >>> matched.cohort.people.assign(set=matched.table["subclass"]).dropna(subset="set").sort_values("set")[
+    ...     ["set", "treated", "index_date", "prior_gp"]].head(4)
+       set  treated index_date  prior_gp
+    0    1     True 2024-03-05      12.0
+    2    1    False 2024-03-05      12.0
+    1    2     True 2024-03-20       6.0
+    3    2    False 2024-03-20       6.0
+    >>> followed = matched.cohort.follow_up(outcomes=["gp"], months=6)
+    >>> rate_ratio(matched, outcome="gp", cohort=followed).table[["scale", "estimate"]].round(2)
+                scale  estimate
+    0       log ratio     -0.37
+    1      difference   -165.42
+    2  events avoided      4.00
     """
     check_estimand(estimand, "risk_set", ["ATT"], "nearest or inverse_probability on index dates")
     _check(distance, ratio, max_uses)
     widths = Calipers.of(caliper, std_caliper)
     months = candidate_months(cohort, months_before)
-    people = People.of(months.rows, on=on, exact=exact, missing=missing)
+    asked = {
+        "on": on,
+        "exact": exact,
+        "anti_exact": anti_exact,
+        "caliper": [c for c in widths.asked if c != SCORE],
+    }
+    first = months.described(np.arange(1)).people
+    wanted = [name for argument, names in asked.items() for name in columns(first[:0], names, argument)]
+    people = People.described_by(
+        months.frame(wanted),
+        months.free,
+        months.position,
+        months.treated,
+        on=on,
+        exact=exact,
+        missing=missing,
+        compact=True,
+    )
     apart = measure(people, distance=distance, link=link, scored=SCORE in widths.asked)
     reach = widths.measured(people.frame, apart, np.ones(len(people.treated), bool))
     differ = codes(people, anti_exact)
-    limits = Limits([pair for name, pair in reach.items() if name != SCORE], list(differ.values()))
     sets = _Sets(months, ratio, max_uses)
-    for month in range(months.count):
-        sets.match(month, people, apart, limits, reach)
+    for low, high in pairwise(months.edges.tolist()):
+        sets.match(slice(low, high), people, apart, reach, differ)
     if not (sets.partner >= 0).any():
         raise DesignError("Nobody could be matched in any month: widen the caliper or ask for fewer rules.")
     kept, number, weight = sets.rows()
-    named, reused = months.named(kept, sets.partner)
+    named, reused = months.named(kept, sets.starters, sets.partner)
     method = {
         "estimator": "risk_set",
         "estimand": "ATT",
@@ -162,45 +203,46 @@ class _Sets:
 
     def __init__(self, months: Months, ratio: int, max_uses: int) -> None:
         self.months, self.ties = months, 0
-        # The controls of each row, -1 for none.
-        self.partner = np.full((len(months.rows), ratio), -1)
-        self._uses = np.full(months.position.max() + 1, max_uses)
+        self.starters = np.flatnonzero(months.treated)
+        # The controls of each starter, -1 for none.
+        self.partner = np.full((len(self.starters), ratio), -1)
+        self._uses = np.full(len(months.cohort), max_uses)
         self._rules: list[pd.DataFrame] = []
 
     def match(
-        self,
-        month: int,
-        people: People,
-        apart: Measure,
-        limits: Limits,
-        reach: dict[str, tuple[Array, float]],
+        self, month: slice, people: People, apart: Measure, reach: Reach, differ: dict[str, Rows]
     ) -> None:
-        """Let the starters of a month choose."""
-        here = np.flatnonzero(self.months.month == month)
-        treated = self.months.rows.treated[here]
-        asking, able = here[treated], here[~treated]
-        free = able[self._uses[self.months.position[able]] > 0]
+        """Let the starters of a month, whose rows are a slice, choose."""
+        treated, position = people.treated[month], self.months.position[month]
+        group, here = people.group[month], _piece(apart, month)
+        near = {name: (values[month], width) for name, (values, width) in reach.items()}
+        limits = Limits(
+            [pair for name, pair in near.items() if name != SCORE], [v[month] for v in differ.values()]
+        )
+        asking, able = np.flatnonzero(treated), np.flatnonzero(~treated)
+        free = able[self._uses[position[able]] > 0]
         found = np.full((len(asking), self.partner.shape[1]), -1)
         if len(free):
-            sides = Sides(asking, free, people.group, limits)
-            search = search_for(apart, None, sides, reach.get(SCORE), found.shape[1])
+            sides = Sides(asking, free, group, limits)
+            search = search_for(here, None, sides, near.get(SCORE), found.shape[1])
             wanted = np.full(len(asking), found.shape[1])
-            order = "data" if apart.score is None else "largest"
-            found, ties = in_rounds(search, wanted, turns_of(asking, apart.score, order, None))
+            order = "data" if here.score is None else "largest"
+            found, ties = in_rounds(search, wanted, turns_of(asking, here.score, order, None))
             self.ties += ties
-        everyone = np.ones(len(people.treated), bool)
-        sides = Sides(asking, able, people.group, limits)
-        told = rules(sides, found, people.treated, everyone, reach=reach, matrix=None)
+        everyone = np.ones(len(treated), bool)
+        told = rules(Sides(asking, able, group, limits), found, treated, everyone, reach=near, matrix=None)
         # There on the first of the month and gone on the day: nobody is followed from a day they did not see.
-        gone = (found >= 0) & (self.months.last[found] < self.months.begins[asking][:, None])
+        begins, last = self.months.start[position[asking]], self.months.last(month)
+        gone = (found >= 0) & (last[found] < begins[:, None])
         lost = int(((found >= 0).any(axis=1) & ~((found >= 0) & ~gone).any(axis=1)).sum())
         found[gone] = -1
         mine = told[told["arm"] == "treated"].set_index("rule")["persons"]
         mine["matched"] -= lost
         mine[_LEFT] = lost
         self._rules.append(mine.reset_index())
-        self._uses[self.months.position[found[found >= 0]]] -= 1
-        self.partner[asking] = found
+        self._uses[position[found[found >= 0]]] -= 1
+        at = np.searchsorted(self.starters, [month.start, month.stop])
+        self.partner[slice(*at)] = np.where(found >= 0, found + month.start, -1)
 
     @property
     def used(self) -> Rows:
@@ -210,27 +252,36 @@ class _Sets:
     def rows(self) -> tuple[Rows, Rows, Array]:
         """Return the rows that stay, the number of each one's set (0 for none), and their weights."""
         kept, size = self.months.kept(self.used), (self.partner >= 0).sum(axis=1)
-        number, weight = np.zeros(len(size), np.intp), (size > 0).astype(float)
-        number[size > 0] = 1 + np.arange((size > 0).sum())
+        number, weight = np.zeros(len(kept), np.intp), np.zeros(len(kept))
+        own = np.searchsorted(kept, self.starters)
+        number[own] = np.where(size > 0, np.cumsum(size > 0), 0)
+        weight[own] = size > 0
         row, slot = np.nonzero(self.partner >= 0)
-        control = self.partner[row, slot]
-        number[control], share = number[row], 1 / size[row]
+        control = np.searchsorted(kept, self.partner[row, slot])
+        number[control], share = number[own[row]], 1 / size[row]
         weight[control] = share * len(share) / share.sum()
-        return kept, number[kept], weight[kept]
+        return kept, number, weight
 
     def counts(self, cohort: Cohort) -> pd.DataFrame:
         """Everyone in exactly one row: matched, or what left them out."""
         told = pd.concat(self._rules).groupby("rule", sort=False)["persons"].sum()
         treated = {**told, **self.months.ineligible(cohort.treated)}
-        mine = self.months.position[~self.months.rows.treated & ~cohort.treated[self.months.position]]
-        matched = len(np.unique(np.intersect1d(mine, self.months.position[self.used])))
+        there, used = np.zeros((2, len(cohort)), bool)
+        there[self.months.position], used[self.months.position[self.used]] = True, True
+        matched = int((used & ~cohort.treated).sum())
         control = {
             "matched": matched,
-            "not needed": len(np.unique(mine)) - matched,
+            "not needed": int((there & ~cohort.treated).sum()) - matched,
             **self.months.ineligible(~cohort.treated),
         }
         rows = [("treated", *one) for one in treated.items()] + [("control", *one) for one in control.items()]
         return pd.DataFrame(rows, columns=["arm", "rule", "persons"])
+
+
+def _piece(apart: Measure, rows: slice) -> Measure:
+    """The distances of a slice of the rows."""
+    line, points, score = (None if v is None else v[rows] for v in (apart.line, apart.points, apart.score))
+    return replace(apart, line=line, points=points, score=score)
 
 
 def _flow(named: Cohort, months: Months, cohort: Cohort) -> Cohort:

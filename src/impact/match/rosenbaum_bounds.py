@@ -170,6 +170,11 @@ def _sets(matched: Matched, outcome: str) -> tuple[Sets, dict[str, int]]:
         raise DataError(together(problems))
     used = matched.table[matched.table["weight"] > 0]
     person = pd.Index(cohort.person_id).get_indexer(used["person_id"])
+    if len(np.unique(cohort.person[person])) < len(person):
+        raise DesignError(
+            "matched: someone is in several sets, at several dates, and bounds take sets as independent of "
+            "each other; match people at one date each."
+        )
     events, months = (np.asarray(v[outcome], float)[person] for v in (cohort.outcomes, cohort.exposure))
     treated = np.asarray(cohort.treated, bool)[person]
     number = pd.factorize(used["subclass"].to_numpy(int))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.errors import DataError, DesignError, together
+from impact.errors import DataError, DesignError, ParameterError, together
 from impact.errors import nearest as nearest_name
 from impact.match.propensity import Array, Rows, both_arms, design
-from impact.numbers.inference import cr1, root_by
+from impact.numbers.inference import cr1, root_by, within_cells
 from impact.results import Effects, Matched, Weighting
 
 if TYPE_CHECKING:
@@ -112,9 +112,11 @@ class Sample:
         person = np.asarray(pd.Index(followed.person_id).get_indexer(table["person_id"]))
         number, names = pd.factorize(table["subclass"])
         sets = np.where(number < 0, len(names) + np.arange(len(table)), number)
-        kind = matched.method.get("clusters") or _clusters(matched.method, len(names) > 0)
         # One who takes part at several dates has several rows in the cohort.
         whose = matched.cohort.person[at_match]
+        kind = matched.method.get("clusters") or _clusters(matched.method, len(names) > 0)
+        if kind == "matched set" and not matched.method.get("replace") and distinct(whose) < len(whose):
+            kind = "matched set and person"
         ways = {"matched set": [sets], "person": [whose]}.get(kind, [sets, whose])
         sample = cls(
             followed,
@@ -134,6 +136,12 @@ class Sample:
     def _rows(self, at: NDArray[np.bool_]) -> Sample:
         short = {n: getattr(self, n)[at] for n in ("person", "weight", "treated", "sets")}
         return replace(self, **short, ways=[way[at] for way in self.ways])
+
+    @property
+    def stratified(self) -> bool:
+        """Whether the sets are strata of many people, who are clusters of their own, each with one row."""
+        one_row = distinct(self.ways[0]) == len(self.ways[0])
+        return self.grouped and self.matching["clusters"] == "person" and one_row
 
     @property
     def estimand(self) -> str:
@@ -177,13 +185,19 @@ class Sample:
         rows = Followed(y, months, self.kept(here), self.treated, self.sets, self.estimand)
         return replace(rows, base=self.base, ways=self.ways)
 
-    def covariates(self, adjust: Sequence[str]) -> Array:
+    def covariates(self, adjust: Sequence[str], outcomes: Iterable[str]) -> Array:
         """Covariates of the rows, (k, n), without the first level of each; 0 for rows without weight.
 
-        Missing values are treated as they were for matching.
+        Missing values are treated as they were for matching. Outcomes are refused, and times at risk.
         """
         if not len(adjust):
             return np.empty((0, len(self.person)))
+        later = {*outcomes, *self.cohort.outcomes, *(f"exposure_{name}" for name in self.cohort.exposure)}
+        if after := later.intersection([adjust] if isinstance(adjust, str) else adjust):
+            raise ParameterError(
+                f"adjust: {', '.join(map(repr, sorted(after)))} is counted from the index date on, so "
+                "support may have changed it; adjust for what was known before."
+            )
         used = np.flatnonzero(self.weight > 0)
         missing = self.matching.get("missing", "error")
         found = design(self.cohort.table.iloc[self.person[used]], adjust, argument="adjust", missing=missing)
@@ -206,17 +220,26 @@ class Sample:
         supported who have one are counted.
         """
         roots, labels, counts = [], [], []
+        ways, known = (self.ways, True) if ways is None else (ways, False)
+        cells, ways = self._cells(followed, ways) if known and self.stratified else (None, ways)
         for name, part in parts.items():
             rows = followed[name]
             at_risk = rows.at_risk if part.behind is None else part.behind
             factor: Callable[[int], float] = partial(cr1, rows=int(at_risk.sum()), parameters=part.parameters)
-            known = {"factor": factor} if ways is None else {}
             influence = part.influence
             if self.weighting is not None:
                 by_parameter = self.weighting.gradient.T @ part.by_weight
                 influence = influence + self.weighting.influence @ by_parameter
-            roots.append(root_by(influence, *(ways or self.ways), at_risk=at_risk, **known))
-            behind = self.behind(rows, at_risk, values=values, clusters=(ways or self.ways)[0])
+            if cells is not None:
+                influence = within_cells(influence, np.where(rows.at_risk, cells, -1))
+                if np.abs(influence).max() <= 1e-9 * np.abs(part.influence).max():
+                    raise DesignError(
+                        f"outcome={name!r}: within each arm of every stratum everyone has the same value, so "
+                        "there is no standard error; use wider strata."
+                    )
+            by_cr1 = {"factor": factor} if known else {}
+            roots.append(root_by(influence, *ways, at_risk=at_risk, **by_cr1))
+            behind = self.behind(rows, at_risk, values=values, clusters=ways[0])
             labels += [{"outcome": name, **label} for label in part.labels]
             counts += [behind] * len(part.estimate)
         return Effects(
@@ -229,6 +252,18 @@ class Sample:
             pd.DataFrame(counts),
             sign=roots[0].sign,
         )
+
+    def _cells(self, followed: Mapping[str, Followed], ways: Sequence[Rows]) -> tuple[Rows, Sequence[Rows]]:
+        """Arms of the strata within which influences are centred, -1 for none, and the clusters, (n,).
+
+        An arm of one person has no spread of its own: such a stratum is one cluster, a matched set.
+        """
+        cell = 2 * self.sets + self.treated
+        fewest = np.min(
+            [np.bincount(cell[rows.at_risk], minlength=cell.max() + 2) for rows in followed.values()], axis=0
+        )
+        alone = (fewest[2 * self.sets] < 2) | (fewest[2 * self.sets + 1] < 2)
+        return np.where(alone, -1, cell), [np.where(alone, ways[0].max() + 1 + self.sets, ways[0])]
 
     def behind(
         self,
@@ -265,7 +300,8 @@ class Sample:
         self, what: str, *, estimator: str, outcomes: Sequence[str], adjust: Sequence[str], time: bool = False
     ) -> dict[str, Any]:
         """Describe the analysis of ``what`` (rates, means, risks): whom it is about, when, and its errors."""
-        said = {"outcome": list(outcomes), "covariates": list(adjust), "inference": "CR1"}
+        said: dict[str, Any] = {"outcome": list(outcomes), "covariates": list(adjust)}
+        said |= {"inference": "CR1 within strata" if self.stratified else "CR1"}
         if not self.matching:
             return said | {
                 "estimator": f"crude {what}",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.data.flow import without
 from impact.errors import DataError, DesignError, nearest
 from impact.match.propensity import both_arms
 from impact.match.sample import Sample
@@ -17,7 +18,7 @@ from impact.results import Matched
 if TYPE_CHECKING:
     from impact.data import Cohort
 
-_ALONE = "every control shares a {by} with somebody supported"
+_ALONE = "every control shares a {home} with somebody supported"
 
 
 def apart(cohort: Cohort, *, by: str) -> Cohort:
@@ -51,7 +52,7 @@ def apart(cohort: Cohort, *, by: str) -> Cohort:
     near = _near(cohort, by)
     if (near | cohort.treated).all():
         raise DesignError(f"by={by!r}: every control shares one with somebody supported; use a smaller unit.")
-    return cohort._left_out(np.where(near, f"control shares a {by} with somebody supported", ""))
+    return without(cohort, np.where(near, f"control shares a {home(by)} with somebody supported", ""))
 
 
 def spillover(matched: Matched, *, by: str = "building_id") -> Matched:
@@ -103,16 +104,19 @@ def spillover(matched: Matched, *, by: str = "building_id") -> Matched:
     weight = np.zeros(len(used))
     weight[used] = Sample.of(matched, None).kept(~near[row[used]])
     if not (weight > 0).any():
-        raise DesignError(f"by={by!r}: {_ALONE.format(by=by)}; use a smaller unit.")
+        raise DesignError(f"by={by!r}: {_ALONE.format(home=home(by))}; use a smaller unit.")
     table = matched.table.assign(weight=weight, subclass=matched.table["subclass"].mask(weight <= 0))
     whose, treated = cohort.person[row], cohort.treated[row]
     counts, more = matched.counts.copy(), []
     for arm, mine, rules in (
-        ("treated", treated, {_ALONE.format(by=by): used & (weight == 0)}),
+        ("treated", treated, {_ALONE.format(home=home(by)): used & (weight == 0)}),
         (
             "control",
             ~treated,
-            {f"shares a {by} with somebody supported": used & near[row], "whose set was left out": used},
+            {
+                f"shares a {home(by)} with somebody supported": used & near[row],
+                "whose set was left out": used,
+            },
         ),
     ):
         gone = np.setdiff1d(whose[mine & used], whose[mine & (weight > 0)])
@@ -131,6 +135,11 @@ def spillover(matched: Matched, *, by: str = "building_id") -> Matched:
         counts=counts.sort_values("arm", ascending=False, kind="stable", ignore_index=True),
         method={**matched.method, "spillover": by},
     )
+
+
+def home(by: str) -> str:
+    """What the column holds, in a word: 'building'."""
+    return by.removesuffix("_id").replace("_", " ")
 
 
 def _near(cohort: Cohort, by: str) -> NDArray[np.bool_]:

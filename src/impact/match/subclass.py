@@ -50,14 +50,8 @@ def subclass(
     minimum : int
         The least number of people of each arm in a slice. Where there are fewer, people of that arm with
         the nearest scores are moved there from the slice beside it; ``method["moved"]`` counts them.
-    distance : 'propensity', 'linear_propensity' or 'prognostic'
-        The score that is cut.
-    link : 'logit', 'probit' or 'penalised'
-        Of the propensity score.
-    prognosis : str, optional
-        The outcome of the prognostic score.
-    missing : 'error', 'indicator' or 'category'
-        What becomes of missing covariates, as of ``propensity``.
+    distance, link, prognosis, missing : see ``nearest``
+        The score that is cut: 'propensity', 'linear_propensity' or 'prognostic'.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.errors import DataError, ParameterError, nearest, together
-from impact.match.balance import Denominator, Samples, denominator_of, stated
+from impact.match.balance import PRIOR, Denominator, Samples, denominator_of, stated
 from impact.match.propensity import MAX_LEVELS, Array
 from impact.results import Matched, Summary
 
@@ -142,7 +142,8 @@ def _columns(frame: pd.DataFrame, names: Sequence[str], *, spare: bool) -> Itera
 def _levels(column: pd.Series) -> Iterator[tuple[str, NDArray[np.bool_], Array | None]]:
     """Levels of a column, who is in each and, where it is a mean, the numbers."""
     gaps = column.isna().to_numpy()
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > _CATEGORIES:
+    many = column.nunique() > _CATEGORIES or PRIOR.fullmatch(str(column.name))
+    if pd.api.types.is_numeric_dtype(column) and many:
         yield _MEAN, ~gaps, column.to_numpy(float, na_value=np.nan)
     else:
         if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():

@@ -17,7 +17,7 @@ from impact.results import Matched, Rates
 if TYPE_CHECKING:
     from impact.data import Cohort
 
-_WEIGHTED = (
+WEIGHTED = (
     "Rates are of the matched and weighted as they are compared; people and events are those behind them."
 )
 
@@ -52,10 +52,26 @@ def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequ
 
     Examples
     --------
-    >>> from impact.disclosure import release  # doctest: +SKIP
-    >>> from impact.pages import plots  # doctest: +SKIP
-    >>> before_and_after = trajectories(matched, matched.cohort, outcome="ae")  # doctest: +SKIP
-    >>> plots.rates(release({"ae": before_and_after}, "hes")["ae"])  # doctest: +SKIP
+    >>> from dataclasses import replace
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from impact.data import Cohort
+    >>> from impact.match import nearest
+    >>> frame = pd.DataFrame({"site": np.repeat([1, 2, 3, 4], 2), "half": [-1, 0] * 4, "start": [
+    ...     0, 0, 0, 0, None, None, None, None], "falls": [4, 2, 6, 4, 5, 5, 7, 8]})
+    >>> panel = Panel.from_long(frame, unit="site", period="half", outcomes=["falls"],
+    ...                         first_treated="start")
+    >>> panel = replace(panel, clock="event")
+    >>> sites = pd.DataFrame({"site": [1, 2, 3, 4], "helped": [1, 1, 0, 0], "size": [30, 40, 31, 39]})
+    >>> cohort = Cohort.from_frame(sites, treated="helped", person_id="site")
+    >>> matched = nearest(cohort, on=["size"], distance="mahalanobis")
+    >>> found = trajectories(matched, panel, outcome="falls").table
+    >>> found[["arm", "period", "persons", "events", "rate_per_1000_person_months"]]
+             arm  period  persons  events  rate_per_1000_person_months
+    0  supported      -1        2      10                       5000.0
+    1  supported       0        2       6                       3000.0
+    2    control      -1        2      12                       6000.0
+    3    control       0        2      13                       6500.0
     """
     if not isinstance(panel, Panel):
         names = [outcome] if isinstance(outcome, str) else list(outcome)
@@ -64,40 +80,45 @@ def trajectories(matched: Matched, panel: Panel | Cohort, *, outcome: str | Sequ
         raise DesignError("trajectories needs clock='event': months from each person's index date.")
     names = panel.check_outcomes(outcome)
     sample = onto(matched, panel)
-    whose = pd.factorize(sample.unit)[0]
-    frames = []
-    for name in names:
+    table = arm_rates(sample, names)
+    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": "event", "per": panel.per}
+    method |= {"period": panel.step, "sample": "matched", "notes": [*panel.notes, WEIGHTED]}
+    return Rates(table, method)
+
+
+def arm_rates(sample: Panel, outcomes: Sequence[str]) -> pd.DataFrame:
+    """Rates of both arms by period, by the panel's weights, with the people and events behind them."""
+    whose, frames = pd.factorize(sample.unit)[0], []
+    for name in outcomes:
         for arm, mine in (("supported", sample.treated), ("control", ~sample.treated)):
             weight = sample.weights[mine, None]
             count, time = sample.outcomes[name][mine], sample.exposure[name][mine]
-            persons = _each(time > 0, whose[mine]).astype(int)
-            events, total = _each(count, whose[mine]), (weight * count).sum(0)
-            # Without an event there is no rate to keep.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                months = np.where(total > 0, events * (weight * time).sum(0) / total, time.sum(0))
+            events, total = each_once(count, whose[mine]), (weight * count).sum(0)
+            # Over these months the events make the weighted rate; without an event there is none to keep.
+            scale = np.divide(events, total, out=np.ones(len(total)), where=total != 0)
             frames.append(
                 pd.DataFrame(
                     {
                         "outcome": name,
                         "arm": arm,
-                        "period": panel.periods,
+                        "period": sample.periods,
                         "step": 1,
-                        "persons": persons,
+                        "persons": each_once(time > 0, whose[mine]).astype(int),
                         "events": np.rint(events).astype(int),
-                        "person_months": months,
+                        "person_months": scale * (weight * time).sum(0),
                     }
                 )
             )
     table = pd.concat(frames, ignore_index=True)
     table = table[table["person_months"] > 0].reset_index(drop=True)
     table["rate_per_1000_person_months"] = 1000 * table["events"] / table["person_months"]
-    method: dict[str, Any] = {"shows": "rates by arm and period", "clock": "event", "per": panel.per}
-    method |= {"period": panel.step, "sample": "matched", "notes": [*panel.notes, _WEIGHTED]}
-    return Rates(table, method)
+    return table
 
 
-def _each(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
+def each_once(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
     """Sums over people, (periods,): of the rows of one person the largest value counts."""
+    if len(np.unique(whose)) == len(whose):
+        return np.asarray(values.sum(0), float)
     largest = np.zeros((whose.max(initial=-1) + 1, values.shape[1]))
     np.maximum.at(largest, whose, values)
     return np.asarray(largest.sum(0))

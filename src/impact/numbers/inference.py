@@ -108,6 +108,28 @@ def root_by(
     return Root(np.vstack(roots), pairs, sign, min(size[:2]))
 
 
+def within_cells(influence: Array, cell: NDArray[Any]) -> Array:
+    """Centre influences (n, k) within cells whose sizes are given; -1 is no cell and stays as it is.
+
+    Each is stretched by the root of n / (n - 1) of its cell, so that the squares of a cell of n rows add up
+    to n times their sample variance: the variance of a stratified sample (Cochran 1977, sections 5.3, 6.11).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> within_cells(np.array([[1.0], [3], [7]]), np.array([0, 0, -1])).round(4).ravel().tolist()
+    [-1.4142, 1.4142, 7.0]
+    """
+    out = influence.copy()
+    inside = cell >= 0
+    own = cell[inside]
+    size = np.bincount(own).astype(float)
+    mean = cluster_sums(influence[inside], own, len(size)) / np.maximum(size, 1)[:, None]
+    stretch = np.sqrt(size / np.maximum(size - 1, 1))
+    out[inside] = (influence[inside] - mean[own]) * stretch[own, None]
+    return out
+
+
 def wald(estimate: Array, vcov: Array) -> tuple[float, int]:
     """Return the Wald statistic of 'all are zero', and its degrees of freedom.
 

@@ -8,6 +8,8 @@ from impact.disclosure import Released
 from impact.pages import Shown, plots, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, label, listed
+from impact.pages.layout import Table
+from impact.pages.tables import effects
 from impact.pages.words import Statement
 
 
@@ -35,6 +37,31 @@ def other(released: Mapping[str, Released]) -> Shown:
 def month_by_month(released: Mapping[str, Released]) -> Shown:
     """Rates of those who are compared, by month before and after their index day."""
     return show(*([plots.rates(released["by_month"])] if "by_month" in released else []))
+
+
+def spillover(released: Mapping[str, Released]) -> Shown:
+    """Effects with all controls beside those without the ones who live with or beside people supported."""
+    if (found := released.get("spillover")) is None:
+        return show()
+    home = found.method["spillover"]
+    said = (
+        f"Support may change things for people of the same {home} too. Here the effect stands beside the one "
+        f"without controls who share a {home} with anybody supported. If the two are far apart, support "
+        "reached neighbours, or these live in places that differ otherwise."
+    )
+    sources = released["effects"], found
+    planned, apart = map(effects, sources)
+    header = planned.columns[1].header
+    columns = (
+        planned.columns[0],
+        planned.columns[1]._replace(header="With all controls"),
+        apart.columns[1]._replace(header=f"Without those of the same {home}"),
+        apart.columns[-1],
+    )
+    laid = Table(
+        f"{header}, with all controls and without neighbours (95% ranges in brackets)", columns, found
+    )
+    return show(Statement("sentence", (("list", (said,)),), sources), Shown(laid.text, laid.html, (found,)))
 
 
 def no_effect_expected(released: Mapping[str, Released]) -> Shown:

@@ -51,6 +51,8 @@ def caption(kind: str, released: Released) -> str:
     said = [_CAPTIONS[kind]]
     if kind in ("rates", "event_study") and released.table["withheld"].any():
         said.append("Points that rest on too few people or events are left out.")
+    if kind == "rates" and released.method.get("sample") == "matched":
+        said.append("Of the people who were matched, weighted as they are compared.")
     if kind == "overlap":
         said.append(f"Bars of {small_numbers(released.policy)} people are not drawn.")
     if (

@@ -32,6 +32,7 @@ NAMES = {
     "community": "Community contacts",
     "mental_health": "Mental health contacts",
     "ltc_n": "Long-term conditions",
+    "members": "People in the household",
     "imd_fifth": "Deprivation fifth",
     "imd_decile": "Deprivation tenth",
     "supported": "With support",
@@ -73,16 +74,36 @@ def label(name: object) -> str:
     --------
     >>> label("ae"), label("prior_ae"), label("white_british")
     ('A&E attendances', 'A&E attendances in the year before', 'White british')
+    >>> label("prior_ae_q2"), label("trend_log1p_gp")
+    ('A&E attendances, 4 to 6 months before the start', 'GP contacts, trend before the start (logarithm)')
     """
     text = str(name)
     if text in NAMES:
         return NAMES[text]
     if found := re.fullmatch(r"months followed \((\w+)\)", text):
         return f"Months followed ({inside(label(found[1]))})"
-    if text.startswith("prior_"):
-        return f"{label(text.removeprefix('prior_'))} in the year before"
+    if text.startswith(("prior_", "trend_", "latest_")) and (said := _before(text)):
+        return said
     text = text.replace("_", " ").strip()
     return text[:1].upper() + text[1:]
+
+
+_SCALED = {"log1p_": " (logarithm)", "sqrt_": " (square root)"}
+
+
+def _before(text: str) -> str:
+    """Name a count before the index date: of the year or one period, its trend, or how the latest differs."""
+    what, _, rest = text.partition("_")
+    scale = next((scale for scale in _SCALED if rest.startswith(scale)), "")
+    rest, how = rest.removeprefix(scale), _SCALED.get(scale, "")
+    if what != "prior":
+        ends = {"trend": "trend before the start", "latest": "latest period less those before"}
+        return f"{label(rest)}, {ends[what]}{how}" if rest in NAMES else ""
+    if period := re.fullmatch(r"(\w+)_([mqp])(\d+)", rest):
+        k = int(period[3])
+        spans = {"q": f"{3 * k - 2} to {3 * k} months", "m": f"{k} month{'s' * (k > 1)}", "p": f"period {k}"}
+        return f"{label(period[1])}, {spans[period[2]]} before the start{how}"
+    return f"{label(rest)} in the year before{how}"
 
 
 def number(value: Any, places: int = 0, *, sign: bool = False) -> str:

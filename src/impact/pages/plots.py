@@ -159,7 +159,9 @@ def love(released: Released) -> Axes:
     block = kind.map({"follow-up": 0, "prior period": 1}).reindex(wide.index).fillna(2).to_numpy()
     order = np.lexsort((np.where(block == 2, wide.iloc[:, 0].abs(), -np.arange(len(wide))), block))
     wide, block, y = wide.iloc[order], block[order], np.arange(len(wide))
-    with figure(released, "love", [1.1 + 0.34 * len(wide)]) as axes:
+    names = [textwrap.fill(name, 24) for name in wide.index]
+    tall = 0.17 * max(2, *(name.count("\n") + 1 for name in names))
+    with figure(released, "love", [1.1 + tall * len(wide)]) as axes:
         ax = axes[0]
         ax.axvline(0, color=INK, linewidth=1)
         for limit in (-0.1, 0.1):
@@ -172,7 +174,7 @@ def love(released: Released) -> Axes:
             if sample in wide:
                 name = f"{label(sample)} matching"
                 ax.plot(wide[sample], y, markersize=6.5, label=name, **{**marks, "linestyle": "none"})
-        ax.set_yticks(y, [textwrap.fill(name, 24) for name in wide.index])
+        ax.set_yticks(y, names)
         ax.set_ylim(-0.6, len(wide) - 0.4)
         ax.grid(visible=False, axis="y")
         ax.figure.legend(loc="outside upper left", ncols=2, frameon=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from fnmatch import filter as matching_names
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from impact.errors import nearest
-from impact.study.sections import Arguments, Name, Names, Number, _each, _number
+from impact.study.sections import Arguments, Name, Names, Number, Section, _each, _number
 
 OutcomeModel = Literal[
     "poisson",
@@ -66,6 +68,15 @@ def _ratio(value: Any) -> Any:
     return found
 
 
+def _controls(value: Any) -> Any:
+    part = re.fullmatch(r"1/([1-9]\d*)", value) if isinstance(value, str) else None
+    found = 1 / int(part[1]) if part else _number(value)
+    whole = max(found, 1 / found) if _is_number(found) and found > 0 else 0.5
+    if abs(whole - round(whole)) > 1e-9 * whole:
+        raise ValueError(f"expected a whole number of controls, or a part such as 1/3, found {value!r}")
+    return float(found)
+
+
 def _models(value: Any) -> Any:
     known = get_args(OutcomeModel)
     for word in value.values() if isinstance(value, dict) else [value]:
@@ -88,6 +99,13 @@ Caliper = Annotated[
     BeforeValidator(_caliper),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _NUMBERS]}),
 ]
+Controls = Annotated[
+    float,
+    BeforeValidator(_controls),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "^1/[1-9]"}]}
+    ),
+]
 Ratio = Annotated[int | float, BeforeValidator(_ratio), WithJsonSchema({"type": "number", "minimum": 1})]
 Models = Annotated[OutcomeModel | dict[Name, OutcomeModel], BeforeValidator(_models)]
 Stated = Annotated[bool | tuple[Name, ...], BeforeValidator(_widths_stated)]
@@ -100,8 +118,8 @@ _TAKEN: dict[str, tuple[str, ...]] = {
         *("exact", "anti_exact", "caliper", "std_caliper", "discard", "order", "seed"),
         *("ratio", "max_ratio", "replace", "max_uses"),
     ),
-    "optimal": (*_SCORED, "exact", "anti_exact", "caliper", "ratio"),
-    "full": (*_SCORED, "exact", "caliper"),
+    "optimal": (*_SCORED, "exact", "anti_exact", "caliper", "std_caliper", "ratio"),
+    "full": (*_SCORED, "exact", "anti_exact", "caliper", "min_controls", "max_controls"),
     "coarsened_exact": ("estimand", "exact", "cuts", "missing"),
     "subclass": (*_SCORED, "subclasses", "minimum"),
     "entropy_balance": ("estimand", "moments", "tolerance", "base", "missing"),
@@ -117,9 +135,41 @@ _TAKEN: dict[str, tuple[str, ...]] = {
 }
 
 
+class History(Section):
+    """Counts of single months or quarters before the index date, with their trend."""
+
+    services: Names = Field(min_length=1, description="services whose contacts are counted, or bed_days")
+    months: int = Field(24, ge=2, description="how far back")
+    by: Literal["month", "quarter"] = Field("quarter", description="length of a period")
+    scale: Literal["count", "log1p", "sqrt"] = Field(
+        "count", description="the count, the logarithm of one more, or the square root"
+    )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``with_history``."""
+        by = {"month": 1, "quarter": 3}[self.by]
+        return {"services": list(self.services), "months": self.months, "by": by, "scale": self.scale}
+
+    def periods(self, service: str) -> list[str]:
+        """Columns of one service, the latest period first."""
+        count = self.months // self.arguments["by"]
+        return [f"prior_{self._called(service)}_{self.by[0]}{k + 1}" for k in range(count)]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are made."""
+        ends = [f"{what}_{self._called(s)}" for s in self.services for what in ("trend", "latest")]
+        return [*(name for service in self.services for name in self.periods(service)), *ends]
+
+    def _called(self, service: str) -> str:
+        return service if self.scale == "count" else f"{self.scale}_{service}"
+
+
 class Matching(Arguments):
     """Matched or weighted controls."""
 
+    history: History | None = Field(None, description="counts by month or quarter, to be matched on")
     method: Literal[
         "nearest",
         "optimal",
@@ -144,6 +194,9 @@ class Matching(Arguments):
         "error", description="what becomes of missing covariates"
     )
     exact: Names = Field((), description="columns in which a match must be equal")
+    apart: Name | None = Field(
+        None, description="column such as building_id: controls who share it with anyone supported are out"
+    )
     anti_exact: Names = Field((), description="columns in which a match must differ, such as the building")
     caliper: Caliper | None = Field(
         None,
@@ -161,6 +214,10 @@ class Matching(Arguments):
     seed: int | None = Field(None, ge=0, description="of what is drawn at random; default the study's")
     ratio: Ratio = Field(1, description="controls for each person; with max_ratio, on average")
     max_ratio: int | None = Field(None, ge=1, description="most controls a person may get, where it varies")
+    min_controls: Controls | None = Field(
+        None, description="fewest controls for each supported person of a set (full), or a part such as 1/3"
+    )
+    max_controls: Controls | None = Field(None, description="most controls for each supported person (full)")
     replace: bool = Field(False, description="whether a control may be used again")
     max_uses: int | None = Field(None, ge=1, description="how often at most")
     months_before: int = Field(12, ge=0, description="months through which risk_set wants people observed")
@@ -179,10 +236,27 @@ class Matching(Arguments):
     )
     adjust: Names = Field((), description="columns that the outcome model adjusts for")
     pair_censoring: bool = Field(False, description="follow everyone of a set until the first of them leaves")
+    spillover: Name | None = Field(
+        None, description="column such as building_id: the effect again without controls who share it"
+    )
     negative_control: Names = Field((), description="outcomes that support cannot change")
     sensitivity: Checks = Field(
         ("rosenbaum_bounds", "e_value"), description="how far something not recorded could mislead"
     )
+
+    @field_validator("on", "adjust")
+    @classmethod
+    def _each_period(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Put the columns of the history in place of a name with a *."""
+        if not any("*" in name for name in names):
+            return names
+        if (history := info.data.get("history")) is None:
+            raise ValueError("a name with * stands for columns of matching.history, which is not given")
+        found = [(n, matching_names(history.columns, n) if "*" in n else [n]) for n in names]
+        if empty := next((name for name, columns in found if not columns), ""):
+            some = ", ".join(history.columns[:2])
+            raise ValueError(f"{empty!r} stands for no column of matching.history, such as {some}")
+        return tuple(dict.fromkeys(name for _, columns in found for name in columns))
 
     def named(self) -> str:
         """Key of the section that names the method."""
@@ -195,7 +269,10 @@ class Matching(Arguments):
     @property
     def known(self) -> frozenset[str]:
         """Keys that mean something with the chosen method: its plan, and what goes with every one."""
-        beside = ("outcome_model", "adjust", "pair_censoring", "negative_control", "sensitivity")
+        beside = (
+            *("history", "apart", "spillover", "outcome_model", "adjust", "pair_censoring"),
+            *("negative_control", "sensitivity"),
+        )
         return super().known | set(self.taken()) | set(beside)
 
     @property
@@ -207,5 +284,6 @@ class Matching(Arguments):
     def columns(self) -> tuple[str, ...]:
         """Columns of people that the method and the outcome model use."""
         calipers = [c for c in self.caliper if c != "score"] if isinstance(self.caliper, dict) else []
-        more = (*self.exact, *self.anti_exact, *calipers, *([self.base] if self.base else []), *self.adjust)
+        named = [name for name in (self.base, self.apart, self.spillover) if name]
+        more = (*self.exact, *self.anti_exact, *calipers, *named, *self.adjust)
         return tuple(dict.fromkeys((*self.on, *more)))

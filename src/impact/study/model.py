@@ -21,7 +21,7 @@ from pydantic import (
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
 from impact.study.matching import Matching
-from impact.study.protocol import protocol
+from impact.study.protocol import home, protocol
 from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
@@ -169,9 +169,12 @@ class Study(Section):
 
     @property
     def baseline(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``.at_baseline``: outcomes, how index dates are given, seed, months."""
-        outcomes = [*self.outcomes, *(self.matching.negative_control if self.matching else ())]
-        return {"outcomes": outcomes, "months": self.design.months_after, **self._dating}
+        """Plain keyword arguments of ``.at_baseline``: outcomes, index dates, seed, months, history, unit."""
+        chosen, design = self.matching, self.design
+        outcomes = [*self.outcomes, *(chosen.negative_control if chosen else ())]
+        more: dict[str, Any] = {"unit": design.unit} if design.unit else {}
+        more |= {"history": chosen.history.arguments} if chosen and chosen.history else {}
+        return {"outcomes": outcomes, "months": design.months_after, **self._dating, **more}
 
     @property
     def around(self) -> dict[str, Any]:
@@ -221,7 +224,8 @@ class Study(Section):
         # What is drawn at random is drawn by the study's seed if it has none of its own.
         random = chosen.order == "random" or chosen.method == "genetic"
         drawn = {"seed": self.seed} if random and chosen.seed is None else {}
-        return {**chosen.plan, **drawn, "pair_censoring": chosen.pair_censoring}
+        apart = {"apart": chosen.apart} if chosen.apart else {}
+        return {**chosen.plan, **drawn, **apart, "pair_censoring": chosen.pair_censoring}
 
     @property
     def compared(self) -> dict[str, Any]:
@@ -255,6 +259,12 @@ class Study(Section):
             "sensitivity": list(chosen.sensitivity),
         }
 
+    @property
+    def spillover(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.spillover``."""
+        plan = {"baseline": self.baseline, "matching": self.matching_plan, "compared": self.compared}
+        return {"by": self._matching().spillover, **plan}
+
     def _matching(self) -> Matching:
         if self.matching is None:
             raise ParameterError("matching: missing, and the matched comparison was asked for.")
@@ -276,6 +286,17 @@ class Study(Section):
         return protocol(self)
 
     @property
+    def remarks(self) -> list[str]:
+        """What a reader of every page must know: the study's notes, and what is counted if not people."""
+        if not (unit := self.design.unit):
+            return [*self.notes]
+        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where a table counts "
+        one += (
+            f"people, these are {home(unit)}s, described by averages over their members. Rates are of people."
+        )
+        return [*self.notes, one]
+
+    @property
     def placebo_draws(self) -> int:
         """How often starts are dealt out anew: 500 where that is the study, 49 where it is a check."""
         return 500 if self.design.placebo else 49
@@ -293,7 +314,7 @@ class Study(Section):
 
     @property
     def _dating(self) -> dict[str, Any]:
-        return {"index_date": self.design.index_date, "seed": self.seed}
+        return {"index_date": self.design.index_date.given, "seed": self.seed}
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from impact.study.matching import Matching
     from impact.study.model import Study
+    from impact.study.sections import IndexDate
 
 _TIME_ZERO = {
     "drawn": "The day support began; for people without support, a day drawn from those on which it began "
     "for others, when they could have been offered it.",
     "partner": "The day support began; for people without support, that of the person they are matched to.",
     "offer_date": "The day support was offered, in both groups.",
+    "period": "The day support began, for those whose support began in {month}; the first day of that month "
+    "for everyone not supported by then.",
 }
 _DID = {
     "two_by_two": "Difference-in-differences of two groups, before and after",
@@ -118,9 +121,18 @@ def _time(study: Study) -> dict[str, str]:
     # Risk sets have dates of their own; other methods and the description of people those of the design.
     own = study.matching is not None and study.matching.method == "risk_set" and study.did is None
     return {
-        "Time zero": _TIME_ZERO["partner" if own else design.index_date],
+        "Time zero": _TIME_ZERO["partner"] if own else _time_zero(design.index_date),
         "Follow-up": f"{design.months_after} months from then, while alive, observed and in the tenancy.",
     }
+
+
+def _time_zero(asked: IndexDate) -> str:
+    said = [_TIME_ZERO[asked.rule].format(month=asked.month)]
+    if asked.within:
+        said.append(f"Days are drawn among people alike in {_words(asked.within)}.")
+    if asked.months_before:
+        said.append(f"Everyone was observed for the {asked.months_before} months before.")
+    return " ".join(said)
 
 
 def _eligibility(study: Study) -> str:
@@ -151,6 +163,8 @@ def _analyses(study: Study) -> list[str]:
             out.append(f"Tested for few sites by {_words([_TESTS[name] for name in did.tests])}.")
     if study.matching:
         out += _matched(study.matching)
+    if study.design.unit:
+        out.append(f"Each {home(study.design.unit)} is compared as one, in place of the people in it.")
     return out or ["None: neither a did nor a matching section."]
 
 
@@ -158,15 +172,41 @@ def _matched(matching: Matching) -> list[str]:
     taken = matching.taken()
     by = f" by {_DISTANCE[matching.distance]}" if "distance" in taken else ""
     exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
-    out = [f"{_METHOD[matching.method]}{by} on {_words(matching.on)}{exact}."]
+    out = [f"{_METHOD[matching.method]}{by} on {_words(_on(matching))}{exact}."]
     models = matching.models or {"": str(matching.outcome_model)}
     known = {name: _MODEL[model] for name, model in models.items() if model != "poisson"}
     out += [f"{f'{name}: ' if name else 'Compared by '}{words}." for name, words in known.items()]
+    if matching.apart:
+        out.append(f"Nobody who shares a {home(matching.apart)} with people supported is a control.")
     if matching.adjust:
         out.append(f"The comparison is adjusted for {_words(matching.adjust)}.")
     if matching.pair_censoring:
         out.append("Everyone of a set is followed until the first of them leaves.")
+    if matching.spillover:
+        out.append(f"Repeated without controls who share a {home(matching.spillover)} with people supported.")
     return out
+
+
+_SCALE = {"count": "", "log1p": ", as logarithms", "sqrt": ", as square roots"}
+
+
+def _on(matching: Matching) -> list[str]:
+    """What people are matched on; a service's periods in one phrase, where all of them are used."""
+    names, history = list(matching.on), matching.history
+    for service in history.services if history else ():
+        assert history is not None
+        every = history.periods(service)
+        if set(every) <= set(names):
+            first = min(names.index(name) for name in every)
+            names = [name for name in names if name not in every]
+            how = f"{service} by {history.by} in the {history.months} months before{_SCALE[history.scale]}"
+            names.insert(first, how)
+    return names
+
+
+def home(column: str) -> str:
+    """What a column such as household_id holds, in a word."""
+    return column.removesuffix("_id").replace("_", " ")
 
 
 def _words(names: Sequence[str], joint: str = "and") -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from impact.errors import nearest
 
 
 def _month(value: Any) -> Any:
@@ -130,6 +132,42 @@ class Placebo(Section):
     last: Month = Field(alias="to", description="last possible start month")
 
 
+IndexRule = Literal["drawn", "partner", "offer_date", "period"]
+
+
+class IndexDate(Section):
+    """How controls get the date from which they are described and followed."""
+
+    rule: IndexRule = Field("drawn", description="drawn, a partner's, the offer's, or that of one month")
+    within: Names = Field((), description="columns that must agree with those of whom a date is drawn from")
+    month: Month | None = Field(None, description="the one month of starts that is studied (period)")
+    months_before: int = Field(0, ge=0, description="months before it through which people were observed")
+
+    @property
+    def given(self) -> str | dict[str, Any]:
+        """The rule, or all that differs from the defaults."""
+        out = {"rule": self.rule, **self.model_dump(exclude_defaults=True)}
+        return self.rule if len(out) == 1 else out
+
+
+def _index_date(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in (known := get_args(IndexRule)):
+        raise ValueError(
+            f"expected {', '.join(known[:-1])} or {known[-1]}, found {value!r}.{nearest(value, known)}"
+        )
+    return {"rule": value}
+
+
+Dating = Annotated[
+    IndexDate,
+    BeforeValidator(_index_date),
+    PlainSerializer(lambda asked: asked.given, when_used="json"),
+    WithJsonSchema({"anyOf": [{"enum": list(get_args(IndexRule))}, IndexDate.model_json_schema()]}),
+]
+
+
 class Design(Section):
     """Who is compared with whom, and when."""
 
@@ -140,8 +178,12 @@ class Design(Section):
     end: Month | None = Field(None, description="last month of the study; default: as observed")
     months_before: int = Field(12, ge=0, description="months before support that count")
     months_after: int = Field(12, ge=1, description="months after support that count")
-    index_date: Literal["drawn", "partner", "offer_date"] = Field(
-        "drawn", description="how controls get the date their follow-up starts"
+    index_date: Dating = Field(
+        default_factory=lambda: IndexDate.model_validate({}),
+        description="how controls get the date their follow-up starts: a rule, or rule and more",
+    )
+    unit: Name | None = Field(
+        None, description="column of households, which are then matched in place of people"
     )
     cluster: OneOrMore | None = Field(
         None, description="column of groups, such as building_id, or two whose groups cross"
@@ -200,7 +242,7 @@ _TAKEN: dict[str, tuple[str, ...]] = {
     "sun_abraham": ("anticipation", "time_varying"),
     "imputation": ("covariates", "anticipation"),
     "etwfe": ("family", "control", "covariates", "effects", "anticipation"),
-    "stacked": ("family", "covariates", "before", "after", "anticipation"),
+    "stacked": ("family", "covariates", "before", "after", "anticipation", "course"),
     "synthetic_did": ("weighting", "inference", "draws", "anticipation"),
     "triple_difference": ("subgroup", "eligible", "within"),
 }
@@ -235,6 +277,9 @@ class Did(Arguments):
     time_varying: Names = Field((), description="other outcomes held fixed, which support cannot change")
     before: int = Field(12, ge=1, description="periods before support that stacked compares")
     after: int = Field(12, ge=1, description="periods with support that stacked compares")
+    course: Literal["by_start", "shared"] | None = Field(
+        None, description="whose course stacked counts take without support: of each start's controls, or all"
+    )
     weighting: Literal["synthetic_did", "synthetic_control", "did"] = Field(
         "synthetic_did", description="how sites and periods are weighted"
     )

@@ -69,6 +69,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     lists |= {("design", "treated"): design.treated, ("design", "cluster"): design.clusters}
     if study.matching:
         lists[("matching", "negative_control")] = study.matching.negative_control
+        if study.matching.history:
+            lists[("matching", "history", "services")] = study.matching.history.services
     for key, names in lists.items():
         if twice := sorted({n for n in names if names.count(n) > 1}):
             yield key, f"{_or(twice, 'and')} stands twice."
@@ -87,9 +89,12 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     yield from _clusters(study)
     if did:
         yield from _available(did, len(study.outcomes))
+    yield from _dating(study)
+    yield from _unit(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)
+        yield from _places_and_times(study.matching, study)
     elif did and did.matched:
         yield ("did", "matched"), "there is no matching section that says how people are matched."
     if data.panel:
@@ -163,8 +168,12 @@ def _matching(chosen: Matching, outcomes: tuple[str, ...]) -> Iterator[tuple[Loc
             ("matching", "ratio"),
             f"expected a whole number, found {chosen.ratio}; it is an average with max_ratio only.",
         )
-    if isinstance(chosen.caliper, dict) and chosen.method in ("optimal", "full"):
-        yield ("matching", "caliper"), f"{chosen.method} takes one number, for the score."
+    if isinstance(chosen.caliper, dict) and chosen.method == "full":
+        yield ("matching", "caliper"), "full takes one number, for the score."
+    if chosen.method == "full" and chosen.anti_exact:
+        yield ("matching", "anti_exact"), "full does not keep people apart; use optimal or nearest, or apart."
+    if chosen.min_controls and chosen.max_controls and chosen.min_controls > chosen.max_controls:
+        yield ("matching", "min_controls"), "it cannot be above max_controls."
     if chosen.distance == "prognostic" and not chosen.prognosis and "prognosis" in chosen.taken():
         yield ("matching", "prognosis"), "missing: name the outcome that a prognostic score foretells."
     if chosen.distance == "prognostic" and chosen.method == "risk_set":
@@ -191,7 +200,7 @@ def _dates(chosen: Matching, study: Study) -> Iterator[tuple[Location, str]]:
     """Find what does not go with a method that has dates of its own, or with an effect on the supported."""
     if chosen.method == "risk_set" and study.data.panel:
         yield ("matching", "method"), "risk_set follows people from day to day, whom a panel does not hold."
-    if chosen.method == "risk_set" and study.design.index_date != "drawn":
+    if chosen.method == "risk_set" and study.design.index_date.given != "drawn":
         yield (
             ("design", "index_date"),
             "risk_set follows everyone of a set from the day support began; leave index_date out.",
@@ -202,6 +211,58 @@ def _dates(chosen: Matching, study: Study) -> Iterator[tuple[Location, str]]:
             f"a difference-in-differences is about those who had support (ATT), and matching.estimand is "
             f"{chosen.estimand}; leave one of them out.",
         )
+
+
+def _dating(study: Study) -> Iterator[tuple[Location, str]]:
+    """Find rules of index dates that lack something, or have what only others take."""
+    asked, at = study.design.index_date, ("design", "index_date")
+    if asked.given != "drawn" and study.data.panel:
+        yield at, "a panel's controls draw one of its starts; leave index_date out."
+    elif asked.rule == "period" and not asked.month:
+        yield (*at, "month"), "missing: name the month of starts that is studied, such as 2024-07."
+    elif asked.month and asked.rule != "period":
+        yield (*at, "month"), f"the rule {asked.rule} takes no month; use the rule period, or leave it out."
+    elif asked.within and asked.rule not in ("drawn", "partner"):
+        yield (*at, "within"), f"the rule {asked.rule} draws no dates; leave within out."
+    elif asked.rule == "period" and study.did and study.did.clock == "calendar":
+        yield (
+            at,
+            f"period is about the starts of one month, and {study.did.estimator} takes those of all; use "
+            "two_by_two, or another rule.",
+        )
+
+
+def _unit(study: Study) -> Iterator[tuple[Location, str]]:
+    """Find what has no meaning where households are matched in place of people."""
+    if not study.design.unit:
+        return
+    chosen, at = study.matching, ("design", "unit")
+    if study.data.panel:
+        yield at, "a panel keeps its own units (data.panel.unit); leave it out."
+    elif study.did:
+        yield at, "a difference-in-differences follows people; name the column under design.cluster instead."
+    elif study.design.index_date.rule == "partner" or (chosen and chosen.method == "risk_set"):
+        which = "risk_set" if chosen and chosen.method == "risk_set" else "partner"
+        yield at, f"{which} dates people one by one, and a household has one date; leave one of them out."
+    elif chosen and chosen.pair_censoring:
+        yield at, "pair_censoring follows people one by one; leave one of them out."
+    elif chosen and study.design.unit in (chosen.apart, chosen.spillover):
+        yield at, f"{study.design.unit} is the unit already, so that nobody in it is compared with another."
+
+
+def _places_and_times(chosen: Matching, study: Study) -> Iterator[tuple[Location, str]]:
+    """Find histories that cannot be counted, and neighbours who are left out twice."""
+    if history := chosen.history:
+        length = history.arguments["by"]
+        if study.data.panel:
+            yield ("matching", "history"), "contacts are counted by day, which a panel does not hold."
+        elif history.months % length or history.months == length:
+            yield (
+                ("matching", "history", "months"),
+                f"expected two or more whole {history.by}s, found {history.months} months.",
+            )
+    if chosen.spillover and chosen.spillover == chosen.apart:
+        yield ("matching", "spillover"), f"{chosen.apart} keeps such controls out already (apart)."
 
 
 def _clusters(study: Study) -> Iterator[tuple[Location, str]]:
@@ -282,9 +343,10 @@ def _both_arms(study: Study) -> Iterator[tuple[Location, str]]:
 
 
 def _suggestion(name: str, at: Location, model: type[BaseModel]) -> str:
-    for section, info in model.model_fields.items():
-        if name in _keys(info.annotation):
-            return f" It belongs in {section}."
+    for path, owner in (*((at, m) for m in _models(_field(model, at))), ((), model)):
+        for section, info in owner.model_fields.items():
+            if name in _keys(info.annotation):
+                return f" It belongs in {'.'.join(map(str, (*path, section)))}."
     here = _keys(_field(model, at))
     return nearest(name, here) or f" Known keys: {', '.join(here)}."
 

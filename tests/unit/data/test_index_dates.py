@@ -129,7 +129,7 @@ def test_history_of_quarters_by_hand():
     assert people.loc["c1", "trend_gp"] == pytest.approx(np.polyfit(np.arange(8), x, 1)[0])
     assert people.loc["c1", "latest_gp"] == pytest.approx(2 - 3 / 7)
     rooted = cohort.with_history("gp", months=6, by=3, scale="sqrt").people.set_index("person_id")
-    assert rooted.loc["c1", "prior_gp_q1"] == pytest.approx(np.sqrt(2))
+    assert rooted.loc["c1", "prior_sqrt_gp_q1"] == pytest.approx(np.sqrt(2))
 
 
 def test_history_adds_up_and_is_counted_again_at_other_dates(world):
@@ -140,7 +140,7 @@ def test_history_adds_up_and_is_counted_again_at_other_dates(world):
         np.testing.assert_array_equal(quarters.sum(axis=1, skipna=False), total)
     assert total.notna().any()
     months = world.with_index_dates(seed=2).with_history("gp", months=12, by=1, scale="log1p").people
-    whole = np.expm1(months[[f"prior_gp_m{k}" for k in range(1, 13)]]).sum(axis=1, skipna=False)
+    whole = np.expm1(months[[f"prior_log1p_gp_m{k}" for k in range(1, 13)]]).sum(axis=1, skipna=False)
     np.testing.assert_allclose(whole, months["prior_gp"])
 
 

@@ -142,6 +142,79 @@ def test_a_cell_of_one_cluster_is_left_out(make_panel, family):
     ]
 
 
+def rare(make_panel):
+    """Matched people with the same window of six months at each start, and hardly any events."""
+    panel = make_panel(120, 9, (3, 4, 5, 6), seed=4)
+    few = np.random.default_rng(2).poisson(0.06, panel.outcomes["gp"].shape).astype(float)
+    at = np.where(panel.treated, panel.start, 3 + np.arange(120) % 4)
+    few[panel.start == 4, 1:4] = 0
+    few[~panel.treated, at[~panel.treated] + 1] = 0
+    return replace(panel, outcomes={"gp": few}, experiment=at).followed_for(3), at
+
+
+def test_a_shared_course_is_the_events_before_support_times_the_controls_ratio(make_panel):
+    """On balanced windows, in closed form; starts and months without an event stay in."""
+    panel, at = rare(make_panel)
+    effects = stacked(panel, outcome="gp", before=3, after=3)
+    assert not [n for n in effects.method["notes"] if "cover" in n or "left out" in n]
+    assert "shared by all" in effects.method["effects"]
+    found = effects.labels.assign(estimate=effects.estimate).query("scale == 'expected'")
+    y = np.stack([panel.outcomes["gp"][np.arange(120), at + k] for k in range(-3, 3)])
+    after, before = y[3:] @ ~panel.treated, y[:3].sum(0)
+    ratio = after / (before * ~panel.treated).sum()
+    expected = [before[panel.start == g].sum() * r for g in (3, 4, 5, 6) for r in ratio]
+    assert (np.reshape(expected, (4, 3)) > 0).tolist() == [[g != 4, False, g != 4] for g in (3, 4, 5, 6)]
+    assert len(found) == 12
+    np.testing.assert_allclose(found["estimate"], expected, rtol=1e-7)
+    by_start = stacked(panel, outcome="gp", before=3, after=3, course="by_start")
+    assert any("less than four fifths" in note for note in by_start.method["notes"])
+
+
+def test_unmatched_controls_of_a_shared_course_weigh_as_much_as_the_supported_of_their_start(make_panel):
+    panel = make_panel(200, 9, (3, 5), seed=5)
+    panel = panel.subset((panel.start != 3) | (np.arange(200) % 3 == 0))
+    found = stacked(panel, outcome="gp", before=3, after=4, course="shared")
+    here = found.labels.assign(estimate=found.estimate).query("scale == 'expected' and event_time == 2")
+    y, never = panel.outcomes["gp"], panel.start == 9
+    both, before = 0.0, 0.0
+    for g in (3, 5):
+        size = (panel.start == g).sum() / never.sum()
+        both, before = both + size * y[never, g + 2].sum(), before + size * y[never, g - 3 : g].sum()
+    mine = [y[panel.start == g, g - 3 : g].sum() for g in (3, 5)]
+    np.testing.assert_allclose(here["estimate"], np.array(mine) * both / before, rtol=1e-7)
+
+
+def test_who_was_not_seen_before_support_has_no_part_in_a_shared_course(make_panel):
+    panel = make_panel(starts=(3,))
+    late = panel.treated & (np.cumsum(panel.treated) <= 5)
+    unseen = np.where(late[:, None] & (np.arange(6) < 3), 0.0, 1.0)
+    gone = replace(
+        panel,
+        outcomes={"gp": panel.outcomes["gp"] * unseen},
+        exposure={"gp": panel.exposure["gp"] * unseen},
+    )
+    a = stacked(gone, outcome="gp", course="shared")
+    b = stacked(gone.subset(~late), outcome="gp", course="shared")
+    np.testing.assert_allclose(a.table["estimate"], b.table["estimate"])
+    share = 1 - 5 / panel.treated.sum()
+    assert any(f"cover {share:.1%} of the supported" in note for note in a.method["notes"])
+
+
+def test_a_course_that_cannot_be_is_refused(make_panel):
+    panel = make_panel()
+    with pytest.raises(ParameterError, match="course='both': choose from"):
+        stacked(panel, outcome="gp", course="both")
+    with pytest.raises(ParameterError, match="linear models need no events"):
+        stacked(panel, outcome="gp", family="linear", course="shared")
+    quiet = panel.outcomes["gp"].copy()
+    quiet[:, :2] = 0
+    quiet[panel.start == 3, 2] = 0
+    only = replace(panel, outcomes={"gp": quiet}).subset(np.isin(panel.start, (3, 6)))
+    only.outcomes["gp"][only.start == 6, 2] = 0
+    with pytest.raises(DesignError, match="too few events link"):
+        stacked(only, outcome="gp", course="shared")
+
+
 @pytest.mark.parametrize("estimate", [stacked, pooled_event_study])
 def test_wrong_arguments_are_refused(make_panel, estimate):
     panel = make_panel()

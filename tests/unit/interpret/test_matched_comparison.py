@@ -14,13 +14,18 @@ from impact.errors import DesignError
 from impact.interpret import (
     before_matching,
     build_panel,
+    build_panels,
     compare,
     main_effects,
     matched,
     matched_results,
     month_by_month,
+    naive,
+    rates,
+    spillover,
 )
-from impact.study.sections import Did
+from impact.pages import asked as asked_for
+from impact.study.sections import Did, IndexDate
 
 ON = ["age", "sex", "prior_ae"]
 
@@ -155,7 +160,7 @@ def test_a_difference_in_differences_may_be_of_the_matched_alone(tenants, demo, 
 
 
 def test_before_and_after_is_around_the_dates_on_which_people_were_matched(tenants, demo):
-    partner = {"index_date": "partner"}
+    partner = {"index_date": IndexDate(rule="partner")}
     for design, more in ((partner, {}), ({}, {"method": "risk_set", "ratio": 2, "max_uses": 2})):
         given = study(demo, **more)
         changed = {"design": given.design.model_copy(update=design)}
@@ -198,3 +203,105 @@ def test_a_random_order_is_drawn_by_the_seed_of_the_study(demo):
     assert study(demo, order="random").matching_plan["seed"] == 20261122
     assert study(demo, order="random", seed=3).matching_plan["seed"] == 3
     assert "seed" not in study(demo).matching_plan
+
+
+def test_people_are_matched_on_quarters_of_their_history(tenants, demo):
+    history = {"services": ["ae"], "months": 12}
+    for method in ("nearest", "risk_set"):
+        asked = study(demo, method=method, on=["age", "prior_ae_q*", "trend_ae"], history=history)
+        sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+        names = [f"prior_ae_q{k}" for k in range(1, 5)]
+        assert sample.method["covariates"] == ["age", *names, "trend_ae"]
+        quarters = sample.cohort.table[names].sum(axis=1)
+        np.testing.assert_array_equal(quarters, sample.cohort.table["prior_ae"])
+
+
+def test_quarters_that_are_not_matched_on_are_shown_in_the_balance(tenants, demo):
+    asked = study(demo, history={"services": ["ae"], "months": 6, "by": "month", "scale": "sqrt"})
+    sample = matched(tenants, baseline=asked.baseline, matching=asked.matching_plan)
+    table = match.balance(sample).table
+    found = table.loc[table["kind"] == "prior period", "covariate"].unique().tolist()
+    assert set(found) >= {f"prior_sqrt_ae_m{k}" for k in range(1, 7)}
+
+
+def test_index_dates_are_drawn_within_strata_or_taken_from_one_month(tenants, demo):
+    asked = study(demo)
+    within = IndexDate(rule="partner", within=("sex",), months_before=6)
+    design = asked.design.model_copy(update={"index_date": within})
+    sample = matched(tenants, **plans(asked.model_copy(update={"design": design})))
+    dates = sample.table[sample.table["weight"] > 0].assign(
+        date=sample.cohort.people.set_index("person_id")["index_date"]
+        .reindex(sample.table.loc[sample.table["weight"] > 0, "person_id"])
+        .to_numpy()
+    )
+    assert (dates.groupby("subclass")["date"].nunique() == 1).all()
+    start = tenants.people.loc[tenants.treated, "start_date"].dt.to_period("M").mode()[0]
+    design = asked.design.model_copy(update={"index_date": IndexDate(rule="period", month=str(start))})
+    sample = matched(tenants, **plans(asked.model_copy(update={"design": design})))
+    assert (sample.cohort.people["index_date"].dt.to_period("M") == start).all()
+
+
+def plans(asked: impact.Study):
+    return {"baseline": asked.baseline, "matching": asked.matching_plan}
+
+
+def test_controls_who_live_beside_supported_people_are_kept_apart_and_counted(tenants, demo):
+    asked = study(demo, apart="household_id")
+    sample = matched(tenants, **plans(asked))
+    home = sample.cohort.people["household_id"]
+    assert not set(home[sample.cohort.treated]) & set(home[~sample.cohort.treated])
+    rule = sample.counts["rule"] == "shares a household with somebody supported"
+    everyone = tenants.at_baseline(**asked.baseline)
+    assert sample.counts.loc[rule, "persons"].sum() == len(everyone) - len(sample.cohort) > 0
+    assert sample.counts["persons"].sum() == len(everyone)
+    before = before_matching(everyone, **asked.before_matching)["feasibility"]
+    assert before.table["persons"].iloc[0] <= len(sample.cohort)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"method": "entropy_balance"}, {"replace": True}, {"method": "risk_set"}]
+)
+def test_the_effect_without_neighbours_stands_beside_the_other(tenants, demo, more):
+    asked = study(demo, spillover="household_id", **more)
+    sample = matched(tenants, **plans(asked))
+    found = spillover(tenants, sample, **asked.spillover)
+    planned = compare(sample, **asked.compared)
+    assert found["spillover"].labels.equals(planned.labels)
+    assert not np.allclose(found["spillover"].estimate, planned.estimate)
+    shown = asked_for.spillover(disclosure.release({"effects": planned, **found}, "hes"))
+    assert "who share a household with anybody supported" in shown.text
+    assert "With all controls" in shown.html
+    assert "Without those of the same household" in shown.html
+    assert spillover(tenants, sample, **asked.spillover | {"by": None}) == {}
+    assert asked_for.spillover({}).html == ""
+
+
+def test_households_are_matched_in_place_of_people(tenants, demo):
+    asked = study(demo, on=["age", "prior_ae"])
+    design = asked.design.model_copy(update={"unit": "household_id"})
+    asked = asked.model_copy(update={"design": design})
+    sample, found = results(tenants, asked)
+    assert sample.cohort.people["members"].max() > 1
+    assert len(sample.cohort) < len(tenants.at_baseline(**study(demo).baseline))
+    assert np.isfinite(found["effects"].estimate).all()
+
+
+def test_the_time_around_the_start_is_that_of_the_matched_people(tenants, demo):
+    given = study(demo)
+    asked = given.model_copy(update={"did": Did(estimator="etwfe", matched=True)})
+    panel, around = build_panels(tenants, **asked.panel_plan)
+    assert (panel.clock, around.clock) == ("calendar", "event")
+    sample = matched(tenants, **plans(asked))
+    by_month = month_by_month(tenants, sample, **asked.month_by_month)["by_month"]
+    shown = rates(around, outcome="ae")
+    pd.testing.assert_frame_equal(shown.table, by_month.table)
+    assert shown.method["sample"] == "matched"
+    # Before and after is by the same weights, and stands on the people behind them.
+    row = naive(around, outcome="ae").table.iloc[0]
+    for arm in ("supported", "control"):
+        mine = shown.table[(shown.table["arm"] == arm) & (shown.table["period"] < 0)]
+        expected = 1000 * mine["events"].sum() / mine["person_months"].sum()
+        assert row[f"{arm}_before"] == pytest.approx(expected)
+    everyone = build_panels(tenants, **given.model_copy(update={"did": Did()}).panel_plan)[1]
+    assert "sample" not in rates(everyone, outcome="ae").method
+    assert row["control_persons"] < naive(everyone, outcome="ae").table.iloc[0]["control_persons"]

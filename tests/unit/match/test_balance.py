@@ -8,6 +8,7 @@ import pytest
 
 from impact import match
 from impact.data import Cohort
+from impact.disclosure import release
 from impact.errors import DataError
 
 
@@ -104,3 +105,11 @@ def test_an_unknown_column_names_the_nearest():
     matched = match.nearest(Cohort.from_frame(frame_of(), treated="helped"), on=["age"])
     with pytest.raises(DataError, match="Did you mean 'tenure'"):
         match.balance(matched, on=["tenur"])
+
+
+def test_distances_within_pairs_stay_inside():
+    """That of a yes or no, times the pairs, is how many pairs differ: it is not released."""
+    matched = match.nearest(Cohort.from_frame(frame_of(), treated="helped"), on=["age", "alone"])
+    found = match.balance(matched)
+    assert found.table["pair_distance"].notna().any()
+    assert "pair_distance" not in release({"balance": found}, "hes")["balance"].table

@@ -199,8 +199,9 @@ def test_it_leaves_and_is_laid_out():
 
 def test_bad_input():
     frame = frame_of()
-    with pytest.raises(ParameterError, match="ratio=0"):
-        found_of(frame, ratio=0)
+    for ratio in (0, 1.5, "2", np.nan, None):
+        with pytest.raises(ParameterError, match=f"ratio={ratio!r}"):
+            found_of(frame, ratio=ratio)
     with pytest.raises(ParameterError, match="caliper=0"):
         found_of(frame, caliper=0)
     with pytest.raises(ParameterError, match="months=-1"):

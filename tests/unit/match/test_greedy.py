@@ -68,7 +68,7 @@ def cases(draw):
     out = rng.random(n) < draw(st.sampled_from([0, 0.1]))
     out[:2] = False
     calipers = []
-    for width in draw(st.lists(st.sampled_from([0.2, 1.0, -0.2, 0.0]), max_size=2)):
+    for width in draw(st.lists(st.sampled_from([0.1, 0.2, 1.0, -0.2, 0.0]), max_size=2)):
         calipers.append((rng.integers(0, 12, n) / 10, width))
     differ = [rng.integers(0, 5, n)] if draw(st.booleans()) else []
     sides = Sides(

@@ -60,7 +60,8 @@ def test_with_all_controls_in_all_comparisons_it_is_the_plain_stack(family):
     both = everyone_everywhere(panel)
     for estimate in (did.stacked, pooled_event_study):
         # The window reaches the end, so that nobody supported later is a control of the plain one.
-        a, b = (estimate(p, outcome="gp", family=family, before=3, after=T) for p in (panel, both))
+        more = {"course": "by_start"} if estimate is did.stacked else {}
+        a, b = (estimate(p, outcome="gp", family=family, before=3, after=T, **more) for p in (panel, both))
         # Beside the effects stand the shares of starts among all rows, which cancel from every effect.
         shown = (a.labels["scale"].isin(["difference", "log ratio"])).to_numpy()
         np.testing.assert_allclose(a.estimate[shown], b.estimate[shown], rtol=1e-7, atol=1e-9)
@@ -73,7 +74,7 @@ def test_each_start_is_compared_with_the_controls_of_its_own_sets(family):
     panel, cohort = draw(2)
     matched = match.nearest(cohort, on=["x"], distance="mahalanobis", ratio=2)
     joint = match.onto(matched, panel)
-    found = did.stacked(joint, outcome="gp", family=family)
+    found = did.stacked(joint, outcome="gp", family=family, course="by_start")
     table = found.table.set_index(["group", "period"])["estimate"]
     for g in (3, 5):
         rows = matched.table[matched.table["weight"] > 0]
@@ -124,7 +125,12 @@ def test_a_set_around_several_starts_shares_its_controls_out():
     matched = match.subclass(cohort, on=["x"])
     joint = match.onto(matched, panel)
     frame = pd.DataFrame(
-        {"set": joint.cluster, "g": joint.experiment, "treated": joint.treated, "w": joint.weights}
+        {
+            "set": joint.covariates["matched_set"],
+            "g": joint.experiment,
+            "treated": joint.treated,
+            "w": joint.weights,
+        }
     )
     sums = frame.groupby(["set", "g", "treated"])["w"].sum().unstack()
     np.testing.assert_allclose(sums[True], sums[False])
@@ -240,3 +246,35 @@ def test_what_does_not_fit_is_refused(world):
     people, sets = world
     with pytest.raises(DesignError, match="on the event clock"):
         match.onto(sets, people.around_start(outcomes=["gp"]))
+
+
+@pytest.mark.parametrize(
+    "name", ["two_by_two", "twfe", "stacked", "callaway_santanna", "etwfe", "imputation", "sun_abraham"]
+)
+@pytest.mark.parametrize("estimand", ["ATT", "ATC"])
+def test_the_supported_and_their_events_count_once_however_many_sets_they_serve(name, estimand):
+    """For the effect on controls, with replacement, it is the supported who have several rows."""
+    panel, cohort = draw(6, starts=(4,))
+    panel = replace(panel, exposure={"gp": np.ones((panel.n, T))})
+    sample = match.onto(
+        match.nearest(cohort, on=["x"], distance="mahalanobis", estimand=estimand, replace=True), panel
+    )
+    assert sample.reused
+    counts = did.ESTIMATORS[name](sample, outcome="gp").counts
+    served = np.isin(panel.unit, sample.unit[sample.treated])
+    events = panel.outcomes["gp"][served].sum(0)
+    assert counts["treated"].max() == served.sum()
+    assert counts["persons"].max() == len(np.unique(sample.unit))
+    # Of all periods with support or, by cell, of one.
+    assert counts["events"][0] in (events[4:].sum(), *events)
+
+
+@pytest.mark.parametrize("method", [match.subclass, match.coarsened_exact])
+def test_strata_are_no_clusters(method):
+    """Six slices would be six clusters; people are 240."""
+    panel, cohort = draw(7)
+    sample = match.onto(method(cohort, on=["x"]), panel)
+    assert sample.cluster.tolist() == sample.unit.tolist()
+    assert "matched_set" in sample.covariates
+    effects = did.estimate(sample, outcome="gp", estimator="stacked")
+    assert effects.counts["clusters"][0] == len(np.unique(sample.unit))

@@ -73,6 +73,22 @@ def test_columns_that_must_differ():
     assert passed.method["anti_exact"] == ["house"]
 
 
+@pytest.mark.parametrize("distance", ["propensity", "mahalanobis"])
+def test_calipers_on_columns(distance):
+    """The nearest by age has three illnesses more; the last supported person has nobody within one."""
+    people = cohort([1, 0, 0, 0, 1], age=[50, 51, 54, 70, 69], ills=[1, 4, 2, 0, 9])
+    arguments = {"on": ["age"], "link": "penalised", "distance": distance}
+    assert match.optimal(people, **arguments).table["weight"].tolist() == [1, 1, 0, 1, 1]
+    near = match.optimal(people, caliper={"ills": 1}, **arguments)
+    assert near.table["weight"].tolist() == [1, 0, 1, 0, 0]
+    counts = near.counts.set_index(["arm", "rule"])["persons"]
+    assert counts["treated", "no control within the caliper"] == 1
+    assert near.method["caliper_width"] == {"ills": 1}
+    far = match.optimal(people, caliper={"ills": -2}, std_caliper=False, **arguments)
+    assert far.table["weight"].tolist() == [1, 1, 0, 1, 1]
+    assert far.method["gap"] == 0
+
+
 @pytest.mark.parametrize("arguments", [{"caliper": 0.1}, {"caliper": 0.1, "ratio": 2}, {"ratio": 2}])
 def test_walking_in_order_block_by_block(monkeypatch, arguments):
     """Where not all ways fit into memory at a time, the pairs are the same."""
@@ -113,6 +129,23 @@ def test_weights_of_full_matching(estimand, weights):
     np.testing.assert_allclose(matched.table["weight"], weights)
     assert matched.method["estimand"] == estimand
     assert matched.method["sets"] == 2
+
+
+def test_limits_on_the_size_of_sets():
+    """Two supported and five controls: with two each the one in the middle is left out, by name."""
+    people = cohort([1, 0, 0, 0, 0, 0, 1], age=[50, 51, 52, 57, 67, 68, 66])
+    free = match.full(people, on=["age"], link="penalised")
+    assert free.table["weight"].gt(0).all()
+    limited = match.full(people, on=["age"], link="penalised", max_controls=2)
+    assert limited.table["subclass"].fillna(0).tolist() == [1, 1, 1, 0, 2, 2, 2]
+    counts = limited.counts.set_index(["arm", "rule"])["persons"]
+    assert counts["control", "no place left in a set"] == 1
+    assert counts.sum() == 7
+    assert (limited.method["min_controls"], limited.method["max_controls"]) == (None, 2)
+    # Four supported share two controls, but no more than two each.
+    people = cohort([1, 1, 1, 1, 0, 0], age=[50, 51, 52, 53, 54, 70])
+    shared = match.full(people, on=["age"], link="penalised", min_controls=1 / 2)
+    assert shared.table.groupby("subclass").size().tolist() == [3, 3]
 
 
 def test_a_pair_in_the_middle_is_worth_more_than_two_pointers():

@@ -194,6 +194,51 @@ def test_abadie_imbens_errors_equal_plain_loops(ratio, adjust):
     np.testing.assert_allclose([effects.estimate[0], effects.std_error[0]], expected, rtol=1e-9)
 
 
+def loops_of_the_score(frame, matched, on, estimand):
+    """What the estimated score adds to the variance, by loops: Abadie and Imbens 2016, theorem 2."""
+    arm = 1 if estimand == "ATT" else 0
+    x = sm.add_constant(frame[on])
+    logit = sm.Logit(frame["helped"], x).fit(disp=0, tol=1e-12)
+    chance = logit.predict(x) if arm else 1 - logit.predict(x)
+    rows = matched.table[matched.table["weight"] > 0]
+    rows = rows.assign(own=frame.loc[rows["person_id"], "helped"].to_numpy() == arm)
+    lends = rows.loc[~rows["own"], "person_id"].unique()
+    gaps, members = [], []
+    for _, one in rows.groupby("subclass"):
+        i, others = one.loc[one["own"], "person_id"].iloc[0], one.loc[~one["own"], "person_id"]
+        gaps.append(frame.loc[i, "score"] - frame.loc[others, "score"].mean())
+        members.append(i)
+    c = d = np.zeros(len(on) + 1)
+    for i, gap in zip(members, gaps, strict=True):
+        near = (chance[lends] - chance[i]).abs().sort_values(kind="stable").index[:4]
+        together = ((x.loc[near] - x.loc[near].mean()).T @ frame.loc[near, "score"]).to_numpy() / 3
+        both = (1 - chance[i]) * x.loc[i].to_numpy() * (gap - np.mean(gaps))
+        c, d = c + both + chance[i] * together, d + both - (1 - chance[i]) * together
+    v = logit.cov_params().to_numpy()
+    return (d @ v @ d - c @ v @ c) / len(gaps) ** 2
+
+
+@pytest.mark.parametrize(("estimand", "replace"), [("ATT", True), ("ATT", False), ("ATC", True)])
+@pytest.mark.parametrize("distance", ["propensity", "linear_propensity"])
+def test_the_error_of_an_estimated_score_equals_plain_loops(distance, estimand, replace):
+    frame = frame_of()
+    matched = match.nearest(
+        cohort_of(frame), on=["age", "months"], distance=distance, estimand=estimand, replace=replace
+    )
+    found = partial(match.mean_difference, outcome="score", method="abadie_imbens")
+    effects = found(matched)
+    known = found(
+        Matched(matched.table, matched.cohort, {**matched.method, "link": "probit"}, matched.counts)
+    )
+    assert known.method["score"] == "taken as known"
+    added = loops_of_the_score(frame, matched, ["age", "months"], estimand)
+    if distance == "linear_propensity":
+        # Neighbours on the logarithm of the odds may be others.
+        assert effects.std_error[0] == pytest.approx(np.sqrt(known.std_error[0] ** 2 + added), rel=0.05)
+    else:
+        assert effects.std_error[0] == pytest.approx(np.sqrt(known.std_error[0] ** 2 + added), rel=1e-6)
+
+
 def test_several_outcomes_have_one_joint_covariance():
     frame = frame_of().assign(twice=lambda f: 2 * f["score"])
     matched = match.nearest(cohort_of(frame), on=["age"], ratio=2, replace=True)

@@ -10,7 +10,8 @@ import pytest
 
 from impact import match
 from impact.data import Cohort, read_cohort
-from impact.errors import DesignError, ParameterError
+from impact.errors import DataError, DesignError, ParameterError
+from impact.match.candidate_months import candidate_months
 
 DAY = timedelta(days=1)
 MONTHS = [date(2024, m, 1) for m in (3, 4, 5, 7)]
@@ -228,6 +229,18 @@ def test_arguments_that_make_no_sense_are_refused(wrong, said):
         match.risk_set(cohort_of(*tables(1)), **{"on": ["prior_gp"], **wrong})
 
 
+def test_columns_that_are_no_covariates_are_named():
+    cohort = cohort_of(*tables(1)).with_history(["gp"], months=24)
+    for asked, said in (
+        ({"on": ["prior_pg"]}, "on: the cohort has no column 'prior_pg'. Did you mean 'prior_gp'"),
+        ({"on": ["prior_gp"], "exact": ["sx"]}, "exact: the cohort has no column 'sx'"),
+        ({"on": ["index_date"]}, "'index_date' holds dates"),
+        ({"on": ["prior_gp_q8"]}, "Not all of the year before their index date was observed"),
+    ):
+        with pytest.raises(DataError, match=said):
+            match.risk_set(cohort, **{"months_before": 6, "distance": "mahalanobis", **asked})
+
+
 def test_designs_that_cannot_work_are_refused():
     cohort = cohort_of(*tables(1))
     with pytest.raises(DesignError, match="ATE"):
@@ -241,3 +254,25 @@ def test_designs_that_cannot_work_are_refused():
     frame = pd.DataFrame({"helped": [1, 1, 0, 0], "age": [60, 61, 61, 62]})
     with pytest.raises(DesignError, match="made from a frame"):
         match.risk_set(Cohort.from_frame(frame, treated="helped"), on=["age"])
+
+
+@pytest.mark.parametrize("distance", ["propensity", "linear_propensity"])
+def test_one_score_is_made_from_everyone_in_all_months(distance):
+    people, contacts = tables(3)
+    cohort = cohort_of(people, contacts)
+    found = match.risk_set(
+        cohort, on=["prior_gp", "sex"], months_before=6, caliper=3, distance=distance, exact=["sex"]
+    )
+    months = candidate_months(cohort, 6)
+    rows = months.described(np.arange(len(months.position)))
+    # Everyone of every month as people of one table.
+    frame = rows.people.assign(row=np.arange(len(rows)))
+    plain = Cohort.from_frame(frame, treated="treated", person_id="row")
+    score = match.propensity(plain, on=["prior_gp", "sex"]).to_numpy()
+    score = np.log(score / (1 - score)) if distance == "linear_propensity" else score
+    there = found.cohort.people.assign(distance=found.table["distance"])
+    at = {(p, m): s for p, m, s in zip(frame["person"], frame["index_date"], score, strict=True)}
+    for row in there[found.cohort.treated].itertuples():
+        assert row.distance == pytest.approx(at[row.person, row.index_date.replace(day=1)], rel=1e-9)
+    assert found.method["caliper_width"] == pytest.approx(3 * score.std(ddof=1))
+    assert (found.table["weight"] > 0).any()

@@ -1,5 +1,6 @@
 """Bounds for hidden differences: against enumeration, by symmetry, and where they are refused."""
 
+from dataclasses import replace as replaced
 from itertools import product
 
 import numpy as np
@@ -92,3 +93,13 @@ def test_what_cannot_be_bounded_is_refused():
         rosenbaum_bounds(matched(), outcome="visit")
     with pytest.raises(ParameterError, match="true_ratio=0"):
         e_value(None, true_ratio=0)
+
+
+def test_people_in_several_sets_at_several_dates_are_refused():
+    """Two rows of one person, each in a pair of its own: the pairs are not independent."""
+    pairs = matched()
+    person = np.arange(80)
+    person[1] = 0
+    several = replaced(pairs, cohort=replaced(pairs.cohort, _pid=person))
+    with pytest.raises(DesignError, match="several sets, at several dates"):
+        rosenbaum_bounds(several, outcome="visits")

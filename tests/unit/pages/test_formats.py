@@ -78,3 +78,21 @@ def test_a_note_that_services_share_is_said_once(effects: Callable[..., Released
     ]
     everyone = tuple(f"{name}: shown by quarter." for name in ("ae", "gp", "bed_days"))
     assert formats.notes(replace(made, notes=everyone, seal=SEAL)) == ["Shown by quarter."]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("prior_ae", "A&E attendances in the year before"),
+        ("prior_ae_q1", "A&E attendances, 1 to 3 months before the start"),
+        ("prior_emergency_admission_q8", "Emergency admissions, 22 to 24 months before the start"),
+        ("prior_gp_m1", "GP contacts, 1 month before the start"),
+        ("prior_log1p_gp_m12", "GP contacts, 12 months before the start (logarithm)"),
+        ("prior_sqrt_bed_days_q2", "Nights in hospital, 4 to 6 months before the start (square root)"),
+        ("trend_ae", "A&E attendances, trend before the start"),
+        ("latest_log1p_ae", "A&E attendances, latest period less those before (logarithm)"),
+        ("latest_visit", "Latest visit"),
+    ],
+)
+def test_counts_of_single_periods_are_named_by_their_months(name: str, said: str) -> None:
+    assert formats.label(name) == said
