@@ -54,13 +54,17 @@ def run(
         Path | None, typer.Option(help="Folder that gets a folder for each study [default: outputs]")
     ] = None,
     changes: Changes = [],  # noqa: B006 - typer reads the default and nothing changes it
+    not_sent: Annotated[
+        bool, typer.Option("--not-sent", help="Nobody got the last report: do not compare with it")
+    ] = False,
 ) -> None:
     """Run studies and write their reports."""
     from impact.cli.terminal import show_outcomes
     from impact.run import run as run_studies
     from impact.run.progress import Progress
 
-    outcomes = run_studies(files, output=output, changes=changes, progress=Progress(_terminal()))
+    progress = Progress(_terminal())
+    outcomes = run_studies(files, output=output, changes=changes, was_sent=not not_sent, progress=progress)
     code = show_outcomes(outcomes)
     if code:
         raise typer.Exit(code)

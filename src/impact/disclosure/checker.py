@@ -9,6 +9,9 @@ from impact.disclosure.cells import Cell
 from impact.disclosure.draft import Draft
 from impact.disclosure.policies import Policy
 
+# From what needs nothing to what must not be sent.
+STATUS = ("pass", "review", "fail")
+
 # What no rule can judge.
 _SENTENCES = "read its sentences: they may name a person or a small place"
 _SITES = "the number of sites or buildings stands as it is"

@@ -113,7 +113,7 @@ def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str 
     _lay_out(page, _without_empty_sections(blocks))
     if _is_not_run(nb):
         page.blocks.insert(0, f'<p class="stopped">{NOT_RUN}</p>')
-    return _environment().get_template("page.html.j2").render(page=page, notice=NOTICE, version=_version())
+    return template("page.html.j2", page)
 
 
 def index(
@@ -151,7 +151,7 @@ def index(
     """
     page = Page(title=title, date=date or dt.date.today(), kicker=kicker, entries=pages, skipped=skipped)
     page.files = [(_file_name(text, href, pages), href) for text, href in files]
-    return _environment().get_template("index.html.j2").render(page=page, notice=NOTICE, version=_version())
+    return template("index.html.j2", page)
 
 
 def entry(notebook: Any, *, href: str) -> Entry:
@@ -350,6 +350,12 @@ def _unique(name: str, taken: set[str], suffix: str = "-{}") -> str:
         found = name + suffix.format(n)
     taken.add(found)
     return found
+
+
+def template(name: str, page: Page, **more: Any) -> str:
+    """Return a page as one of the templates lays it out."""
+    found = _environment().get_template(name)
+    return found.render(page=page, notice=NOTICE, version=_version(), **more)
 
 
 @cache

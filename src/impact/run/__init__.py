@@ -15,7 +15,7 @@ from impact.errors import DataError, ImpactError, RunError, together
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt
 from impact.run.progress import Progress
-from impact.run.share import NO_TIME_BEFORE, share
+from impact.run.share import NO_TIME_BEFORE, check_sheet, share
 from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Outcome", "run"]
@@ -39,6 +39,7 @@ def run(
     *,
     output: str | Path | None = None,
     changes: Sequence[str] = (),
+    was_sent: bool = True,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Run studies from their parameter files.
@@ -51,6 +52,9 @@ def run(
         Folder that gets a folder for each study; without it, ``outputs`` in the project's folder.
     changes : sequence of str
         Such as ``did.control=never_treated``, made to every study.
+    was_sent : bool
+        Whether the last report of each study was, or may have been, sent: then this one gives nothing away
+        beside it.
     progress : Progress, optional
         Where to say how far it is.
 
@@ -69,7 +73,7 @@ def run(
     folder = Path(output).absolute() if output else project_root() / "outputs"
     progress = progress or Progress()
     with progress:
-        return [_run_one(study, folder / study.name, progress) for study in studies]
+        return [_run_one(study, folder / study.name, progress, was_sent=was_sent) for study in studies]
 
 
 def _find_data(studies: Sequence[Study]) -> None:
@@ -83,15 +87,19 @@ def _find_data(studies: Sequence[Study]) -> None:
         raise DataError(together(problems))
 
 
-def _run_one(study: Study, folder: Path, progress: Progress) -> Outcome:
+def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool) -> Outcome:
     began = time.monotonic()
+    # A report that nobody got gives nothing away: there is nothing to compare with.
+    sent = folder / "private" / ("records" if was_sent else "none")
     to_run, skipped = _plan(study)
     with Attempt(folder) as attempt, quiet(attempt.log):
         try:
             executed = {
-                name: execute(_notebook(name), study, attempt.private, progress=progress) for name in to_run
+                name: execute(_notebook(name), study, attempt.private, sent=sent, progress=progress)
+                for name in to_run
             }
             headline = share(study, executed, skipped, folder=attempt.share)
+            check_sheet(study, attempt.private)
             attempt.keep()
         except ImpactError as problem:
             attempt.keep_failure(problem)

@@ -65,14 +65,18 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
             timeout=None,
             log=logging.getLogger("papermill"),
         )
-        return client.execute(stdout=sys.stderr, stderr=sys.stderr, env={**_ONE_THREAD, **os.environ})
+        env = {**_ONE_THREAD, **os.environ, **options["records"]}
+        return client.execute(stdout=sys.stderr, stderr=sys.stderr, env=env)
 
 
 papermill_engines.register("impact", Engine)
 
 
-def execute(notebook: Path, study: Study, folder: Path, *, progress: Progress) -> Any:
+def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress: Progress) -> Any:
     """Execute a notebook with a study's sections, write it into a folder and return it.
+
+    What it shows is recorded in the folder's ``records``, and compared with those in ``sent``, of the last
+    report of the study.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def execute(notebook: Path, study: Study, folder: Path, *, progress: Progress) -
             language="python",
             progress_bar=False,
             progress=progress,
+            records={"IMPACT_RECORDS": str(folder / "records"), "IMPACT_SENT": str(sent)},
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)

@@ -16,6 +16,8 @@ from typing import Any
 import nbformat
 
 from impact.disclosure import NOTICE
+from impact.disclosure.checker import STATUS
+from impact.pages.checker import checker
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.study import Study, project_root
 
@@ -48,6 +50,18 @@ def share(study: Study, executed: Mapping[str, Any], skipped: Mapping[str, str],
     )
     _write(folder / "index.html", page)
     return pages["findings"].headline if "findings" in pages else ""
+
+
+def check_sheet(study: Study, private: Path) -> None:
+    """Write what a checker of outputs has to look at and sign, as a page and as JSON, into ``private``."""
+    pages = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))["sheet"]
+        for path in sorted((private / "records").glob("*.json"))
+    }
+    status = max((row["status"] for rows in pages.values() for row in rows), key=STATUS.index, default="pass")
+    said = {"study": study.name, "title": study.title, "disclosure": study.disclosure, "status": status}
+    _write(private / "checker.json", _json({**said, "pages": pages}))
+    _write(private / "checker.html", checker(title=study.title, pages=pages, status=status))
 
 
 def manifest(study: Study, notebooks: Sequence[str], skipped: Mapping[str, str]) -> dict[str, Any]:

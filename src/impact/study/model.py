@@ -130,6 +130,17 @@ class Study(Section):
         """Stem of the parameter file, or else the title in small letters and hyphens."""
         return self._name or re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "study"
 
+    def records(self, page: str) -> dict[str, Path]:
+        """Plain keyword arguments of ``disclosure.release``: where a page's record is, and the last report's.
+
+        A run names both folders (``IMPACT_RECORDS``, ``IMPACT_SENT``). A notebook run by hand keeps its
+        own, and is compared with the last report that was made.
+        """
+        private = project_root() / "outputs" / self.name / "private"
+        here = Path(os.environ.get("IMPACT_RECORDS") or private / "by-hand")
+        sent = Path(os.environ.get("IMPACT_SENT") or private / "records")
+        return {"record": here / f"{page}.json", "previous": sent}
+
     @property
     def source(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.read``; paths count from the project's folder."""
