@@ -20,7 +20,8 @@ from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Outcome", "run"]
 
-NOTEBOOKS = ("cohort", "did", "matching", "findings")
+# The page that most people read is released first: what later pages must withhold beside it is theirs.
+NOTEBOOKS = ("findings", "cohort", "did", "matching")
 
 
 @dataclass(frozen=True)
