@@ -72,6 +72,8 @@ def test_a_run_shares_pages_results_tables_and_manifest_and_keeps_the_rest(proje
     assert outcome.problem is None
     assert outcome.headline == "Fewer."
     assert set(files(project / "outputs/small")) == {
+        "private/checker.html",
+        "private/checker.json",
         "private/cohort.ipynb",
         "private/did.ipynb",
         "private/findings.ipynb",

@@ -115,7 +115,8 @@ def _add_cells(draft: Draft, labels: pd.DataFrame, counts: pd.DataFrame, hidden:
     cells, _ = cells_of(table, [str(c) for c in labels], columns, hidden.reset_index(drop=True))
     sums: list[Sum] = []
     for (i, column), part in cells.items():
-        if column == "treated" and (whole := cells.get((i, "persons"))):
+        whole = cells.get((i, "persons"))
+        if column == "treated" and whole and whole.value >= part.value:
             controls = part.labels - {("arm", "supported")} | {("arm", "control")}
             sums.append(([part, Cell("persons", controls, whole.value - part.value)], whole))
     draft.cells, draft.sums = cells.values(), sums

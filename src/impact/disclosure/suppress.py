@@ -103,13 +103,11 @@ class Counts:
                 sets.append(one)
         totals = [one.total for one in sets if one.total is not None]
         low = np.full(len(value), int(policy.zero_shown))
-        for one in sets:
-            if one.total is not None:
-                # As many parts as are withheld are at least in their total: no secret, where zeros are shown.
-                parts = list(one.parts)
-                low[one.total] = max(
-                    low[one.total], (least[parts] * (value[parts] > 0) * hidden[parts]).sum()
-                )
+        # As many parts as are withheld are at least in their total: no secret, where zeros are shown.
+        by_size = sorted((one for one in sets if one.total is not None), key=lambda one: value[one.total])
+        for one in by_size if policy.zero_shown else ():
+            parts = [at for at in one.parts if hidden[at] and value[at]]
+            low[one.total] = max(low[one.total], low[parts].sum())
         high = np.where(small, policy.smallest_shown - 1, -1)
         if policy.round_to == 1:
             for at, other in self._nearly_the_same(~hidden, policy):

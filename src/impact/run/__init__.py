@@ -20,8 +20,7 @@ from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Outcome", "run"]
 
-# The page that most people read is released first: what later pages must withhold beside it is theirs.
-NOTEBOOKS = ("findings", "cohort", "did", "matching")
+NOTEBOOKS = ("cohort", "did", "matching", "findings")
 
 
 @dataclass(frozen=True)
