@@ -63,7 +63,8 @@ class Balance:
     """Balance of covariates between arms before and after matching.
 
     ``table`` has ``covariate, level, sample ('before' | 'after'), mean_treated, mean_control, smd,
-    variance_ratio, ks`` and ``counts`` has ``sample, arm, persons, ess``.
+    variance_ratio, ks, ecdf_mean, overlap`` and, where there are sets, ``pair_distance``; ``counts`` has
+    ``sample, arm, persons, ess``.
     """
 
     table: pd.DataFrame
