@@ -29,6 +29,8 @@ from impact.results import Effects, Matched, Result
 # What a model that looks within sets becomes where nobody is matched.
 _UNMATCHED = {"conditional_poisson": "poisson", "abadie_imbens": "mean_difference"}
 _USUAL = "poisson"
+# Methods by which a control serves one supported person, unless it is used again.
+_PAIRING = frozenset({"nearest", "optimal", "genetic", "risk_set"})
 # Methods that give everyone dates of their own, and so begin with people as they were read.
 _OWN_DATES = ("risk_set",)
 
@@ -214,11 +216,12 @@ def before_matching(
     caliper = matching.get("caliper")
     caliper = caliper.get("score") if isinstance(caliper, Mapping) else caliper
     known = f"prior_{outcome}" in people.table
+    one_each = matching.get("method") in _PAIRING and not matching.get("replace")
     found = feasibility(
         people,
         **asked,
         exact=matching.get("exact", ()),
-        ratio=int(np.ceil(matching.get("ratio", 1))),
+        ratio=int(np.ceil(matching.get("ratio", 1))) if one_each else None,
         outcome=outcome if known else None,
         months=months,
         **({"caliper": caliper} if caliper else {}),

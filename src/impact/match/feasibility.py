@@ -33,7 +33,7 @@ def feasibility(
     *,
     on: Sequence[str],
     exact: Sequence[str] = (),
-    ratio: int = 1,
+    ratio: int | None = 1,
     outcome: str | None = None,
     months: int = 12,
     caliper: float = 0.2,
@@ -47,8 +47,9 @@ def feasibility(
     cohort : Cohort
     on, exact : sequences of str
         As for ``nearest``.
-    ratio : int
-        Controls wanted for each supported person.
+    ratio : int or None
+        Controls wanted for each supported person; None where controls may serve several, as they do by
+        weights, in strata and with replacement.
     outcome : str, optional
         Whose smallest detectable rate ratio to work out, from ``prior_<outcome>``: the counts of the year
         before.
@@ -65,10 +66,11 @@ def feasibility(
         A row for each ``question`` with ``persons, all, percent`` where it counts people and ``figure``
         where it is another number. ``method["verdict"]`` is a sentence, ``method["works"]`` 'yes', 'partly'
         or 'no'. The smallest detectable ratio is the nearest to 1, below it, that would be found with a
-        chance of 80% at the 5% level, if the supported who have a near control get ``ratio`` each and events
-        scatter as they did in the year before: the variance of a log rate is ``(1/m + a)/n`` with ``m`` the
-        events expected of a person and ``a`` the excess of the variance over a Poisson's, over the mean
-        squared, both among controls who weigh as they resemble the supported.
+        chance of 80% at the 5% level, if the supported who have a near control get ``ratio`` each (without
+        it, as many as the effective number of controls makes), and events scatter as they did in the year
+        before: the variance of a log rate is ``(1/m + a)/n`` with ``m`` the events expected of a person and
+        ``a`` the excess of the variance over a Poisson's, over the mean squared, both among controls who
+        weigh as they resemble the supported.
 
     Raises
     ------
@@ -89,20 +91,20 @@ def feasibility(
     >>> found.method["verdict"]
     'Matching can work: about 100% of supported people have a control near enough.'
     """
-    check_numbers(ratio, None, False, None)
+    check_numbers(1 if ratio is None else ratio, None, False, None)
     for name, value in (("caliper", caliper), ("months", months)):
         if not value > 0:
             raise ParameterError(f"{name}={value!r}: give a number above 0.")
     people = People.of(cohort, on=on, exact=exact, missing=missing)
     reach = _reach(people, caliper, link)
-    n, size = len(reach.near), int(reach.near.sum())
-    each, largest = _can_each_have(reach, ratio), _largest_ratio(reach, n)
-    rows = _answers(people, reach, ratio, each, largest)
+    size = int(reach.near.sum())
+    rows = _answers(people, reach, ratio)
     smallest = None
     if outcome is not None:
-        smallest = _detectable(people, reach, outcome, months / 12, size, ratio) if size else None
+        controls = reach.ess / max(size, 1) if ratio is None else ratio
+        smallest = _detectable(people, reach, outcome, months / 12, size, controls) if size else None
         rows.append(_figure("smallest detectable rate ratio", np.nan if smallest is None else smallest, size))
-    works, verdict = _verdict(reach, each / n, ratio, largest, smallest)
+    works, verdict = _verdict(reach, ratio, smallest)
     method = {
         "shows": "whether matching can work",
         "works": works,
@@ -124,7 +126,7 @@ def feasibility(
     )
 
 
-def _answers(people: People, reach: _Reach, ratio: int, each: int, largest: int) -> list[dict[str, Any]]:
+def _answers(people: People, reach: _Reach, ratio: int | None) -> list[dict[str, Any]]:
     """Rows for how many people are near enough, and for cells of exact values where there are any."""
     n, pool = int(people.treated.sum()), int((~people.treated).sum())
     rows = [
@@ -132,10 +134,12 @@ def _answers(people: People, reach: _Reach, ratio: int, each: int, largest: int)
         _counted("people who could be controls", pool, pool),
         _counted("supported within the range of the controls' scores", int(reach.inside.sum()), n),
         _counted("supported with a control near enough", int(reach.near.sum()), n),
-        _counted(f"supported who could each have {_controls(ratio)}", each, n),
-        _figure("largest number of controls that nine in ten could each have", largest, n),
         _figure("controls, by how far they resemble the supported (effective number)", reach.ess, pool),
     ]
+    if ratio is not None:
+        each = _counted(f"supported who could each have {_controls(ratio)}", _can_each_have(reach, ratio), n)
+        most = "largest number of controls that nine in ten could each have"
+        rows[4:4] = [each, _figure(most, _largest_ratio(reach, n), n)]
     if people.exact:
         cells = pd.crosstab(people.group, people.treated).to_numpy() > 0
         rows.insert(3, _counted("supported in a cell that has controls", int(reach.cell.sum()), n))
@@ -200,7 +204,7 @@ def _largest_ratio(reach: _Reach, n: int) -> int:
     return _LARGEST_RATIO
 
 
-def _detectable(people: People, reach: _Reach, outcome: str, years: float, size: int, ratio: int) -> float:
+def _detectable(people: People, reach: _Reach, outcome: str, years: float, size: int, ratio: float) -> float:
     """Smallest fall in a rate that would be found, as a ratio; 0 where none would."""
     from scipy.special import ndtri
 
@@ -228,18 +232,17 @@ def _detectable(people: People, reach: _Reach, outcome: str, years: float, size:
     return float(np.exp(-(ndtri(1 - _LEVEL / 2) + ndtri(_POWER)) * error))
 
 
-def _verdict(
-    reach: _Reach, served: float, ratio: int, largest: int, smallest: float | None
-) -> tuple[str, str]:
+def _verdict(reach: _Reach, ratio: int | None, smallest: float | None) -> tuple[str, str]:
     """Whether it can work ('yes', 'partly', 'no') and a sentence that says why."""
     against, limits = [], []
-    near, paired = float(reach.near.mean()), _can_each_have(reach, 1) / len(reach.near)
+    n, near = len(reach.near), float(reach.near.mean())
     share = f"{_percent(near)} supported people have a control near enough"
     if near < _SHARES[0]:
         against.append(f"only {share}")
-    elif paired < _SHARES[0]:
+    elif ratio is not None and (paired := _can_each_have(reach, 1) / n) < _SHARES[0]:
         against.append(f"only {_percent(paired)} supported people could have a near control of their own")
-    elif served < _MOST:
+    elif ratio is not None and _can_each_have(reach, ratio) < _MOST * n:
+        largest = _largest_ratio(reach, n)
         most = f"; at most {_controls(largest)} each would do" if largest else ""
         limits.append(f"there are too few near controls to give everyone {_controls(ratio)}{most}")
     if _SHARES[0] <= near < _SHARES[1]:

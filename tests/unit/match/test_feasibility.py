@@ -197,9 +197,21 @@ def test_it_leaves_and_is_laid_out():
     assert hidden[((rest > 0) & (rest < 8)).to_numpy()].all()
 
 
+def test_by_weights_nobody_needs_a_control_of_their_own():
+    frame = frame_of()
+    frame = frame[(frame["helped"] == 1) | (np.arange(len(frame)) % 12 == 1)]
+    pairs, weights = found_of(frame), found_of(frame, ratio=None)
+    assert "of their own" in pairs.method["verdict"] or "to give everyone" in pairs.method["verdict"]
+    assert "of their own" not in weights.method["verdict"]
+    assert "to give everyone" not in weights.method["verdict"]
+    asked = weights.table["question"]
+    assert not asked.str.contains("could each have").any()
+    assert asked.str.contains("effective number").any()
+
+
 def test_bad_input():
     frame = frame_of()
-    for ratio in (0, 1.5, "2", np.nan, None):
+    for ratio in (0, 1.5, "2", np.nan):
         with pytest.raises(ParameterError, match=f"ratio={ratio!r}"):
             found_of(frame, ratio=ratio)
     with pytest.raises(ParameterError, match="caliper=0"):
