@@ -184,7 +184,7 @@ def _score(matched: Matched, people: People, sample: Sample) -> _Score | None:
         _with_cells(line[:, None], people.group)[at],
         e if sample.estimand == "ATT" else 1 - e,
         np.where(inside, slope_of(score, link)[at], 0.0),
-        score.regressors[:, np.where(inside, (np.cumsum(score.inside) - 1)[at], 0)] * inside,
+        np.asarray(score.regressors)[:, np.where(inside, (np.cumsum(score.inside) - 1)[at], 0)] * inside,
         np.sqrt(np.maximum(values, 0))[:, None] * vectors.T,
     )
 

@@ -93,14 +93,10 @@ class Lazy:
         return (slice(at, at + _BLOCK) for at in range(0, self.shape[1], _BLOCK))
 
 
-def with_constant(x: Any, use: NDArray[np.intp], centre: Array, spread: Array) -> Any:
-    """Return ones and the rows ``use`` of an array or ``Lazy``, less their centre over their spread."""
-    shape = (len(use) + 1, x.shape[1])
-    if isinstance(x, Lazy):
-        ones = np.broadcast_to(1.0, shape[1])
-        rows, centre, spread = [None, *use.tolist()], np.append(0.0, centre[use]), np.append(1.0, spread[use])
-        return Lazy(shape, lambda i, at: (x.row(rows[i], at) - centre[i]) / spread[i] if i else ones[at])
-    z = np.ones(shape)
-    for row, j in enumerate(use, 1):
-        z[row] = (x[j] - centre[j]) / spread[j]
-    return z
+def with_constant(x: Lazy, use: NDArray[np.intp], centre: Array, spread: Array) -> Lazy:
+    """Return ones and the rows ``use``, less their centre over their spread."""
+    ones = np.broadcast_to(1.0, x.shape[1])
+    rows, centre, spread = [0, *use.tolist()], np.append(0.0, centre[use]), np.append(1.0, spread[use])
+    return Lazy(
+        (len(rows), x.shape[1]), lambda i, at: (x.row(rows[i], at) - centre[i]) / spread[i] if i else ones[at]
+    )

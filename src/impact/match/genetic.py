@@ -183,7 +183,7 @@ class _Trial:
         cls, covariates: Design, apart: Measure, sides: Sides, ratio: int, *, largest_first: bool
     ) -> _Trial:
         assert apart.score is not None
-        x = covariates.values
+        x = np.asarray(covariates.values)
         levels, codes = zip(*map(distinct, x), strict=True)
         first = np.cumsum([0, *map(len, levels[:-1])])
         own = apart.score[sides.people]
@@ -228,7 +228,9 @@ def coordinates(covariates: Design, apart: Measure) -> Array:
     """What is weighted, (n, k + 1): a whitened coordinate for each covariate, and the score last."""
     assert apart.points is not None
     assert apart.score is not None
-    return np.column_stack([_turned_to(covariates.values, apart.points), apart.score / (apart.spread or 1)])
+    return np.column_stack(
+        [_turned_to(np.asarray(covariates.values), apart.points), apart.score / (apart.spread or 1)]
+    )
 
 
 def _matched(partner: Rows) -> int:

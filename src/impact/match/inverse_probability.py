@@ -141,9 +141,10 @@ def _weights(e: Array, treated: NDArray[np.bool_], estimand: str) -> tuple[Array
 def _weighting(score: Score, by_score: Array, link: Link) -> Weighting:
     """How the weights move with the coefficients of the score, and these with each person's values."""
     inside = score.inside
-    influence = score.fit.bread @ score.regressors
+    regressors = np.asarray(score.regressors)
+    influence = score.fit.bread @ regressors
     influence *= score.fit.residual
-    gradient = score.regressors * (by_score * slope_of(score, link))[inside]
+    gradient = regressors * (by_score * slope_of(score, link))[inside]
     return Weighting(_widened(gradient, inside).T, _widened(influence, inside).T)
 
 

@@ -60,11 +60,10 @@ class People:
         on: Sequence[str],
         exact: Sequence[str] = (),
         missing: Missing = "error",
-        compact: bool = False,
     ) -> People:
-        """Look up covariates in a frame of rows that are sorted; ``compact`` as of ``design``."""
+        """Look up covariates in a frame of rows that are sorted."""
         exact = columns(frame, exact, "exact", missing=missing) if len(exact) else []
-        covariates = design(frame, on, missing=missing, compact=compact)
+        covariates = design(frame, on, missing=missing)
         gaps = {name: int(frame[name].isna().sum()) for name in exact}
         filled = {**covariates.filled, **{name: n for name, n in gaps.items() if n}}
         return cls(cohort, order, frame, treated, covariates, exact, same(frame, exact), missing, filled)

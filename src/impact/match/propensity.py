@@ -39,13 +39,13 @@ _NEARLY_NONE = 2.0**-52
 class Design:
     """Covariates as numbers: numeric columns as they are, every level of a categorical one as a 0/1 column.
 
-    ``values`` is (k, n), one covariate a row (of very many people a ``Lazy``, which reads the same);
+    ``values`` is (k, n), one covariate a row, in few bytes: a row or a piece is read as numbers;
     ``names`` has k rows, ``covariate`` and ``level`` (none for a number); ``first`` marks the first level of
     each categorical covariate, which regressions leave out; ``filled`` says for how many people each
     covariate was missing.
     """
 
-    values: Array
+    values: Lazy
     names: pd.DataFrame
     first: NDArray[np.bool_]
     filled: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Score:
     linear: Array
     inside: NDArray[np.bool_]
     fit: Fit
-    regressors: Array
+    regressors: Lazy
 
 
 def propensity(
@@ -229,11 +229,10 @@ def design(
     *,
     argument: str = "on",
     missing: Missing = "error",
-    compact: bool = False,
 ) -> Design:
     """Turn the columns ``on`` of a frame into numbers; ``argument`` is what messages call them.
 
-    ``missing`` is as of ``propensity``; ``compact`` holds the numbers of very many rows in few bytes.
+    ``missing`` is as of ``propensity``.
     """
     if not len(on):
         raise ParameterError(f"{argument}=[]: name at least one covariate.")
@@ -257,7 +256,7 @@ def design(
                 problems.append(f"{argument}: column {name!r} has infinite values.")
             if not (gaps.any() and missing == "category"):
                 full = np.where(gaps, x[~gaps].mean(), x) if gaps.any() else x
-                values += [smallest(full) if compact else full, *([gaps] if gaps.any() else [])]
+                values += [smallest(full), *([gaps] if gaps.any() else [])]
                 names += [(name, None), (name, "missing")] if gaps.any() else [(name, None)]
                 first += [False] * (len(values) - len(first))
                 continue
@@ -278,8 +277,7 @@ def design(
     if problems:
         raise DataError(together(problems))
     labels = pd.DataFrame(names, columns=["covariate", "level"])
-    made: Any = Lazy.of(values) if compact else np.stack(values, dtype=float)
-    return Design(made, labels, np.array(first), filled)
+    return Design(Lazy.of(values), labels, np.array(first), filled)
 
 
 def _fifths(x: Array, gaps: NDArray[np.bool_]) -> tuple[Rows, list[str]]:
@@ -329,7 +327,7 @@ def fitted(covariates: Design, treated: NDArray[np.bool_], *, link: Link = "logi
     return Score(probability, linear, inside, fit, scaled.z)
 
 
-def _fit(z: Array, y: Array, family: Literal["logit", "probit"], prior: Array | None) -> Fit:
+def _fit(z: Any, y: Array, family: Literal["logit", "probit"], prior: Array | None) -> Fit:
     """Fit the model; of very many people every so-manieth is fitted first, to begin near the solution."""
     start, every = None, z.shape[1] // _FEW
     if every > 3 and 0 < y[::every].mean() < 1:
@@ -343,12 +341,12 @@ def _fit(z: Array, y: Array, family: Literal["logit", "probit"], prior: Array | 
 class Standardised:
     """Regressors ``z (p, n)``: the constant, then covariates ``use`` less their centre over their spread."""
 
-    z: Array
+    z: Lazy
     use: Rows
     centre: Array
     spread: Array
 
-    def line(self, x: Array, coef: Array) -> Array:
+    def line(self, x: Lazy, coef: Array) -> Array:
         """Linear predictor of everyone in ``x (k, n)``; ``coef (p,)``, or (p, n) where people's differ.
 
         Covariate by covariate and not as one matrix product, whose rounding may depend on where a person
@@ -363,7 +361,7 @@ class Standardised:
         return out
 
 
-def standardised(x: Array, left_out: NDArray[np.bool_]) -> Standardised:
+def standardised(x: Lazy, left_out: NDArray[np.bool_]) -> Standardised:
     """Standardise covariates (k, n), without those left out and those that are the same for all."""
     centre, spread = x.mean(axis=1), x.std(axis=1)
     use = np.flatnonzero(~left_out & (spread > 1e-12 * np.abs(centre)))

@@ -146,7 +146,6 @@ def risk_set(
         on=on,
         exact=exact,
         missing=missing,
-        compact=True,
     )
     apart = measure(people, distance=distance, link=link, scored=SCORE in widths.asked)
     reach = widths.measured(people.frame, apart, np.ones(len(people.treated), bool))

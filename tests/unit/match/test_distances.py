@@ -219,7 +219,7 @@ def test_missing_numbers_are_cut_in_fifths():
     frame = frame_of(500)
     frame.loc[frame.index[:40], "age"] = np.nan
     covariates = people_of(frame, missing="category").covariates
-    age = covariates.values[(covariates.names["covariate"] == "age").to_numpy()]
+    age = np.asarray(covariates.values[(covariates.names["covariate"] == "age").to_numpy()])
     assert covariates.names["level"][:6].tolist() == [*(f"fifth {i}" for i in range(1, 6)), "missing"]
     np.testing.assert_array_equal(age.sum(axis=0), 1)
     assert age[5].sum() == 40

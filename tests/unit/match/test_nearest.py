@@ -123,7 +123,7 @@ def test_mahalanobis_distance_is_the_textbook_one():
     frame = people(80)
     treated = frame["helped"].to_numpy(bool)
     covariates = design(frame, ["age", "ltc", "sex"])
-    x = covariates.values.T
+    x = np.asarray(covariates.values).T
     within = np.vstack([x[arm] - x[arm].mean(axis=0) for arm in (treated, ~treated)])
     inverse = np.linalg.pinv(within.T @ within / (len(x) - 2))
     gaps = x[treated][:, None] - x[~treated]
