@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from impact.disclosure import NOTICE
+from impact.disclosure.policies import policy
 from impact.pages.report import ImpactHTMLExporter
 from impact.study import Study
 
@@ -77,7 +78,7 @@ def test_every_page_and_the_manifest_say_what_remains_to_be_done(demo_project: P
     assert len(pages) == 5
     assert [page.name for page in pages if NOTICE not in page.read_text()] == []
     manifest = json.loads((share / "manifest.json").read_text())
-    assert manifest["disclosure"] == {"policy": "hes", "note": NOTICE}
+    assert manifest["disclosure"] == {"policy": "hes", "title": policy("hes").title, "note": NOTICE}
     assert json.loads((share / "results.json").read_text())["note"] == NOTICE
     assert {key for entry in manifest["inputs"] for key in entry} == {"table", "file", "bytes", "sha256"}
 

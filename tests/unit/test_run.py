@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from impact.disclosure import NOTICE
+from impact.disclosure.policies import policy
 from impact.errors import DataError, DesignError, ParameterError, RunError
 from impact.run import run
 
@@ -119,7 +120,7 @@ def test_the_manifest_says_what_the_report_was_made_from(project: Path) -> None:
     ]
     assert manifest["seed"] == 7
     assert manifest["parameters"]["did"]["control"] == "never_treated"
-    assert manifest["disclosure"] == {"policy": "hes", "note": NOTICE}
+    assert manifest["disclosure"] == {"policy": "hes", "title": policy("hes").title, "note": NOTICE}
     assert {"numpy", "papermill", "duckdb"} <= set(manifest["packages"])
 
 

@@ -30,7 +30,7 @@ _EXTREMES = re.compile(r"(^|_)(min|max|minimum|maximum)($|_)", re.IGNORECASE)
 
 def release(
     results: Mapping[str, Result],
-    policy: str | Policy,
+    policy: str | Mapping[str, Any] | Policy,
     *,
     record: str | Path | None = None,
     previous: str | Path | None = None,
@@ -41,8 +41,9 @@ def release(
     ----------
     results : mapping of name to result
         Everything a page shows; a single result is a set of one.
-    policy : str or Policy
-        ``hes``, ``opensafely``, ``threshold_10``, or a policy of your own.
+    policy : str, mapping or Policy
+        ``hes``, ``opensafely``, ``opensafely_midpoint6``, ``threshold_10``; one of these and what
+        differs from it, such as ``{"policy": "hes", "smallest_shown": 10}``; or a policy of your own.
     record : path, optional
         File in the private folder that keeps what this page shows. The records beside it are of the other
         pages of the same report: nothing on this page gives away what is withheld there.
@@ -161,9 +162,7 @@ def _released(name: str, method: Mapping[str, Any], draft: Draft, policy: Policy
     table["withheld"] = hidden["withheld"] = hidden.any(axis=1)
     hidden["withheld"] = False
     counts = table[[c for c in COUNTS if c in table]] if draft.counts is None else draft.counts
-    return Released(
-        name, draft.kind, table, hidden, shown, counts, tuple(notes), policy.name, policy.mark, SEAL
-    )
+    return Released(name, draft.kind, table, hidden, shown, counts, tuple(notes), policy, SEAL)
 
 
 _DOORS: dict[type, Callable[[Any, Policy, Also], Draft]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -30,10 +31,16 @@ class Policy:
         Whether 0 may be shown.
     round_to : int
         Counts are shown to the nearest multiple of this.
+    rounding : 'nearest' or 'midpoint'
+        To the nearest multiple, or to the middle of the multiple's step: for 6, 1 to 6 is 3 and 7 to 12 is 9.
     totals : 'rounded' or 'sum of rounded'
         Whether a total is rounded itself or is the sum of its rounded parts.
     residual_df : int
         A model's people minus its parameters must reach this.
+    two_largest : float
+        The largest share of a number of events that two people may have; 1 is not to ask.
+    p_ratio : float
+        What everyone but the two largest have must reach this part of what the largest has; 0 is not to ask.
     mark : str
         What stands in place of a withheld figure.
 
@@ -42,6 +49,8 @@ class Policy:
     >>> hes = policy("hes")
     >>> hes.small([0, 1, 7, 8]).tolist(), hes.rounded([0, 8, 12, 13]).tolist()
     ([False, True, True, False], [0.0, 10.0, 10.0, 15.0])
+    >>> policy("opensafely_midpoint6").rounded([0, 7, 12, 13]).tolist()
+    [0.0, 9.0, 9.0, 15.0]
     """
 
     name: str
@@ -51,21 +60,56 @@ class Policy:
     smallest_shown: int
     zero_shown: bool
     round_to: int = 1
+    rounding: Literal["nearest", "midpoint"] = "nearest"
     totals: Literal["rounded", "sum of rounded"] = "rounded"
     residual_df: int = 0
+    two_largest: float = 1.0
+    p_ratio: float = 0.0
     mark: str = "*"
 
     def __post_init__(self) -> None:
-        if self.smallest_shown < 1 or self.round_to < 1:
-            raise ParameterError(
-                f"policy {self.name!r}: smallest_shown={self.smallest_shown} and round_to={self.round_to}"
-                " must be whole numbers of at least 1."
-            )
+        limits = {"smallest_shown": (3, ": of two people each knows the other"), "round_to": (1, "")}
+        for rule, (least, because) in limits.items():
+            if not isinstance(value := getattr(self, rule), int) or value < least:
+                raise ParameterError(
+                    f"policy {self.name!r}: {rule}={value!r}: a whole number of {least} or more{because}."
+                )
 
     @property
     def few(self) -> str:
         """The counts that are too small, in words."""
         return f"{self.smallest_shown - 1} or fewer"
+
+    @property
+    def small_counts(self) -> str:
+        """The counts that are withheld, in words: '1 to 7'."""
+        return f"{1 if self.zero_shown else 0} to {self.smallest_shown - 1}"
+
+    @property
+    def sentence(self) -> str:
+        """What is withheld and rounded, for the foot of a page.
+
+        Examples
+        --------
+        >>> print(policy({"policy": "hes", "smallest_shown": 10, "title": "Our board"}).sentence)
+        Counts of 1 to 9 people or events are not shown, nor figures that rest on so few or would give them away; others are rounded to the nearest 5 (Our board).
+        """  # noqa: E501 - the output is one line
+        rounding = f"; others are rounded to the nearest {self.round_to}" if self.round_to > 1 else ""
+        if self.rounding == "midpoint":
+            step, low = self.round_to, self.smallest_shown
+            rounding = (
+                f"; others are rounded to the middle of steps of {step} (midpoint {step}): {low} to "
+                f"{low + step - 1} is {self.rounded(low):.0f}"
+            )
+        return (
+            f"Counts of {self.small_counts} people or events are not shown, nor figures that rest on so few "
+            f"or would give them away{rounding} ({self.title})."
+        )
+
+    @property
+    def asks_who_dominates(self) -> bool:
+        """Whether it limits how much of a number of events one or two people may have."""
+        return self.two_largest < 1 or self.p_ratio > 0
 
     def small(self, counts: ArrayLike) -> NDArray[np.bool_]:
         """Which counts may not be shown; a missing count is not small."""
@@ -77,8 +121,27 @@ class Policy:
         return np.asarray(np.asarray(counts, float) >= self.smallest_shown)
 
     def rounded(self, counts: ArrayLike) -> NDArray[np.float64]:
-        """Counts to the nearest multiple of ``round_to``."""
-        return np.asarray(np.floor(np.asarray(counts, float) / self.round_to + 0.5) * self.round_to)
+        """Counts to the nearest multiple of ``round_to``, or to the middle of its step; 0 stays 0."""
+        n = np.asarray(counts, float)
+        if self.rounding == "midpoint":
+            return np.asarray(np.ceil(n / self.round_to) * self.round_to - self.round_to // 2 * (n != 0))
+        return np.asarray(np.floor(n / self.round_to + 0.5) * self.round_to)
+
+    def dominated(self, total: ArrayLike, largest: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
+        """Which numbers of events are so much those of one or two people that they tell of them.
+
+        One of the two could take their own from the total and know the other's: the two largest have more
+        than ``two_largest`` of it, or all others together less than ``p_ratio`` of what the largest has.
+
+        Examples
+        --------
+        >>> policy("threshold_10").dominated([100, 100, 100], [45, 46, 85], [45, 45, 6]).tolist()
+        [False, True, True]
+        """
+        n, first, both = (np.asarray(v, float) for v in (total, largest, np.add(largest, second)))
+        # Shares such as 0.9 are not exact in binary: nobody is withheld for the last digit.
+        over, rest = both - self.two_largest * n, self.p_ratio * first - (n - both)
+        return np.asarray((n > 0) & (np.maximum(over, rest) > 1e-9 * n))
 
 
 @cache
@@ -88,23 +151,42 @@ def policies() -> dict[str, Policy]:
     Examples
     --------
     >>> sorted(policies())
-    ['hes', 'opensafely', 'threshold_10']
+    ['hes', 'opensafely', 'opensafely_midpoint6', 'threshold_10']
     """
     text = files("impact.disclosure").joinpath("policies.toml").read_text(encoding="utf-8")
     return {name: Policy(name=name, **entry) for name, entry in tomllib.loads(text).items()}
 
 
 def policy(name: Any) -> Policy:
-    """Return a policy by name; a `Policy` is handed back as it is.
+    """Return a policy by name, or by name and what differs; a `Policy` is handed back as it is.
 
     Raises
     ------
     ParameterError
-        If there is no policy of that name.
+        If there is no policy of that name, or it has no such rule.
+
+    Examples
+    --------
+    >>> ours = policy({"policy": "hes", "smallest_shown": 10})
+    >>> ours.name, ours.small([9, 10]).tolist()
+    ('hes, changed', [True, False])
     """
     if isinstance(name, Policy):
         return name
     known = policies()
-    if not isinstance(name, str) or name not in known:
-        raise ParameterError(f"disclosure={name!r}: choose one of {', '.join(known)}." + nearest(name, known))
-    return known[name]
+    given = dict(name) if isinstance(name, Mapping) else {"policy": name}
+    start = given.pop("policy", "hes")
+    if not isinstance(start, str) or start not in known:
+        raise ParameterError(
+            f"disclosure={start!r}: choose one of {', '.join(known)}." + nearest(start, known)
+        )
+    rules = [f for f in Policy.__dataclass_fields__ if f != "name"]
+    if wrong := [key for key in given if key not in rules]:
+        raise ParameterError(f"disclosure.{wrong[0]}: there is no such rule.{nearest(wrong[0], rules)}")
+    if not given:
+        return known[start]
+    if isinstance(day := given.get("date"), str):
+        given["date"] = datetime.date.fromisoformat(day)
+    changed = [f"{key} {value}" for key, value in given.items() if key not in ("title", "source", "date")]
+    title = f"{known[start].title}; changed for this study: {', '.join(changed)}"
+    return replace(known[start], **{"title": title, **given}, name=f"{start}, changed")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from impact.disclosure.policies import Policy
 from impact.errors import DisclosureError
 from impact.results import as_json
 
@@ -39,10 +40,8 @@ class Released:
         balance, where they are samples and arms.
     notes : sequence of str
         Sentences to print under the table.
-    policy : str
-        Name of the policy.
-    mark : str
-        What stands in place of a withheld figure.
+    rule : Policy
+        Its name is ``policy``; its ``mark`` stands in place of a withheld figure.
 
     Raises
     ------
@@ -57,8 +56,7 @@ class Released:
     method: Mapping[str, Any]
     counts: pd.DataFrame
     notes: Sequence[str]
-    policy: str
-    mark: str
+    rule: Policy
     seal: InitVar[object] = None
 
     def __post_init__(self, seal: object) -> None:
@@ -66,6 +64,16 @@ class Released:
             raise DisclosureError(
                 "Released: only impact.disclosure.release() makes one; release the result instead."
             )
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy."""
+        return self.rule.name
+
+    @property
+    def mark(self) -> str:
+        """What stands in place of a withheld figure."""
+        return self.rule.mark
 
     def marked(self) -> pd.DataFrame:
         """Return the table with the policy's mark in place of each withheld figure."""
@@ -77,8 +85,9 @@ class Released:
         return str(shown.rename(columns=_plain).to_csv(index=False, lineterminator="\n"))
 
     def to_json(self) -> str:
-        """Return name, kind, policy, method, notes and table as JSON; a withheld figure is null."""
+        """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null."""
         more: dict[str, Any] = {"name": self.name, "kind": self.kind, "policy": self.policy}
+        more["rule"] = self.rule.sentence
         if not set(self.counts.columns) <= set(self.table.columns):
             more["counts"] = json.loads(self.counts.to_json(orient="records", date_format="iso"))
         return as_json(self.table, self.method, **more, notes=list(self.notes))

@@ -26,7 +26,6 @@ from impact.pages.formats import (
     rate_unit,
     readers_units,
     require_released,
-    small_numbers,
 )
 
 
@@ -54,7 +53,7 @@ def caption(kind: str, released: Released) -> str:
     if kind == "rates" and released.method.get("sample") == "matched":
         said.append("Of the people who were matched, weighted as they are compared.")
     if kind == "overlap":
-        said.append(f"Bars of {small_numbers(released.policy)} people are not drawn.")
+        said.append(f"Bars of {released.rule.small_counts} people are not drawn.")
     if (
         kind == "event_study"
         and (

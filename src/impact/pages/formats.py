@@ -282,16 +282,6 @@ def placebo_units(released: Released) -> pd.DataFrame:
     return readers_units(frame).rename(columns={"conf_low": "low", "conf_high": "high"})
 
 
-def small_numbers(policy: str) -> str:
-    """Name the counts a policy withholds: '1 to 7'."""
-    from impact.disclosure.policies import policies
-
-    known = policies().get(policy)
-    if known is None:
-        return "Too few"
-    return f"{1 if known.zero_shown else 0} to {known.smallest_shown - 1}"
-
-
 _SEX = {"f": "female", "m": "male", "x": "other"}
 
 
@@ -326,27 +316,7 @@ def effect_names(table: pd.DataFrame) -> list[str]:
     return [f"{o}: {t}" if several else t for o, t in zip(outcomes, terms, strict=True)]
 
 
-def policy_sentence(policy: str) -> str:
-    """Say what a policy withholds and rounds, for the foot of a page.
-
-    Examples
-    --------
-    >>> policy_sentence("hes")
-    'Counts of 1 to 7 people or events are not shown, nor ...; others are rounded to the nearest 5 (NHS ...).'
-    """
-    from impact.disclosure.policies import policies
-
-    known = policies().get(policy)
-    if known is None:
-        return f"Small counts are not shown, by the policy {policy!r}."
-    rounding = f"; others are rounded to the nearest {known.round_to}" if known.round_to > 1 else ""
-    return (
-        f"Counts of {small_numbers(policy)} people or events are not shown, nor figures that rest on so few "
-        f"or would give them away{rounding} ({known.title})."
-    )
-
-
-# What the policy did everywhere stands at the foot of the page, in ``policy_sentence``.
+# What the policy did everywhere stands at the foot of the page, in ``Policy.sentence``.
 _AT_THE_FOOT = re.compile(r"Counts (are rounded|of .* are withheld)|(Estimates|Rates) with .* are withheld")
 
 

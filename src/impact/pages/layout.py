@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages.formats import MISSING, number, small_numbers
+from impact.pages.formats import MISSING, number
 
 
 class Column(NamedTuple):
@@ -96,6 +96,6 @@ def table_of(
     if any(released.mark in cell for column in columns for cell in column.cells):
         footnotes.insert(
             0,
-            f"{released.mark} {small_numbers(released.policy)}, not shown, or a figure that rests on so few.",
+            f"{released.mark} {released.rule.small_counts}, not shown, or a figure that rests on so few.",
         )
     return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)), tuple(how))

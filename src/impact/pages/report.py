@@ -241,10 +241,7 @@ def _has_stopped(nb: Any) -> bool:
 
 
 def _rules(nb: Any) -> list[str]:
-    from impact.pages.formats import policy_sentence
-
-    used = dict.fromkeys(str(item["policy"]) for item in harvest(nb) if item.get("policy"))
-    return [policy_sentence(name) for name in used]
+    return list(dict.fromkeys(str(item["rule"]) for item in harvest(nb) if item.get("rule")))
 
 
 def _date(nb: Any) -> dt.date:

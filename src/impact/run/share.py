@@ -18,6 +18,7 @@ import nbformat
 from impact.disclosure import NOTICE
 from impact.disclosure.checker import STATUS
 from impact.pages.checker import checker
+from impact.disclosure.policies import policy
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.study import Study, project_root
 
@@ -75,7 +76,12 @@ def manifest(study: Study, notebooks: Sequence[str], skipped: Mapping[str, str])
     return {
         "study": study.name,
         "title": study.title,
-        "disclosure": {"policy": study.disclosure, "note": NOTICE},
+    said["rule"] = policy(study.disclosure).sentence
+        "disclosure": {
+            "policy": study.disclosure,
+            "title": policy(study.disclosure).title,
+            "note": NOTICE,
+        },
         "seed": study.seed,
         "notebooks": {"run": list(notebooks), "not run": dict(skipped)},
         "inputs": inputs,

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -21,8 +21,8 @@ from pydantic import (
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
 from impact.study.matching import Matching
-from impact.study.protocol import home, protocol
-from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
+from impact.study.protocol import brief, home, protocol
+from impact.study.sections import Data, Design, Did, Disclosure, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")
@@ -78,9 +78,8 @@ class Study(Section):
     matching: Matching | None = Field(None, description="run a matched comparison")
     money: Money | None = Field(None, description="costs")
     notes: Names = Field((), description="sentences that a reader of the pages must know")
-    disclosure: Literal["hes", "opensafely", "threshold_10"] = Field(
-        "hes", description="rules for what may leave"
-    )
+    contact: Name | None = Field(None, description="whom a reader of the pages may ask: a team, an address")
+    disclosure: Disclosure = Field("hes", description="rules for what may leave: a policy, or your own")
     seed: int = Field(20261122, ge=0, description="of every random draw")
     _name: str = PrivateAttr("")
 

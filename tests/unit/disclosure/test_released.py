@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pandas as pd
 import pytest
 
-from impact.disclosure import Released, release
+from impact.disclosure import Released, policies, release
 from impact.errors import DisclosureError
 from impact.results import Summary
 
@@ -24,7 +24,7 @@ def released():
 
 
 def test_only_release_makes_one(released):
-    fields = (released.table, released.hidden, {}, released.counts, (), "hes", "*")
+    fields = (released.table, released.hidden, {}, released.counts, (), policies()["hes"])
     with pytest.raises(DisclosureError, match=r"only impact\.disclosure\.release\(\)"):
         Released("arms", "summary", *fields)
     with pytest.raises(DisclosureError, match=r"only impact\.disclosure\.release\(\)"):

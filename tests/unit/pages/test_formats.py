@@ -63,11 +63,6 @@ def test_only_what_was_released_gets_past() -> None:
         formats.require_released(pd.DataFrame({"persons": [3]}))
 
 
-def test_the_policy_is_said_in_words() -> None:
-    assert formats.policy_sentence("hes").startswith("Counts of 1 to 7 people or events are not shown, nor")
-    assert formats.policy_sentence("threshold_10").startswith("Counts of 0 to 9 people")
-
-
 def test_a_note_that_services_share_is_said_once(effects: Callable[..., Released]) -> None:
     made = effects({"ae": (-58, 22, -0.2, 0.07), "gp": (1, 22, 0, 0.07), "bed_days": (1, 22, 0, 0.07)})
     shared = ("ae: shown by quarter.", "gp: shown by quarter.", "bed_days: shown by half-year.")

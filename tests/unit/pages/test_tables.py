@@ -7,7 +7,6 @@ import pytest
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
 from impact.pages import tables
-from impact.pages.formats import policy_sentence
 from impact.results import Balance, Effects, Rates, Summary, Test
 
 FIRST = {"emergency_admission": (-58.0, 22.0, -0.18, 0.07), "ae": (-41.0, 26.0, -0.06, 0.04)}
@@ -146,7 +145,7 @@ def test_the_policy_is_said_at_the_foot_and_not_under_each_table(
 ) -> None:
     assert tables.table(people).notes == ("* 1 to 7, not shown, or a figure that rests on so few.",)
     assert tables.table(naive((341, 214), (330, 232))).notes == ()
-    assert "or would give them away; others are rounded to the nearest 5" in policy_sentence("hes")
+    assert "or would give them away; others are rounded to the nearest 5" in people.rule.sentence
 
 
 def test_units_that_are_no_people_are_called_units(effects: Callable[..., Released]) -> None:
