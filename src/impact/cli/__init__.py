@@ -57,14 +57,22 @@ def run(
     not_sent: Annotated[
         bool, typer.Option("--not-sent", help="Nobody got the last report: do not compare with it")
     ] = False,
+    with_code: Annotated[
+        bool, typer.Option("--with-code", help="Keep the code on the pages, closed, for colleagues")
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Each page as a PDF too, by a Chromium or Edge")] = False,
 ) -> None:
     """Run studies and write their reports."""
     from impact.cli.terminal import show_outcomes
+    from impact.run import Extras
     from impact.run import run as run_studies
     from impact.run.progress import Progress
 
     progress = Progress(_terminal())
-    outcomes = run_studies(files, output=output, changes=changes, was_sent=not not_sent, progress=progress)
+    extras = Extras(with_code=with_code, pdf=pdf)
+    outcomes = run_studies(
+        files, output=output, changes=changes, was_sent=not not_sent, extras=extras, progress=progress
+    )
     code = show_outcomes(outcomes)
     if code:
         raise typer.Exit(code)

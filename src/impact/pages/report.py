@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import mistune
 import nbformat
 from nbconvert.exporters import Exporter
+from traitlets import Bool
 
 from impact.disclosure import NOTICE
+from impact.pages.alts import refuse_wordless
 from impact.pages.clean import clean
+from impact.pages.prose import Block, code_block, text_blocks, with_captions
 
 MIME = "application/vnd.impact+json"
 STOPPED = "This step stopped, so its result is missing here. The private log says why."
@@ -53,23 +55,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of a study as its index lists it: title, link, headline, whether it stopped, and remarks."""
+    """One page of a study as its index lists it: title, link, headline, whether it stopped, remarks, PDF."""
 
     title: str
     href: str
     headline: str = ""
     stopped: str = ""
     remarks: Sequence[str] = ()
-
-
-@dataclass
-class _Block:
-    """A piece of the page: text (from markdown), code that showed nothing, or something shown."""
-
-    kind: str
-    html: str = ""
-    level: int = 0
-    heading: str = ""
+    pdf: str = ""
 
 
 class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untyped
@@ -78,14 +71,17 @@ class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untype
     export_from_notebook = "Impact report (HTML)"
     file_extension = ".html"
     output_mimetype = "text/html"
+    with_code = Bool(False, help="Keep the code, closed until opened, for colleagues").tag(config=True)
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> tuple[str, Any]:
         """Return the page as text; the resources keep only what nbconvert needs to write it."""
         nb, resources = super().from_notebook_node(nb, resources, **kw)
-        return render(nb), resources
+        return render(nb, with_code=self.with_code), resources
 
 
-def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str = "") -> str:
+def render(
+    notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str = "", with_code: bool = False
+) -> str:
     """Turn an executed notebook into one self-contained page.
 
     Parameters
@@ -96,6 +92,13 @@ def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str 
         The pages of the report, for the list at the top of each.
     kicker : str
         The line above the title; without it, what ``pages.masthead`` showed.
+    with_code : bool
+        Keep the code, closed until it is opened, for colleagues; parameters stay behind all the same.
+
+    Raises
+    ------
+    DisclosureError
+        For a picture without words that say what it shows, or code that names a person, with the place.
 
     Examples
     --------
@@ -105,7 +108,7 @@ def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str 
     (True, False)
     """
     nb = _read(notebook)
-    blocks = list(_blocks(nb))
+    blocks = list(_blocks(nb, with_code=with_code))
     title = next((b.heading for b in blocks if b.level == 1), "") or "Impact report"
     page = Page(title=title, date=_date(nb), links=links, kicker=kicker or _role(nb, "masthead"))
     page.stopped = STOPPED if _has_stopped(nb) else ""
@@ -113,6 +116,7 @@ def render(notebook: Any, *, links: Sequence[tuple[str, str]] = (), kicker: str 
     _lay_out(page, _without_empty_sections(blocks))
     if _is_not_run(nb):
         page.blocks.insert(0, f'<p class="stopped">{NOT_RUN}</p>')
+    refuse_wordless("\n".join(page.blocks))
     return template("page.html.j2", page)
 
 
@@ -252,53 +256,30 @@ def _date(nb: Any) -> dt.date:
         return dt.date.today()
 
 
-def _blocks(nb: Any) -> Iterator[_Block]:
-    for cell in nb.cells:
+def _blocks(nb: Any, *, with_code: bool = False) -> Iterator[Block]:
+    for place, cell in enumerate(nb.cells, 1):
         tags = {str(tag).replace("_", "-") for tag in cell.metadata.get("tags", [])}
         if "remove-cell" in tags:
             continue
         if cell.cell_type == "markdown":
-            yield from _text_blocks(cell.source)
+            yield from text_blocks(cell.source)
         elif cell.cell_type == "code":
-            shown = list(_shown_blocks(cell))
-            yield from shown or [_Block("code")]
+            code = code_block(cell, place) if with_code else None
+            shown = [*([code] if code else []), *_shown_blocks(cell)]
+            yield from shown or [Block("code")]
 
 
-def _shown_blocks(cell: Any) -> Iterator[_Block]:
+def _shown_blocks(cell: Any) -> Iterator[Block]:
     for output in cell.get("outputs", []):
         if output.output_type == "error":
-            yield _Block("shown", f'<p class="stopped">{STOPPED}</p>')
+            yield Block("shown", f'<p class="stopped">{STOPPED}</p>')
         data = output.get("data", {})
         role = output.get("metadata", {}).get(MIME, {}).get("role")
         if MIME in data and data.get("text/html") and role != "masthead":
-            yield _Block("shown", clean(str(data.get("text/html", ""))))
+            yield Block("shown", clean(str(data.get("text/html", ""))))
 
 
-def _text_blocks(source: str) -> Iterator[_Block]:
-    """Split markdown at its headings, so that a section can be left out with everything under it."""
-    to_html = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
-    for part in _split_at_headings(source):
-        text = clean(str(to_html(part)))
-        found = re.match(r"\s*<h([1-6])>(.*?)</h\1>", text, re.DOTALL)
-        if not found:
-            if text.strip():
-                yield _Block("text", text)
-            continue
-        heading = html.unescape(re.sub(r"<[^>]+>", "", found[2])).strip()
-        yield _Block("text", text[found.end() :], int(found[1]), heading)
-
-
-def _split_at_headings(source: str) -> list[str]:
-    parts, fenced = [""], False
-    for line in source.splitlines(keepends=True):
-        fenced ^= line.lstrip().startswith(("```", "~~~"))
-        if not fenced and re.match(r" {0,3}#{1,6}\s", line):
-            parts.append("")
-        parts[-1] += line
-    return parts
-
-
-def _without_empty_sections(blocks: Sequence[_Block]) -> list[_Block]:
+def _without_empty_sections(blocks: Sequence[Block]) -> list[Block]:
     """Leave out each section whose code shows nothing; sections of text alone stay."""
     drop: set[int] = set()
     for i, block in enumerate(blocks):
@@ -311,11 +292,12 @@ def _without_empty_sections(blocks: Sequence[_Block]) -> list[_Block]:
     return [block for i, block in enumerate(blocks) if i not in drop]
 
 
-def _lay_out(page: Page, blocks: Sequence[_Block]) -> None:
+def _lay_out(page: Page, blocks: Sequence[Block]) -> None:
     """Give headings their level and anchor: one h1, in the header, and no level skipped below it."""
-    previous, anchors = 1, {"main"}
+    previous, anchors, heading = 1, {"main"}, page.title
     seen_title = False
     for block in blocks:
+        heading = block.heading or heading
         if block.level == 1 and not seen_title:
             seen_title = True
         elif block.level:
@@ -326,7 +308,7 @@ def _lay_out(page: Page, blocks: Sequence[_Block]) -> None:
             if level == 2:
                 page.contents.append((block.heading, anchor))
         if block.html.strip():
-            page.blocks.append(block.html)
+            page.blocks.append(with_captions(block.html, heading) if block.kind == "text" else block.html)
     page.blocks = _label_regions(page.blocks)
 
 

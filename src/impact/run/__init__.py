@@ -10,28 +10,42 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from impact.errors import DataError, ImpactError, RunError, together
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt
+from impact.run.pdf import Printer
 from impact.run.progress import Progress
 from impact.run.share import NO_TIME_BEFORE, check_sheet, share
 from impact.study import Study, project_root, read_studies
 
-__all__ = ["NOTEBOOKS", "Outcome", "run"]
+__all__ = ["NOTEBOOKS", "Extras", "Outcome", "run"]
 
 NOTEBOOKS = ("cohort", "did", "matching", "findings")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one study: its folder, the headline of its report, or the problem that stopped it."""
+    """What became of one study: its folder, the headline of its report, or the problem that stopped it.
+
+    ``remark`` says what the report is without, though it was asked for.
+    """
 
     study: Study
     folder: Path
     seconds: float
     headline: str = ""
     problem: ImpactError | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a report gets beside its pages when it is asked for: code on them, and each as a PDF."""
+
+    with_code: bool = False
+    pdf: bool = False
 
 
 def run(
@@ -40,6 +54,7 @@ def run(
     output: str | Path | None = None,
     changes: Sequence[str] = (),
     was_sent: bool = True,
+    extras: Extras = Extras(),
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Run studies from their parameter files.
@@ -55,6 +70,8 @@ def run(
     was_sent : bool
         Whether the last report of each study was, or may have been, sent: then this one gives nothing away
         beside it.
+    extras : Extras
+        Whether the pages keep their code, and whether there is a PDF of each.
     progress : Progress, optional
         Where to say how far it is.
 
@@ -73,7 +90,10 @@ def run(
     folder = Path(output).absolute() if output else project_root() / "outputs"
     progress = progress or Progress()
     with progress:
-        return [_run_one(study, folder / study.name, progress, was_sent=was_sent) for study in studies]
+        return [
+            _run_one(study, folder / study.name, progress, was_sent=was_sent, extras=extras)
+            for study in studies
+        ]
 
 
 def _find_data(studies: Sequence[Study]) -> None:
@@ -87,18 +107,20 @@ def _find_data(studies: Sequence[Study]) -> None:
         raise DataError(together(problems))
 
 
-def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool) -> Outcome:
+def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool, extras: Extras) -> Outcome:
     began = time.monotonic()
     # A report that nobody got gives nothing away: there is nothing to compare with.
     sent = folder / "private" / ("records" if was_sent else "none")
     to_run, skipped = _plan(study)
+    printer = Printer() if extras.pdf else None
     with Attempt(folder) as attempt, quiet(attempt.log):
         try:
             executed = {
                 name: execute(_notebook(name), study, attempt.private, sent=sent, progress=progress)
                 for name in to_run
             }
-            headline = share(study, executed, skipped, folder=attempt.share)
+            wanted: Any = {"with_code": extras.with_code, "printer": printer}
+            headline = share(study, executed, skipped, folder=attempt.share, **wanted)
             check_sheet(study, attempt.private)
             attempt.keep()
         except ImpactError as problem:
@@ -106,7 +128,8 @@ def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool) 
             progress.stopped(study.name)
             return Outcome(study, folder, time.monotonic() - began, problem=problem)
     progress.finished(study.name)
-    return Outcome(study, folder, time.monotonic() - began, headline)
+    seconds, remark = time.monotonic() - began, printer.problem if printer else ""
+    return Outcome(study, folder, seconds, headline, remark=remark)
 
 
 def _plan(study: Study) -> tuple[list[str], dict[str, str]]:

@@ -9,6 +9,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -17,18 +18,29 @@ import nbformat
 
 from impact.disclosure import NOTICE
 from impact.disclosure.checker import STATUS
-from impact.pages.checker import checker
 from impact.disclosure.policies import policy
+from impact.pages.checker import checker
 from impact.pages.report import Entry, entry, harvest, index, render
+from impact.run.pdf import Printer
 from impact.study import Study, project_root
 
 NO_TIME_BEFORE = (
     "a difference-in-differences is not possible without a time before support, and this study has none"
 )
 _ALL = ("All pages", "index.html")
+# Of a table's file name: Windows refuses paths over 260 characters, and readers unpack into deep folders.
+_LONGEST = 60
 
 
-def share(study: Study, executed: Mapping[str, Any], skipped: Mapping[str, str], *, folder: Path) -> str:
+def share(
+    study: Study,
+    executed: Mapping[str, Any],
+    skipped: Mapping[str, str],
+    *,
+    folder: Path,
+    with_code: bool = False,
+    printer: Printer | None = None,
+) -> str:
     """Write everything that may be sent from the executed notebooks; return the report's headline."""
     executed, ran = dict(executed), list(executed)
     pages = {name: entry(notebook, href=f"{name}.html") for name, notebook in executed.items()}
@@ -39,7 +51,10 @@ def share(study: Study, executed: Mapping[str, Any], skipped: Mapping[str, str],
     pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != "findings")}
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
     for name, notebook in executed.items():
-        _write(folder / f"{name}.html", render(notebook, links=links, kicker=study.title))
+        file = folder / pages[name].href
+        _write(file, render(notebook, links=links, kicker=study.title, with_code=with_code))
+        if printer:
+            pages[name] = replace(pages[name], pdf=printer(file))
     results = {name: harvest(notebook) for name, notebook in executed.items()}
     files = _write_results(study, results, folder)
     _write(folder / "manifest.json", _json(manifest(study, ran, skipped)))
@@ -61,6 +76,7 @@ def check_sheet(study: Study, private: Path) -> None:
     }
     status = max((row["status"] for rows in pages.values() for row in rows), key=STATUS.index, default="pass")
     said = {"study": study.name, "title": study.title, "disclosure": study.disclosure, "status": status}
+    said["rule"] = policy(study.disclosure).sentence
     _write(private / "checker.json", _json({**said, "pages": pages}))
     _write(private / "checker.html", checker(title=study.title, pages=pages, status=status))
 
@@ -76,7 +92,6 @@ def manifest(study: Study, notebooks: Sequence[str], skipped: Mapping[str, str])
     return {
         "study": study.name,
         "title": study.title,
-    said["rule"] = policy(study.disclosure).sentence
         "disclosure": {
             "policy": study.disclosure,
             "title": policy(study.disclosure).title,
@@ -111,7 +126,7 @@ def _write_results(
     files = [("All effects (CSV)", "results.csv"), ("All results (JSON)", "results.json")]
     for notebook, items in results.items():
         for number, item in enumerate(items):
-            stem = re.sub(r"[^a-z0-9]+", "-", f"{notebook} {item['name']}".lower()).strip("-")
+            stem = re.sub(r"[^a-z0-9]+", "-", f"{notebook} {item['name']}".lower())[:_LONGEST].strip("-")
             name = (
                 f"{stem}.csv" if not (folder / "tables" / f"{stem}.csv").exists() else f"{stem}-{number}.csv"
             )
@@ -121,12 +136,13 @@ def _write_results(
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with the mark by which Excel knows that pound signs and dashes are in UTF-8."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow([_plain(name) for name in columns])
     writer.writerows([[_plain(row.get(name)) for name in columns] for row in rows])
-    return out.getvalue()
+    return f"\ufeff{out.getvalue()}"
 
 
 def _plain(cell: Any) -> Any:
