@@ -134,6 +134,19 @@ def test_the_order_of_rows_moves_nothing(name, adjust, sample):
     same(*found, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_the_order_of_rows_does_not_choose_among_people_of_equal_scores(again):
+    frame = frame_of()
+    a, b = (
+        match.mean_difference(
+            match.nearest(cohort_of(f), on=["ltc"], replace=again), outcome="score", method="abadie_imbens"
+        )
+        for f in (frame, frame.sample(frac=1, random_state=3))
+    )
+    assert a.method["score"] == "estimated, its error counted"
+    assert a.std_error[0] == pytest.approx(b.std_error[0], rel=1e-12)
+
+
 @pytest.mark.parametrize("name", [n for n in OUTCOMES if n != "abadie_imbens"])
 def test_twice_the_sets_leave_the_effect_and_its_factor_free_error(name):
     """Every set once more, with people of their own: CR0 falls by the root of two, and by nothing else."""

@@ -128,11 +128,13 @@ def _once(rows: NDArray[np.bool_], person: Rows) -> NDArray[np.bool_]:
 class _Score(NamedTuple):
     """An estimated propensity score at the rows of a sample.
 
-    ``place (n, d)`` is where they stand; ``chance (n,)`` is that of the arm the effect is about and ``slope
-    (n,)`` its derivative by the linear predictor, of ``regressors (p, n)``; ``half (p, p)`` is the root of
-    the covariance of the coefficients.
+    ``number (n,)`` is the place of their people by identifier and ``place (n, d)`` where they stand in what
+    was matched on; ``chance (n,)`` is that of the arm the effect is about and ``slope (n,)`` its derivative
+    by the linear predictor, of ``regressors (p, n)``; ``half (p, p)`` is the root of the covariance of the
+    coefficients.
     """
 
+    number: Rows
     place: Array
     chance: Array
     slope: Array
@@ -153,6 +155,8 @@ class _Score(NamedTuple):
         mine, share = own & rows.at_risk, _share(rows, own)
         gap = (left - np.bincount(rows.sets, share * left)[rows.sets])[mine]
         lends = np.flatnonzero(_once(~own & rows.at_risk, person))
+        # In the order of identifiers, so that who is taken of equals does not depend on the order of rows.
+        lends = lends[np.argsort(self.number[lends])]
         alike = min(_ALIKE, len(lends))
         near = lends[cKDTree(self.place[lends]).query(self.place[mine], k=alike)[1].reshape(-1, alike)]
         outcome = left[near] - left[near].mean(axis=1, keepdims=True)
@@ -181,6 +185,7 @@ def _score(matched: Matched, people: People, sample: Sample) -> _Score | None:
     e = score.probability[at]
     values, vectors = np.linalg.eigh(score.fit.bread)
     return _Score(
+        at,
         _with_cells(line[:, None], people.group)[at],
         e if sample.estimand == "ATT" else 1 - e,
         np.where(inside, slope_of(score, link)[at], 0.0),
