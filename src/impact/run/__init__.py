@@ -15,6 +15,7 @@ from typing import Any
 from impact.errors import DataError, ImpactError, RunError, together
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt
+from impact.run.lookout import refuse_names
 from impact.run.pdf import Printer
 from impact.run.progress import Progress
 from impact.run.share import NO_TIME_BEFORE, check_sheet, share
@@ -121,6 +122,7 @@ def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool, 
             }
             wanted: Any = {"with_code": extras.with_code, "printer": printer}
             headline = share(study, executed, skipped, folder=attempt.share, **wanted)
+            refuse_names(study, attempt.share)
             check_sheet(study, attempt.private)
             attempt.keep()
         except ImpactError as problem:

@@ -1,0 +1,122 @@
+"""A last look at what is to be sent: nothing in it is the data's own name of a person, a home or a worker."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import html
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from impact.data.reading import ask, connect, literal, quote, scan
+from impact.disclosure.identifiers import NAMING, as_typed, days_in
+from impact.disclosure.policies import policy
+from impact.errors import DisclosureError, together
+from impact.study import Study
+
+_READ = (".html", ".json", ".csv")
+# Pictures and styles say nothing that can be searched.
+_NO_TEXT = re.compile(
+    r"data:[\w/+.;-]+;base64,[A-Za-z0-9+/=\s]+|<style.*?</style>", re.DOTALL | re.IGNORECASE
+)
+_NAMING = sorted(NAMING | {"record_id"})
+_LIVES = ("died", "date_of_birth", "dob", "birth_date")
+# What stands in such a column where nobody is named.
+_NOBODY = ("all", "missing", "mixed", "n a", "none", "not known", "other", "various", "unknown")
+# A longer name is found by its first words.
+_WORDS = 4
+
+
+def refuse_names(study: Study, folder: Path) -> None:
+    """Stop a report in which a file holds a value of a naming column of the data, or a day of death.
+
+    A value with a digit in it or of several words is looked for everywhere, one of a single plain word, such
+    as a house called Control, only as a whole cell of a table. A building is a name only where fewer people
+    live in it than may be shown.
+
+    Raises
+    ------
+    DisclosureError
+        All places together, by file and column of the data; never the value.
+    """
+    texts = {
+        p.relative_to(folder).as_posix(): _text(p) for p in sorted(folder.rglob("*")) if p.suffix in _READ
+    }
+    con = connect()
+    for name, found in (("words", _words), ("cells", _cells)):
+        frame = pd.DataFrame(
+            [(file, word) for file, text in texts.items() for word in set(found(file, text))],
+            columns=["file", "value"],
+            dtype=str,
+        )
+        con.register(name, frame)
+    days = {file: {day for _, day in days_in(as_typed(text))} for file, text in texts.items()}
+    least, problems = policy(study.disclosure).smallest_shown, []
+    for table, files in study.files.items():
+        sql, types = scan(con, table, files)
+        renamed = getattr(study.data.rename, table, {})
+        for ours in [*_NAMING, *_LIVES]:
+            if (column := renamed.get(ours, ours)) not in types:
+                continue
+            found_in = (
+                _of_a_life(con, sql, column, days)
+                if ours in _LIVES
+                else _named(con, sql, column, least if (table, ours) == ("people", "building_id") else 0)
+            )
+            problems += [f"{file}: holds a value of the column {column!r} of {table}." for file in found_in]
+    if problems:
+        raise DisclosureError(together(problems))
+
+
+def _named(con: duckdb.DuckDBPyConnection, sql: str, column: str, least: int) -> list[str]:
+    """Find the files that hold a value of a column; with ``least``, one of fewer rows than this."""
+    few = f"HAVING count(*) < {least}" if least else ""
+    listed = ", ".join(literal(word) for word in _NOBODY)
+    plain = f"regexp_replace(lower(CAST({quote(column)} AS VARCHAR)), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')"
+    query = f"""
+        WITH named AS (SELECT trim({plain}) AS value FROM {sql} GROUP BY 1 {few}),
+        known AS (
+            SELECT value, string_split(value, ' ') AS parts, regexp_matches(value, '\\p{{L}}') AS written
+            FROM named WHERE len(value) > 2 AND value NOT IN ({listed})
+        )
+        SELECT file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
+        WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
+        UNION SELECT file FROM cells JOIN known ON cells.value = known.value WHERE written
+        ORDER BY file
+    """
+    return [str(row[0]) for row in ask(con, column, query).fetchall()]
+
+
+def _of_a_life(
+    con: duckdb.DuckDBPyConnection, sql: str, column: str, days: dict[str, set[datetime.date]]
+) -> list[str]:
+    """Find the files that hold a day on which someone was born or died."""
+    values = ask(con, column, f"SELECT DISTINCT CAST({quote(column)} AS VARCHAR) FROM {sql}").fetchall()
+    theirs = {day for (value,) in values if value for _, day in days_in(value) if day.day != 1}
+    return [file for file, said in days.items() if (said & theirs) - {datetime.date.today()}]
+
+
+def _text(file: Path) -> str:
+    text = _NO_TEXT.sub(" ", file.read_text(encoding="utf-8"))
+    return html.unescape(text) if file.suffix == ".html" else text
+
+
+def _plain(text: str) -> list[str]:
+    return re.findall(r"\w+", as_typed(text).lower())
+
+
+def _words(file: str, text: str) -> Iterator[str]:
+    """Every run of one to four words, and the file's own name."""
+    words = _plain(f"{file} {text}")
+    for length in range(1, _WORDS + 1):
+        yield from (" ".join(words[i : i + length]) for i in range(len(words) - length + 1))
+
+
+def _cells(file: str, text: str) -> Iterator[str]:
+    if file.endswith(".csv"):
+        yield from (" ".join(_plain(cell)) for row in csv.reader(io.StringIO(text)) for cell in row)
