@@ -70,6 +70,14 @@ def coarsened_exact(
         For cuts that make no sense, a column that is absent, incomplete or infinite, an empty arm, an
         estimand it lacks, and where no stratum has both arms.
 
+    Notes
+    -----
+    Where one or two people stand for a large part of the other arm, their own luck is not seen in later
+    errors. In 400 draws of 100 supported people, half of them in a stratum with a single control, intervals
+    of 95% held the truth in 68%; with two controls there in 80%, with three in 89%; where each of three
+    single controls stood for a tenth, in 95%. The effective sample size that ``balance`` counts shows it: 4
+    of 101 controls in the first of these. Wider bins mend it.
+
     References
     ----------
     Iacus, S. M., King, G. and Porro, G. (2012). Causal inference without balance checking: coarsened exact
