@@ -11,8 +11,9 @@ from impact.data import Cohort, LongData, Panel
 from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
 from impact.interpret.matched_comparison import compare, matched, whole
-from impact.match import onto
-from impact.results import Effects, Matched
+from impact.interpret.over_time import over_time
+from impact.match import balance, onto
+from impact.results import Matched, Result
 
 
 def build_panel(
@@ -100,8 +101,10 @@ def main_effects(
     sample: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
     compared: Mapping[str, Any] | None = None,
-) -> dict[str, Effects]:
-    """Estimate the effect on every outcome by each method asked for.
+    negative_control: Sequence[str] = (),
+    seed: int = 0,
+) -> dict[str, Result]:
+    """Estimate the effect on every outcome by each method asked for, and what checks the comparison.
 
     Parameters
     ----------
@@ -119,21 +122,44 @@ def main_effects(
     compared : mapping, optional
         ``model`` and ``adjust`` of ``compare``.
 
+    negative_control : sequence of str
+        Services that support cannot change, where people are matched.
+    seed : int
+        Of what is drawn at random for the checks.
+
     Returns
     -------
     dict
         ``effects``, the main answer: by difference-in-differences if asked for, or else matched; and
         ``beside``, the matched effects where both are asked for. For each outcome the scales of its model,
-        such as the rate ratio, the difference in rates and the events avoided.
+        such as the rate ratio, the difference in rates and the events avoided. As checks of the main answer,
+        ``pretrend``, whether the groups moved alike before support; or else ``balance``, whether matching
+        made them alike; and ``negative_control`` where named.
     """
-    found = []
+    found: dict[str, Result] = {}
     if did is not None:
         made = {"window": window, "around": around, "clock": clock, "censoring": censoring, "sample": sample}
         panel = build_panel(data, **made)  # type: ignore[arg-type]
-        found.append(estimate(panel, outcome=outcome, **did))
+        found["effects"] = estimate(panel, outcome=outcome, **did)
+        primary = outcome if isinstance(outcome, str) else outcome[0]
+        arguments = {k: v for k, v in did.items() if k not in _NOT_ARGUMENTS}
+        run = over_time(panel, outcome=primary, estimator=did["estimator"], arguments=arguments, seed=seed)
+        found["pretrend"] = run["pretrend"]
     if matching is not None:
         people = matched(data, baseline=baseline, matching=matching)
-        found.append(whole(compare(people, **{**(compared or {}), "outcome": outcome})))
+        found["effects" if did is None else "beside"] = whole(
+            compare(people, **{**(compared or {}), "outcome": outcome})
+        )
+        if did is None:
+            found["balance"] = balance(people)
+        if negative_control:
+            found["negative_control"] = compare(
+                people, outcome=negative_control, adjust=(compared or {}).get("adjust", ())
+            )
     if not found:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
-    return dict(zip(("effects", "beside"), found, strict=False))
+    return found
+
+
+# What a plan holds beside the estimator's own arguments.
+_NOT_ARGUMENTS = ("estimator", "inference", "second_cluster")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MIME = "application/vnd.impact+json"
 # Modules that notebooks call, fetched when they are first used.
-_MODULES = ("asked", "hidden_bias", "plots", "tables", "words")
+_MODULES = ("asked", "briefing", "hidden_bias", "plots", "services", "tables", "words")
 _OPEN_ROWS = 8
 
 

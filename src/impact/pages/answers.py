@@ -2,8 +2,8 @@
 
 How sure the words are is tied to numbers and to nothing else:
 
-- *very clear*: the 95% range leaves out no change, and p is under 0.001
-- *clear*: the 95% range leaves out no change (of a secondary outcome: also after Holm's adjustment)
+- *very clear*: the 95% range lies on one side of no change, and p is under 0.001
+- *clear*: the 95% range lies on one side of no change (of a secondary outcome: also after Holm's adjustment)
 - *little or no change*: the whole 95% range of the ratio lies within 10% of no change
 - *cannot tell*: everything else
 - *too rare*: too few people or events for an estimate to be shown
@@ -34,8 +34,8 @@ from impact.pages.formats import (
 
 Strength = Literal["very clear", "clear", "little or no change", "cannot tell", "too rare"]
 MEANING: dict[Strength, str] = {
-    "very clear": "The 95% range leaves out no change by a wide margin.",
-    "clear": "The 95% range leaves out no change.",
+    "very clear": "The whole 95% range lies on one side of no change, by a wide margin.",
+    "clear": "The whole 95% range lies on one side of no change.",
     "little or no change": "The whole 95% range lies within 10% of no change.",
     "cannot tell": "The 95% range holds both a fall and a rise.",
     "too rare": "There are too few events to estimate an effect.",
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def split(self) -> str:
-        """The one scale on which the range leaves out no change, where the other scale's does not."""
+        """The one scale whose range lies on one side of no change, where the other scale's does not."""
         out = {
             scale: triple[1] > 0 or triple[2] < 0
             for scale, triple in (("difference", self.difference), ("ratio", self.percent))
@@ -166,5 +166,6 @@ def share(a: Answer) -> str:
 
 def about(value: float, among: Sequence[float] = ()) -> str:
     """Three figures at most, with the decimal places of the largest among them: tables have exact values."""
-    rounded = float(f"{abs(value):.3g}")
-    return number(rounded, places([rounded, *among]))
+    # Rounded once: 17.45 is 17, as in the table, and not 18 by way of 17.5.
+    digits = places([float(f"{abs(v):.3g}") for v in (value, *among)])
+    return number(abs(value) if abs(value) < 1000 else float(f"{abs(value):.3g}"), digits)

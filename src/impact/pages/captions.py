@@ -86,8 +86,8 @@ _CAPTIONS = {
     "both have bars.",
     "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
     "lines the difference is under 0.1.",
-    "forest": "Lines are 95% ranges. Filled circle: clear, the range leaves out no change (also once several "
-    "services are allowed for). Diamond: not clear.",
+    "forest": "Lines are 95% ranges. Filled circle: clear, the range lies on one side of no change (also "
+    "once several services are allowed for). Diamond: not clear.",
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
     "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "

@@ -243,17 +243,18 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     return [*first, *(float(p) for p in rest)]
 
 
-def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False) -> str:
+def interval_text(low: Any, high: Any, digits: int, *, sign: bool = False, exact: bool = False) -> str:
     """Write an interval: '−101 to −14'; a missing one is missing, and one of all numbers has no limit."""
     if pd.isna(low) or pd.isna(high):
         return MISSING
     if np.isinf(low) and np.isinf(high):
         return number(high)
-    return f"{estimate_text(low, digits, sign=sign)} to {estimate_text(high, digits, sign=sign)}"
+    one, two = (estimate_text(value, digits, sign=sign, exact=exact) for value in (low, high))
+    return f"{one} to {two}"
 
 
-def estimate_text(value: Any, digits: int, *, sign: bool = False) -> str:
-    """Write an estimate; one above 10,000 has three figures, since files have the exact value.
+def estimate_text(value: Any, digits: int, *, sign: bool = False, exact: bool = False) -> str:
+    """Write an estimate; one above 10,000 has three figures in pictures and words, since tables are exact.
 
     The end of a range may be infinite, where no value is rejected.
 
@@ -263,7 +264,8 @@ def estimate_text(value: Any, digits: int, *, sign: bool = False) -> str:
     ('+234,000', '−9,876')
     """
     value = float(value)
-    return number(float(f"{value:.3g}") if abs(value) > 10_000 else value, digits, sign=sign)
+    rounded = float(f"{value:.3g}") if abs(value) > 10_000 and not exact else value
+    return number(rounded, digits, sign=sign)
 
 
 def placebo_units(released: Released) -> pd.DataFrame:
@@ -282,16 +284,19 @@ def placebo_units(released: Released) -> pd.DataFrame:
     return readers_units(frame).rename(columns={"conf_low": "low", "conf_high": "high"})
 
 
+_YES_NO = {"0": "no", "1": "yes"}
 _SEX = {"f": "female", "m": "male", "x": "other"}
 
 
 def characteristics(rows: pd.DataFrame) -> list[str]:
     """Name each characteristic, with its level where it has several: 'Age', 'Sex: female'."""
     whole = {"", "nan", "None", "<NA>", "mean (SD)", "all"}
+    levels = {c: set(map(str, found)) for c, found in rows.groupby("covariate")["level"]}
+    words = {"sex": _SEX} | {c: _YES_NO for c, found in levels.items() if found == set(_YES_NO)}
     return [
         label(c)
         if str(v) in whole
-        else f"{label(c)}: {_SEX.get(str(v), inside(label(v))) if c == 'sex' else label(v)}"
+        else f"{label(c)}: {words[c].get(str(v), inside(label(v))) if c in words else label(v)}"
         for c, v in zip(rows["covariate"], rows["level"], strict=True)
     ]
 
@@ -326,7 +331,7 @@ def notes(released: Released) -> list[str]:
     for note in (note for note in released.notes if not _AT_THE_FOOT.match(str(note))):
         outcome, colon, rest = str(note).partition(": ")
         if not colon or not outcome.isidentifier():
-            outcome, rest = "", str(note)
+            outcome, rest = "", plain(str(note))
         said.setdefault(rest, []).append(label(outcome) if outcome else "")
     of_all = released.table["outcome"].nunique() if "outcome" in released.table else 0
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages.formats import MISSING, number
+
+# What readers see in place of the mark that a policy prescribes for files.
+NOT_SHOWN = "not shown"
 
 
 class Column(NamedTuple):
@@ -91,11 +95,14 @@ def table_of(
     *,
     how: Iterable[str] = (),
 ) -> Table:
-    """Make a table; where a figure was withheld, the first footnote says what the mark means."""
-    footnotes = list(under)
-    if any(released.mark in cell for column in columns for cell in column.cells):
-        footnotes.insert(
-            0,
-            f"{released.mark} {released.rule.small_counts}, not shown, or a figure that rests on so few.",
-        )
-    return Table(caption, tuple(columns), released, tuple(dict.fromkeys(footnotes)), tuple(how))
+    """Make a table; a withheld figure is called 'not shown', and the first footnote says why.
+
+    The cell does not say whether the count was small or stands in for one that is: that would narrow it down.
+    """
+    mark, footnotes = re.compile(rf"(?<![^\s(]){re.escape(released.mark)}(?![^\s)])"), list(under)
+    spelt = [c._replace(cells=[mark.sub(NOT_SHOWN, cell) for cell in c.cells]) for c in columns]
+    if spelt != list(columns):
+        rule = released.rule
+        few = f"fewer than {rule.smallest_shown} people or events ({rule.small_counts})"
+        footnotes.insert(0, f"Not shown: {few}, or a figure that would give so few away.")
+    return Table(caption, tuple(spelt), released, tuple(dict.fromkeys(footnotes)), tuple(how))

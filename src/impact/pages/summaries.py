@@ -234,7 +234,7 @@ def _quality(released: Released) -> Table:
     columns = [
         Column(title, cells_of(released, name, found, show), name != "count")
         for name, title, show in (
-            ("rule", "Check", _capital),
+            ("rule", "Check", lambda rule: _capital(plain(rule))),
             ("table", "Table", label),
             ("column", "Column", str),
             ("count", "Records", number),

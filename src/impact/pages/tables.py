@@ -14,11 +14,13 @@ from impact.disclosure import Released
 from impact.pages import Shown, hidden_bias, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
+    MISSING,
     SCALES,
     adjusted,
     by_arm,
     characteristics,
     estimate_text,
+    inside,
     interval_text,
     label,
     notes,
@@ -91,15 +93,15 @@ def effects(released: Released) -> Table:
         if several:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
-                f"{label(index['outcome'][0])} is the primary outcome; the p-values of the others are "
-                "adjusted for being several (Holm)."
+                f"The primary outcome is {inside(label(index['outcome'][0]))}; the p-values of the others "
+                "are adjusted for being several (Holm)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
         columns.append(
             Column(
                 f"{who(released).capitalize()} (events) with support",
-                [f"{n} ({events})" for n, events in behind],
+                [n if n == MISSING else f"{n} ({events})" for n, events in behind],
             )
         )
     what = "" if "outcome" in keys else f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
@@ -162,10 +164,10 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
         if pd.isna(at) or hidden.iloc[int(at)]:
             cells.append(released.mark)
             continue
-        # An effect of 0 without a range is the base from which the others are measured.
-        base = values[0] == 0 and pd.isna(values[1])
-        reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign)
-        cells.append(f"{estimate_text(values[0], digits, sign=sign)} ({reach})")
+        # No effect without a range is the base from which the others are measured.
+        base = values[0] == (0 if sign else 1) and pd.isna(values[1])
+        reach = "base" if base else interval_text(values[1], values[2], digits, sign=sign, exact=True)
+        cells.append(f"{estimate_text(values[0], digits, sign=sign, exact=True)} ({reach})")
     header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
     if unit.nunique() > 1:
         header = SCALES[scale]

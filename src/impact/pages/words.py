@@ -1,6 +1,6 @@
 """Sentences that follow from released numbers: the headline, what may be claimed, the words for a figure.
 
-How sure the words are is tied to numbers and to nothing else: see ``answers``.
+How sure the words are is tied to numbers and to nothing else: see ``answers`` and ``evidence``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
+from impact.pages.evidence import DOTS, FEW_GROUPS, Evidence, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
     label,
     listed,
@@ -53,7 +54,7 @@ class Statement:
     @property
     def text(self) -> str:
         """All sentences as plain text."""
-        return "\n".join(" ".join(sentences) for _, sentences in self.parts)
+        return "\n".join(" ".join(filter(None, sentences)) for _, sentences in self.parts)
 
     @property
     def html(self) -> str:
@@ -77,29 +78,42 @@ def _paragraph(what: str, sentences: Sequence[str]) -> str:
     if what == "list" and len(said) > 1:
         return f"<ul>{''.join(f'<li>{s}</li>' for s in said)}</ul>"
     if what == "sure":
-        said[0] = f"<b>{said[0]}</b>"
-    return f'<p class="{what}">{" ".join(said)}</p>'
+        dots = DOTS[cast("Evidence", sentences[0].rstrip("."))]
+        said[0] = f'<span aria-hidden="true">{dots}</span> <b>{said[0]}</b>'
+    return f'<p class="{what}">{" ".join(filter(None, said))}</p>'
 
 
-def headline(released: Released) -> Statement:
-    """Say in plain words what a study found, how large it is and how sure one can be.
+def headline(
+    released: Released,
+    page: Mapping[str, Released] | None = None,
+    *,
+    assignment: Literal["observed", "randomised"] = "observed",
+) -> Statement:
+    """Say in plain words what a study found, how large it is and how strong the evidence is.
 
     Parameters
     ----------
     released : Released
         Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
+    page : mapping of name to Released, optional
+        Everything the page shows; the checks among it count for the evidence.
+    assignment : 'observed' or 'randomised'
+        Whether support was given by lot.
 
     Returns
     -------
     Statement
     """
     first, *others = answers(released)
+    checks = checks_on(page or {})
     parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_answer(first),))]
     if others:
         parts.append(("others", tuple(_others(first, others))))
     if whom := about_whom(released):
         parts.append(("why", (whom,)))
-    parts.append(("sure", tuple(_how_sure(first, released, len(others)))))
+    groups = float(numeric(released.table.get("clusters", []))[:1].min(initial=np.inf))
+    word = evidence(first, checks, assignment=assignment, groups=groups)
+    parts.append(("sure", (f"{word}.", *_how_sure(first, groups, len(others)), passed(checks))))
     return Statement("headline", tuple(parts), (released,))
 
 
@@ -134,7 +148,7 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
             for scale in _SPLIT
         ),
         (
-            "For {} the range leaves out no change, but no longer once several services are allowed for.",
+            "For {} the range lies on one side of no change, but not once several services are allowed for.",
             lambda a: a.strength == "cannot tell" and a.nominal,
         ),
         ("It shows little or no change in {}.", lambda a: a.strength == "little or no change"),
@@ -147,34 +161,33 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
     return said
 
 
-# On which scale the range leaves out no change, where it does so on one only.
+# On which scale the range lies on one side of no change, where it does so on one only.
 _SPLIT = {
-    one: f"as a {one} the range leaves out no change, as a {other} it does not; so the study "
+    one: f"as a {one} the range lies on one side of no change, as a {other} it does not; so the study "
     "does not count it as clear"
     for one, other in (("ratio", "difference"), ("difference", "ratio"))
 }
 
 
-def _how_sure(first: Answer, released: Released, others: int) -> list[str]:
+def _how_sure(first: Answer, groups: float, others: int) -> list[str]:
     chance = "" if first.strength == "too rare" or np.isnan(first.p) else f" (p {_p(first.p)})"
     meaning = MEANING[first.strength]
     if first.strength == "cannot tell" and first.split:
         meaning = f"{_SPLIT[first.split][:1].upper()}{_SPLIT[first.split][1:]}."
-    said = [f"How sure: {first.strength}.", meaning[:-1] + chance + "."]
+    said = [meaning[:-1] + chance + "."]
+    triple = first.difference or first.percent
+    if first.strength in ("clear", "very clear") and triple is not None:
+        near, far = sorted(abs(v) for v in triple[1:])
+        if far > WIDE * near:
+            said.append("Its size is much less sure than its direction.")
     if others:
         said.append(
             f"{label(first.outcome)} were named first, as the main result; the "
             f"p-value{'s' if others > 1 else ''} of the other{f' {others}' if others > 1 else ''} "
             f"{'are' if others > 1 else 'is'} adjusted for being several (Holm)."
         )
-    triple = first.difference or first.percent
-    if first.strength in ("clear", "very clear") and triple is not None:
-        near, far = sorted(abs(v) for v in triple[1:])
-        if far > WIDE * near:
-            said.insert(2, "Its size is much less sure than its direction.")
-    clusters = numeric(released.table["clusters"])[:1] if "clusters" in released.table else np.array([])
-    if len(clusters) and clusters[0] < 20:
-        said.append(f"Only {number(clusters[0])} groups stand behind this, so the range may be too narrow.")
+    if groups < FEW_GROUPS:
+        said.append(f"Only {number(groups)} groups stand behind this, so the range may be too narrow.")
     return said
 
 
@@ -224,7 +237,9 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
             "alone: it would have changed anyway."
         )
     may_not += [
-        "“It saved the NHS this much money”: contacts that did not happen free time and beds, not cash.",
+        "“It saved so much money”: contacts that did not happen free time and beds, not cash."
+        if first.fewer
+        else "“It cost so much money”: contacts are counted here, not cash.",
         f"“It works for everyone, everywhere”: this holds for the {those}, place and months studied.",
     ]
     if assignment != "randomised":
@@ -280,19 +295,8 @@ def _second(method: str, a: Answer) -> str:
 
 def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     """Say that two methods disagree on a service; nothing where they do not."""
-    clear = [x.strength in ("clear", "very clear") for x in (a, b)]
-    scales = [(a.percent, b.percent)] if a.unit != b.unit else [(a.difference, b.difference)]
-    apart = any(x and y and (x[1] > y[2] or y[1] > x[2]) for x, y in scales)
-    one, two = names if clear[0] else names[::-1]
-    if all(clear) and a.fewer != b.fewer:
-        why = "one finds clearly fewer and the other clearly more"
-    elif clear[0] != clear[1]:
-        why = f"{one} finds a clear change and {two} does not"
-    elif apart:
-        why = "their ranges do not overlap"
-    else:
-        return ""
-    return f"On {a.name} the two methods disagree: {why}. Read this result with care."
+    why = disagree(a, b, names)
+    return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
 
 
 def _per(a: Answer) -> str:

@@ -205,6 +205,8 @@ class Study(Section):
             "sample": self._sample,
             "matching": self.matching_plan if self.matching else None,
             "compared": self.compared if self.matching else None,
+            "negative_control": list(self.matching.negative_control) if self.matching else [],
+            "seed": self.seed,
         }
 
     @property
@@ -296,14 +298,17 @@ class Study(Section):
         return protocol(self)
 
     @property
+    def brief(self) -> dict[str, str]:
+        """How it was done, in five plain sentences."""
+        return brief(self)
+
+    @property
     def remarks(self) -> list[str]:
         """What a reader of every page must know: the study's notes, and what is counted if not people."""
         if not (unit := self.design.unit):
             return [*self.notes]
-        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where a table counts "
-        one += (
-            f"people, these are {home(unit)}s, described by averages over their members. Rates are of people."
-        )
+        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where a table counts people, "
+        one += f"these are {home(unit)}s, described by averages over their members. Rates are of people."
         return [*self.notes, one]
 
     @property

@@ -86,6 +86,59 @@ def protocol(study: Study) -> dict[str, str]:
     }
 
 
+def brief(study: Study) -> dict[str, str]:
+    """Return how it was done in five plain sentences, for those who will not read the whole plan."""
+    design, months, first = study.design, study.design.months_after, f"{study.outcomes[0]} (named first)"
+    if study.data.panel:
+        counted = f"for up to {months} {design.period}s from the start" if study.did else "while observed"
+    else:
+        counted = f"for {months} months from that day, while alive, observed and in the tenancy"
+    return {
+        "People": _arms(study),
+        "Assignment": "Pretend starts were drawn by lot."
+        if design.placebo
+        else _BRIEF_LOT[design.assignment],
+        "Start": "From the day support began, or a day on which it might have begun."
+        if not study.data.panel
+        else "From the first supported period, or the first observed where all begin together.",
+        "Counted": f"Counted {counted}: {_words((first, *study.outcomes[1:]))}.",
+        "Compared": " ".join(_plainly(study)),
+    }
+
+
+_BRIEF_LOT = {
+    "observed": "Support was not given by lot, so the groups may differ in ways that nobody recorded.",
+    "randomised": "Support was given by lot.",
+}
+
+
+def _plainly(study: Study) -> list[str]:
+    """What was compared with what, without the names of methods."""
+    did, matching, out = study.did, study.matching, []
+    if did:
+        without = (
+            "without it"
+            if study.data.panel or did.control == "never_treated"
+            else "without it, or not yet with it"
+        )
+        out.append(
+            f"The change with support was set against the change over the same time {without}"
+            f"{', among people matched to be alike' if did.matched else ''}."
+        )
+    if matching:
+        weighted = "People without support were weighted to be like those with it"
+        paired = "People with support were matched to similar people without it"
+        who = weighted if matching.method in _WEIGHTS else paired
+        beside = "As a second method, " if did and not did.matched else ""
+        said = f"{who} on {_words(_on(matching))}"
+        said += f", and exactly on {_words(matching.exact)}." if matching.exact else "."
+        out.append(beside + (said[:1].lower() + said[1:] if beside else said))
+    return out or ["Nothing was compared: the study has no method."]
+
+
+_WEIGHTS = ("entropy_balance", "inverse_probability")
+
+
 _ABOUT = {
     "ATT": "those who had support",
     "ATC": "those without it, had they been given support",
@@ -140,7 +193,8 @@ def _eligibility(study: Study) -> str:
     if not panel:
         return "Tenants of the listed arms who were found in the NHS data, agreed, and were observed."
     rows = [f"{column} is {_words(values, 'or')}" for column, values in panel.where.items()]
-    return f"Units in the file{' where ' + ' and '.join(rows) if rows else ''}."
+    those = "Everyone" if panel.exposure else "All units"
+    return f"{those} in the file{' where ' + ' and '.join(rows) if rows else ''}."
 
 
 def _analyses(study: Study) -> list[str]:

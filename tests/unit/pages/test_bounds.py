@@ -121,7 +121,7 @@ def test_what_the_ranges_are_measured_from_is_said(method: dict[str, object], sa
 def test_withheld_bounds_say_nothing_of_what_they_found() -> None:
     found = released(events=3)
     table = tables.bounds(found)
-    assert {row[1] for row in table.rows} == {"*"}
+    assert {row[1] for row in table.rows} == {"not shown"}
     assert not [note for note in table.notes if "no effect" in note or "measured from" in note]
     assert bounds.bounds(found) is found
 

@@ -25,10 +25,10 @@ def test_effects_in_readers_units_one_row_an_outcome(effects: Callable[..., Rele
     assert any("Holm" in note for note in table.notes)
 
 
-def test_an_effect_on_too_few_is_a_star_with_a_footnote(effects: Callable[..., Released]) -> None:
+def test_an_effect_on_too_few_is_called_not_shown_with_a_footnote(effects: Callable[..., Released]) -> None:
     table = tables.effects(effects({"ae": FIRST["ae"]}, events=5))
-    assert table.rows[0][1] == "*"
-    assert table.notes[0].startswith("* 1 to 7, not shown")
+    assert table.rows[0][1] == "not shown"
+    assert table.notes[0].startswith("Not shown: fewer than 8 people")
 
 
 def test_the_base_of_an_event_study_is_named(event_study: Released) -> None:
@@ -129,9 +129,9 @@ def test_pooled_dates_are_named_from_first_to_last() -> None:
     assert tables._keys("period", index, "Quarter") == ["Jan to Jun 2024", "Jul 2024"]
 
 
-def test_large_effects_have_three_figures(effects: Callable[..., Released]) -> None:
+def test_tables_hold_exact_values(effects: Callable[..., Released]) -> None:
     table = tables.effects(effects({"gp": (234_282.0, 206_350.0, 0.1, 0.1)}))
-    assert table.rows[0][1] == "+234,000 (−174,000 to +643,000)"
+    assert table.rows[0][1] == "+234,282 (−174,312 to +642,876)"
 
 
 def test_p_values_in_files_are_not_those_of_the_table(effects: Callable[..., Released]) -> None:
@@ -143,7 +143,8 @@ def test_p_values_in_files_are_not_those_of_the_table(effects: Callable[..., Rel
 def test_the_policy_is_said_at_the_foot_and_not_under_each_table(
     people: Released, naive: Callable[..., Released]
 ) -> None:
-    assert tables.table(people).notes == ("* 1 to 7, not shown, or a figure that rests on so few.",)
+    said = "Not shown: fewer than 8 people or events (1 to 7), or a figure that would give so few away."
+    assert tables.table(people).notes == (said,)
     assert tables.table(naive((341, 214), (330, 232))).notes == ()
     assert "or would give them away; others are rounded to the nearest 5" in people.rule.sentence
 

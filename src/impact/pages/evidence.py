@@ -1,0 +1,188 @@
+"""How strong the evidence is, in fixed words tied to numbers and to the checks a page shows.
+
+- *Strong evidence*: a clear answer, support was given by lot, no check failed, at least 20 groups, and p
+  under 0.001 (of little or no change: the whole range within 5% of none).
+- *Moderate evidence*: a clear answer, no check failed other than a minor one (people were followed for as
+  long in both groups), and at least 20 groups.
+- *Weak evidence*: a clear answer, but a check failed or there are fewer than 20 groups.
+- *Inconclusive*: the range holds both a change worth having and none.
+- *Too few to say*: too few people or events for an estimate to be shown.
+
+A clear answer is a change whose 95% range leaves out none, or a whole range within 10% of none: ``answers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.pages.answers import Answer, answers
+from impact.pages.formats import characteristics, inside, label, listed, number, numeric, p_value
+
+Evidence = Literal["Strong evidence", "Moderate evidence", "Weak evidence", "Inconclusive", "Too few to say"]
+DOTS: dict[Evidence, str] = {
+    "Strong evidence": "●●●●",
+    "Moderate evidence": "●●●○",
+    "Weak evidence": "●●○○",
+    "Inconclusive": "●○○○",
+    "Too few to say": "○○○○",
+}
+FEW_GROUPS = 20
+BALANCED = 0.1
+# A whole range this near to no change, in per cent, is strong evidence that there is none to speak of.
+_VERY_NEAR = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check that a page shows: what was found, and whether it passed; None where it could not be made.
+
+    One that is ``minor`` bars strong evidence, but leaves moderate.
+    """
+
+    said: str
+    passed: bool | None
+    minor: bool = False
+
+
+def evidence(
+    answer: Answer,
+    checks: tuple[Check, ...] = (),
+    *,
+    assignment: Literal["observed", "randomised"] = "observed",
+    groups: float = np.inf,
+) -> Evidence:
+    """Return the word for what stands behind one answer.
+
+    Parameters
+    ----------
+    answer : Answer
+    checks : tuple of Check
+        As ``checks_on`` finds them.
+    assignment : 'observed' or 'randomised'
+        Whether support was given by lot: without it, nothing is strong evidence.
+    groups : float
+        Clusters behind the estimate.
+
+    Examples
+    --------
+    >>> fall = Answer("ae", "clear", 0.009, True, "", (-58.0, -102.0, -14.0), (-16.0, -27.0, -4.0))
+    >>> evidence(fall), evidence(fall, (Check("Groups moved apart before support.", False),))
+    ('Moderate evidence', 'Weak evidence')
+    """
+    if answer.strength == "too rare":
+        return "Too few to say"
+    if answer.strength == "cannot tell":
+        return "Inconclusive"
+    failed = [check for check in checks if check.passed is False]
+    if groups < FEW_GROUPS or not all(check.minor for check in failed):
+        return "Weak evidence"
+    near = answer.percent is not None and max(map(abs, answer.percent[1:])) <= _VERY_NEAR
+    sure = near if answer.strength == "little or no change" else answer.strength == "very clear"
+    strong = sure and assignment == "randomised" and not failed
+    return "Strong evidence" if strong else "Moderate evidence"
+
+
+def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
+    """Find the checks among what a page shows.
+
+    Parameters
+    ----------
+    page : mapping of name to Released
+        Of these, ``pretrend`` (whether the groups moved alike before support), ``balance`` (whether they are
+        alike after matching), ``negative_control`` (services that support cannot change) and ``beside``
+        (whether a second method agrees with ``effects``) are checks.
+    """
+    known = (
+        ("pretrend", _alike_before),
+        ("balance", _alike_after),
+        ("balance", _followed_alike),
+        ("negative_control", _none_expected),
+    )
+    found = [check for name, make in known if name in page and (check := make(page[name]))]
+    return (*found, *([_agrees(page["effects"], page["beside"])] if "beside" in page else []))
+
+
+def passed(checks: tuple[Check, ...]) -> str:
+    """Say how many of the checks that could be made were passed: 'Passed 2 of 3 checks.'."""
+    made = [check.passed for check in checks if check.passed is not None]
+    if not made:
+        return "No check of the comparison could be made." if checks else ""
+    return f"Passed {sum(made)} of {len(made)} check{'s' if len(made) > 1 else ''} of the comparison."
+
+
+def _alike_before(test: Released) -> Check:
+    p = float(numeric(test.table["p_value"])[0])
+    if np.isnan(p):
+        return Check("Whether the groups moved alike before support could not be tested.", None)
+    said = "moved alike as far as these data can tell" if p >= 0.05 else "did not move alike"
+    return Check(f"Before support the groups {said} (p {p_value(p)}; passed at 0.05 or more).", p >= 0.05)
+
+
+def _alike_after(balance: Released) -> Check:
+    name, worst = _worst(balance, followed=False)
+    if not name:
+        return Check("Whether matching made the groups alike cannot be shown: too few people.", None)
+    said = (
+        f"the groups differ most in {inside(name)}, by {number(worst, 2)}; passed up to {number(BALANCED, 2)}"
+    )
+    return Check(f"After matching, {said}.", worst <= BALANCED)
+
+
+def _followed_alike(balance: Released) -> Check | None:
+    name, worst = _worst(balance, followed=True)
+    if not name:
+        return None
+    said = f"differ in {inside(name)} by {number(worst, 2)}; passed up to {number(BALANCED, 2)}"
+    return Check(f"After matching, the groups {said}.", worst <= BALANCED, minor=True)
+
+
+def _worst(balance: Released, *, followed: bool) -> tuple[str, float]:
+    """The characteristic (or time followed) that differs most after matching, and by how much."""
+    after = balance.table[balance.table["sample"] == "after"]
+    kind = after.get("kind", pd.Series("", after.index))
+    rows = after[(kind == "follow-up") == followed]
+    apart = np.nan_to_num(np.abs(numeric(rows["smd"])), nan=-1.0).round(2)
+    if not (apart >= 0).any():
+        return "", 0.0
+    return characteristics(rows)[int(apart.argmax())], float(apart.max())
+
+
+def _none_expected(effects: Released) -> Check:
+    known = [a for a in answers(effects) if a.strength != "too rare"]
+    clear = [a.name for a in known if a.nominal]
+    if not known:
+        names = listed([inside(label(name)) for name in effects.table["outcome"].unique()])
+        return Check(f"Too few {names} to see whether they differ where support cannot change them.", None)
+    if clear:
+        return Check(f"There is a clear difference in {listed(clear)}, which support cannot change.", False)
+    names = listed([a.name for a in known])
+    return Check(f"No clear difference in {names}, which support cannot change.", True)
+
+
+def _agrees(main: Released, other: Released) -> Check:
+    one, two = answers(main)[0], {a.outcome: a for a in answers(other)}.get(answers(main)[0].outcome)
+    if two is None or "too rare" in (one.strength, two.strength):
+        return Check("Too few to compare with a second method.", None)
+    if apart := disagree(one, two):
+        return Check(f"On {one.name} a second method disagrees: {apart}.", False)
+    return Check(f"On {one.name} a second method agrees within its range.", True)
+
+
+def disagree(a: Answer, b: Answer, names: tuple[str, str] = ("this method", "the other")) -> str:
+    """Say how two methods disagree on a service; nothing where they do not."""
+    clear = [x.strength in ("clear", "very clear") for x in (a, b)]
+    scales = [(a.percent, b.percent)] if a.unit != b.unit else [(a.difference, b.difference)]
+    one, two = names if clear[0] else names[::-1]
+    if all(clear) and a.fewer != b.fewer:
+        return "one finds clearly fewer and the other clearly more"
+    if clear[0] != clear[1]:
+        return f"{one} finds a clear change and {two} does not"
+    if any(x and y and (x[1] > y[2] or y[1] > x[2]) for x, y in scales):
+        return "their ranges do not overlap"
+    return ""
