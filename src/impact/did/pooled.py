@@ -121,6 +121,11 @@ class _Pooled:
             base = span_labels(times[grid.blocks == grid.reference], grid.step)["term"]
             raise DesignError(f"outcome={name!r}: nothing can be compared at {base}.")
         shown = np.isin(grid.blocks, known)
+        if len(known) < 2:
+            raise DesignError(
+                f"outcome={name!r}: no event time has enough events to be compared with the time just before "
+                "support. Use longer blocks (step) or periods, wider controls, or family='linear'."
+            )
         kept = alive[:, 1] | (alive[:, 0] & shown)
         for j in range(len(self.used)):
             time[edges[2 * j] : edges[2 * j + 2], ~kept[j]] = 0

@@ -99,6 +99,13 @@ def test_a_step_with_events_in_one_of_its_periods_has_a_ratio(make_panel):
         pooled_event_study(panel, outcome="gp", step=2)
 
 
+def test_event_times_of_which_none_has_events_are_refused_in_words(make_panel):
+    panel = make_panel(starts=(3,))
+    panel.outcomes["gp"][panel.start == 3, 3:] = 0
+    with pytest.raises(DesignError, match="no event time has enough events to be compared"):
+        pooled_event_study(panel, outcome="gp", step=3)
+
+
 def test_a_period_without_events_among_controls_says_nothing(make_panel):
     panel = make_panel()
     panel.outcomes["gp"][panel.start == 6, 5] = 0
