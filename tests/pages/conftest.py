@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from impact.disclosure import release
 from impact.pages import plots, report, words
 from impact.results import Balance, Effects, Rates, Summary
 
+from .proof import FLAGS, chromium, opened
+
 PER = "per 1,000 person-months"
 HOSTILE = "<script>alert(1)</script> & <b>social</b> rent"
 ARMS = ("supported", "control")
@@ -26,9 +28,7 @@ ARMS = ("supported", "control")
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium of the system, headless; without one the test is skipped, unless a browser is required."""
-    path = os.environ.get("IMPACT_CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    path = chromium()
     if path is None:
         said = "no Chromium found: install one, or name it in IMPACT_CHROMIUM"
         if os.environ.get("IMPACT_REQUIRE_BROWSER"):
@@ -36,11 +36,17 @@ def browser() -> Iterator[Any]:
         pytest.skip(said)
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=path, args=flags)
+        opened = play.chromium.launch(executable_path=path, args=list(FLAGS))
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Any]:
+    """Open pages that are closed when the test is done."""
+    with ExitStack() as stack:
+        yield lambda file, **view: stack.enter_context(opened(browser, file, **view))
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +61,22 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "findings.html"
 
 
-def _notebook() -> Any:
-    released = release(
+@pytest.fixture(scope="session")
+def figures() -> dict[str, Any]:
+    """Every kind of figure, drawn."""
+    released = _released()
+    return {
+        "forest": plots.forest(released["effects"]),
+        "rates": plots.rates(released["rates"]),
+        "event_study": plots.event_study(released["by_time"]),
+        "overlap": plots.overlap(released["overlap"]),
+        "love": plots.love(released["balance"]),
+        "placebo": plots.placebo(released["placebo"]),
+    }
+
+
+def _released() -> Any:
+    return release(
         {
             "effects": _effects(),
             "by_time": _by_time(),
@@ -69,6 +89,10 @@ def _notebook() -> Any:
         },
         "hes",
     )
+
+
+def _notebook() -> Any:
+    released = _released()
     answer = [pages.masthead("Northtown Homes", "2023 to 2025"), words.headline(released["effects"])]
     sections: list[tuple[str, list[Any]]] = [
         ("# Did health support reduce use of NHS services?", answer),

@@ -12,7 +12,8 @@ SHORT = 40
 _FILE = re.compile(r"\S+\.(png|jpe?g|gif|svg|webp|bmp|tiff?)\b", re.IGNORECASE)
 _NO_WORDS = re.compile(
     r"[\W_\d]*(an?|the|this|of|my)?[\W_]*(image|img|figure|fig|picture|photo|graphic|graph|chart|plot|output|"
-    r"diagram|screenshot|untitled|alt( text)?|todo|tbc|none)[\W_\d]*|\W*figure size .*",
+    r"diagram|screenshot|untitled|alt( text)?|todo|tbc|none)[\W_\d]*|\W*figure size .*"
+    r"|no (description|alt).*",
     re.IGNORECASE,
 )
 

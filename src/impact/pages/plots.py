@@ -34,7 +34,7 @@ from impact.pages.formats import (
     require_released,
     who,
 )
-from impact.pages.style import COMPARISON, GREY, INK, LINE, SOFT, SUPPORTED, TEAL, figure
+from impact.pages.style import COMPARISON, GREY, INK, LINE, PALE, SOFT, SUPPORTED, TEAL, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -284,7 +284,7 @@ def placebo(released: Released) -> Axes:
     with figure(released, "placebo", [2.9]) as axes:
         ax = axes[0]
         width = (bins["high"] - bins["low"]).to_numpy()
-        ax.bar(bins["low"], draws, width, align="edge", color="#b9c3c8", edgecolor="white", linewidth=0.6)
+        ax.bar(bins["low"], draws, width, align="edge", color=PALE, edgecolor=GREY, linewidth=0.8)
         own = float(bins["estimate"].iloc[0])
         top = 1.25 * max(draws.max(initial=1.0), 1.0)
         ax.vlines(own, 0, top * 0.86, color=TEAL, linewidth=2.5)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 5.2
-INK, SOFT, LINE, TEAL, GREY = "#1d2730", "#4a5660", "#d6dde1", "#0b6e6e", "#6d7880"
+INK, SOFT, LINE, TEAL, GREY, PALE = "#1d2730", "#4a5660", "#d6dde1", "#0b6e6e", "#6d7880", "#b9c3c8"
 
 # The supported are solid with filled circles, the comparison dashed with open squares.
 SUPPORTED: dict[str, Any] = {"color": TEAL, "linestyle": "-", "marker": "o", "markerfacecolor": TEAL}
