@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from impact.errors import DataError, DesignError, ParameterError, together
 from impact.errors import nearest as nearest_name
+from impact.match.estimands import leaning
 from impact.match.propensity import Array, Rows, both_arms, design
 from impact.numbers.inference import cr1, root_by, within_cells
 from impact.results import Effects, Matched, Weighting
@@ -320,7 +321,8 @@ class Sample:
             "clusters": f"{self.matching['clusters']}{two_way}",
             "weights": "known" if self.weighting is None else "estimated, their error counted",
             "matching": dict(self.matching),
-            "notes": [] if self.estimand == "ATT" else [NOT_AVOIDED],
+            "notes": [NOT_AVOIDED] * (self.estimand != "ATT")
+            + leaning(self.cohort.person[self.person], self.treated, self.weight),
         }
 
 

@@ -62,6 +62,19 @@ def test_a_control_who_stands_for_everyone_gives_no_certainty():
             model(matched)
 
 
+def test_one_control_who_stands_for_many_is_told_of():
+    frame = frame_of().assign(level=0)
+    frame.loc[frame["helped"] == 1, "level"] = np.arange((frame["helped"] == 1).sum()) % 2
+    only = frame.index[frame["helped"] == 0][0]
+    frame.loc[only, "level"] = 1
+    found = match.coarsened_exact(cohort_of(frame), on=[], exact=["level"])
+    told = match.rate_ratio(found, outcome="visits").method["notes"]
+    assert any("more than 15% of the weight" in note for note in told)
+    frame.loc[frame["helped"] == 0, "level"] = np.arange((frame["helped"] == 0).sum()) % 2
+    found = match.coarsened_exact(cohort_of(frame), on=[], exact=["level"])
+    assert match.rate_ratio(found, outcome="visits").method["notes"] == []
+
+
 def test_events_of_one_set_alone_give_no_certainty():
     frame = frame_of().assign(visits=0)
     matched = match.nearest(cohort_of(frame), on=["age"])
