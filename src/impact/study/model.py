@@ -307,7 +307,7 @@ class Study(Section):
         """What a reader of every page must know: the study's notes, and what is counted if not people."""
         if not (unit := self.design.unit):
             return [*self.notes]
-        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where a table counts people, "
+        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where people are counted, "
         one += f"these are {home(unit)}s, described by averages over their members. Rates are of people."
         return [*self.notes, one]
 
