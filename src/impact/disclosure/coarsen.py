@@ -39,6 +39,8 @@ def enough_behind(counts: pd.DataFrame, policy: Policy) -> NDArray[np.bool_]:
         # The controls are the difference, so they are as good as published.
         controls = counts["persons"].to_numpy(float) - counts["treated"].to_numpy(float)
         ok &= (controls == 0) | policy.enough(controls)
+    if {"events", "largest", "second"} <= set(counts.columns):
+        ok &= ~policy.dominated(counts["events"], counts["largest"], counts["second"])
     return ok
 
 
@@ -87,7 +89,7 @@ def coarsen_rates(rates: Rates, policy: Policy) -> tuple[Rates, list[str]]:
         steps = _STEPS[_unit(periods, rates.method)]
         for step in dict(steps):
             found = one.coarsen(_blocks(position, step, 0).tolist()) if step != 1 else one
-            if enough_behind(found.counts, policy).all():
+            if enough_behind(found.table, policy).all():
                 break
         parts.append(found.table)
         notes += _note(outcome, rates.table["outcome"].nunique(), step, steps, part, policy)
@@ -176,6 +178,8 @@ def _note(
         return []
     people = [c for c in ("persons", "treated") if c in counts]
     what = "people" if policy.small(counts[people]).any() else "events"
-    word = dict(steps)[step]
-    how = f"Shown {word if step == 0 else f'by {word}'}, because some {steps[0][1]}s had {policy.few} {what}."
+    word, had = dict(steps)[step], f"{policy.few} {what}"
+    if "largest" in counts and policy.enough(counts[[*people, "events"]]).all():
+        had = "events mostly of one or two people"
+    how = f"Shown {word if step == 0 else f'by {word}'}, because some {steps[0][1]}s had {had}."
     return [how if outcomes == 1 else f"{outcome}: {how[0].lower()}{how[1:]}"]

@@ -92,6 +92,7 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     pooled, notes = coarsen_rates(result, policy)
     table = pooled.table.drop(columns="person_months").reset_index(drop=True)
     few = ~enough_behind(table, policy) | rows_of(also, len(table))
+    table = table.drop(columns=["largest", "second"], errors="ignore")
     if policy.round_to == 1:
         # Without rounding, the change from one period to the next is the number who died or moved.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
@@ -99,7 +100,8 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     draft = Draft("rates", table, blank(table), notes=notes)
     count_columns(draft, table[["persons", "events"]].copy(), policy)
     if few.any():
-        draft.notes.append(f"Rates with {policy.few} people or events behind them are withheld.")
+        mostly = ", or mostly those of one or two," if policy.asks_who_dominates else ""
+        draft.notes.append(f"Rates with {policy.few} people or events{mostly} behind them are withheld.")
     hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
     labels = table[["outcome", "arm", "period"]].copy()
     if pd.api.types.is_numeric_dtype(labels["period"]):

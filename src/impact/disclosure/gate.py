@@ -18,7 +18,7 @@ from impact.disclosure.policies import policy as find_policy
 from impact.disclosure.released import SEAL, Released
 from impact.disclosure.summaries import matched_draft, summary_draft
 from impact.disclosure.suppress import Counts
-from impact.disclosure.wording import method_shown, sentence
+from impact.disclosure.wording import NAME, method_shown, sentence, tidy, tidy_table
 from impact.errors import DisclosureError, ParameterError
 from impact.results import Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
 
@@ -157,12 +157,14 @@ def _released(name: str, method: Mapping[str, Any], draft: Draft, policy: Policy
     told = said.get("notes") or ()
     notes = [sentence(n, policy) for n in ([told] if isinstance(told, str) else told)] + draft.notes
     refuse_identifiers(name, draft.table, {"method": shown, "notes": notes})
-    table = draft.table.reset_index(drop=True)
-    hidden = draft.hidden.reindex(columns=table.columns, fill_value=False).reset_index(drop=True)
+    hidden = draft.hidden.reindex(columns=draft.table.columns, fill_value=False).reset_index(drop=True)
+    table = tidy_table(draft.table.reset_index(drop=True))
+    hidden.columns = table.columns
     table["withheld"] = hidden["withheld"] = hidden.any(axis=1)
     hidden["withheld"] = False
     counts = table[[c for c in COUNTS if c in table]] if draft.counts is None else draft.counts
-    return Released(name, draft.kind, table, hidden, shown, counts, tuple(notes), policy, SEAL)
+    words = tuple(tidy(note) for note in notes)
+    return Released(tidy(name, NAME), draft.kind, table, hidden, shown, counts, words, policy, SEAL)
 
 
 _DOORS: dict[type, Callable[[Any, Policy, Also], Draft]] = {

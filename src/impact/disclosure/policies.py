@@ -141,7 +141,7 @@ class Policy:
         n, first, both = (np.asarray(v, float) for v in (total, largest, np.add(largest, second)))
         # Shares such as 0.9 are not exact in binary: nobody is withheld for the last digit.
         over, rest = both - self.two_largest * n, self.p_ratio * first - (n - both)
-        return np.asarray((n > 0) & (np.maximum(over, rest) > 1e-9 * n))
+        return np.asarray(self.asks_who_dominates & (n > 0) & (np.maximum(over, rest) > 1e-9 * n))
 
 
 @cache

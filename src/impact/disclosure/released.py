@@ -15,6 +15,8 @@ from impact.results import as_json
 
 Kind = Literal["effects", "test", "summary", "rates", "balance", "matched", "bounds"]
 
+_FORMULA = tuple("=+-@|%\uff1d\uff0b\uff0d\uff20")
+
 # Only the gate holds this; it is what makes release() the one maker of Released.
 SEAL = object()
 
@@ -81,8 +83,8 @@ class Released:
 
     def to_csv(self) -> str:
         """Return the marked table as CSV that a spreadsheet will not take for formulas."""
-        shown = self.marked().map(_plain)
-        return str(shown.rename(columns=_plain).to_csv(index=False, lineterminator="\n"))
+        shown = self.marked().map(as_cell)
+        return str(shown.rename(columns=as_cell).to_csv(index=False, lineterminator="\n"))
 
     def to_json(self) -> str:
         """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null."""
@@ -93,10 +95,13 @@ class Released:
         return as_json(self.table, self.method, **more, notes=list(self.notes))
 
 
-def _plain(cell: Any) -> Any:
-    """Put a quote mark before text that a spreadsheet would run as a formula; dates as year-month-day."""
+def as_cell(cell: Any) -> Any:
+    """Put a quote mark before text that a spreadsheet would run as a formula; dates as year-month-day.
+
+    Some take signs of full width for formulas too.
+    """
     if isinstance(cell, pd.Timestamp):
         return cell.date().isoformat()
-    if isinstance(cell, str) and cell.lstrip(" \t\r\n")[:1] in ("=", "+", "-", "@", "|", "%"):
+    if isinstance(cell, str) and cell.lstrip().startswith(_FORMULA):
         return "'" + cell
     return cell

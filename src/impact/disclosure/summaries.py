@@ -23,13 +23,16 @@ _LABELS = frozenset(
 
 def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
     """Withhold and round the counts of a table, and what was made from them."""
-    table = result.table.reset_index(drop=True)
+    everything = result.table.reset_index(drop=True)
+    table = everything.drop(columns=[c for pair in result.largest.values() for c in pair])
     shares = [column for pair in result.percent.values() for column in pair]
     counted = list(dict.fromkeys([*result.people, *result.events, *shares]))
     computed = {*result.derived, *result.percent}
     labels = [c for c in table.columns if c not in computed and c not in counted]
     _refuse_undeclared(table, labels, bool(counted))
     hidden = _hidden(table, result, counted, policy)
+    for column, (first, second) in result.largest.items():
+        hidden[column] |= policy.dominated(*(everything[c].to_numpy(float) for c in (column, first, second)))
     for row, column in also:
         hidden.loc[row, column] = True
     draft = Draft("summary", table.copy(), blank(table))
@@ -59,8 +62,9 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         draft.table[column] = fresh.where(table[column].notna())
         hide(draft, hidden[[numerator, denominator]].any(axis=1).to_numpy(), [column])
     if draft.hidden.to_numpy().any():
+        mostly = ", those mostly of one or two people" if result.largest and policy.asks_who_dominates else ""
         draft.notes.append(
-            f"Counts of {policy.few} are withheld, and others that would give them away"
+            f"Counts of {policy.few} are withheld{mostly}, and others that would give them away"
             + (f"; the rest are rounded to the nearest {policy.round_to}." if policy.round_to > 1 else ".")
         )
     elif counted and policy.round_to > 1:

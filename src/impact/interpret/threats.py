@@ -15,6 +15,7 @@ from impact.did import ESTIMATORS, summarise
 from impact.did.randomisation import analyses, deal, deals, dealt_among, how_many
 from impact.errors import DesignError
 from impact.interpret.description import GROUPS, weighed
+from impact.match.trajectories import two_largest
 from impact.numbers.few_clusters import p_value
 from impact.results import Effects, Summary
 
@@ -67,7 +68,10 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
             for when, columns in (("before", ~after), ("after", after)):
                 events = weight @ panel.outcomes[name][people][:, columns].sum(1)
                 time = weight @ panel.exposure[name][people][:, columns].sum(1)
-                row[f"{arm}_{when}_events"] = round(float(once.outcomes[name][them][:, columns].sum()))
+                each = once.outcomes[name][them][:, columns].sum(1, keepdims=True)
+                row[f"{arm}_{when}_events"] = round(float(each.sum()))
+                first, second = two_largest(each, np.arange(len(each)))[:, 0]
+                row[f"{arm}_{when}_largest"], row[f"{arm}_{when}_second"] = first, second
                 row[f"{arm}_{when}"] = 1000 * events / time if time > 0 else np.nan
             before = row[f"{arm}_before"]
             row[f"{arm}_change_percent"] = 100 * (row[f"{arm}_after"] / before - 1) if before else np.nan
@@ -88,6 +92,10 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
         },
         people=[c[0] for c in counts.values()],
         events=[e for c in counts.values() for e in c[1:]],
+        largest={
+            f"{at}_events": (f"{at}_largest", f"{at}_second")
+            for at in (f"{arm}_{when}" for arm in counts for when in ("before", "after"))
+        },
         # A change among the supported is withheld together with the controls' and the other way round.
         derived={
             f"{arm}_{what}": [c for both in counts.values() for c in both]

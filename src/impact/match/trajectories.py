@@ -95,6 +95,7 @@ def arm_rates(sample: Panel, outcomes: Sequence[str]) -> pd.DataFrame:
             count, time = sample.outcomes[name][mine], sample.exposure[name][mine]
             events, total = each_once(count, whose[mine]), (weight * count).sum(0)
             # Over these months the events make the weighted rate; without an event there is none to keep.
+            most = two_largest(count, whose[mine])
             scale = np.divide(events, total, out=np.ones(len(total)), where=total != 0)
             frames.append(
                 pd.DataFrame(
@@ -106,6 +107,8 @@ def arm_rates(sample: Panel, outcomes: Sequence[str]) -> pd.DataFrame:
                         "persons": each_once(time > 0, whose[mine]).astype(int),
                         "events": np.rint(events).astype(int),
                         "person_months": scale * (weight * time).sum(0),
+                        "largest": most[0],
+                        "second": most[1],
                     }
                 )
             )
@@ -117,8 +120,18 @@ def arm_rates(sample: Panel, outcomes: Sequence[str]) -> pd.DataFrame:
 
 def each_once(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
     """Sums over people, (periods,): of the rows of one person the largest value counts."""
+    return np.asarray(_of_each(values, whose).sum(0), float)
+
+
+def two_largest(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Values of the person with most and of the next in each period, (2, periods); 0 where there is none."""
+    each = np.vstack([np.zeros((2, values.shape[1])), _of_each(values, whose)])
+    return np.asarray(np.partition(each, -2, axis=0)[[-1, -2]], float)
+
+
+def _of_each(values: NDArray[Any], whose: NDArray[np.intp]) -> NDArray[Any]:
     if len(np.unique(whose)) == len(whose):
-        return np.asarray(values.sum(0), float)
+        return values
     largest = np.zeros((whose.max(initial=-1) + 1, values.shape[1]))
     np.maximum.at(largest, whose, values)
-    return np.asarray(largest.sum(0))
+    return largest

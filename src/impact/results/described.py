@@ -23,6 +23,9 @@ class Summary:
         Columns that count people or events: these are suppressed and rounded when they are released.
     derived : mapping of column to columns
         Columns computed from counts, which are withheld where any of those counts is too small.
+    largest : mapping of column of events to (column, column)
+        How many of the events are those of the one person with most, and of the next: they are checked when
+        the table is released, and never shown.
     adds_up : sequence of str
         Columns that together name a set of rows whose counts add up to a total that is also shown.
     percent : mapping of column to (numerator, denominator)
@@ -38,6 +41,7 @@ class Summary:
     derived: Mapping[str, Sequence[str]] = field(default_factory=dict)
     percent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     adds_up: Sequence[str] = ()
+    largest: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -55,7 +59,8 @@ class Rates:
 
     ``table`` has ``outcome, arm, period, step`` and ``persons, events, person_months,
     rate_per_1000_person_months``; ``period`` is the first period of a step, ``step`` how many periods it
-    spans.
+    spans. Where known, ``largest`` and ``second`` are the events of the two people with most: they are never
+    shown. Of pooled periods they are the most that they can be, as if the same two had most in each.
     """
 
     table: pd.DataFrame
@@ -80,6 +85,7 @@ class Rates:
                 persons=("persons", "max"),
                 events=("events", "sum"),
                 person_months=("person_months", "sum"),
+                **{name: (name, "sum") for name in ("largest", "second") if name in frame},
             )
             .reset_index()
             .drop(columns="block")

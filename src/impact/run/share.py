@@ -19,6 +19,7 @@ import nbformat
 from impact.disclosure import NOTICE
 from impact.disclosure.checker import STATUS
 from impact.disclosure.policies import policy
+from impact.disclosure.released import as_cell
 from impact.pages.checker import checker
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.run.pdf import Printer
@@ -140,14 +141,9 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([_plain(name) for name in columns])
-    writer.writerows([[_plain(row.get(name)) for name in columns] for row in rows])
+    writer.writerow([as_cell(name) for name in columns])
+    writer.writerows([[as_cell(row.get(name)) for name in columns] for row in rows])
     return f"\ufeff{out.getvalue()}"
-
-
-def _plain(cell: Any) -> Any:
-    """Keep a spreadsheet from taking text for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip()[:1] in tuple("=+-@|%") else cell
 
 
 def _page_of_a_sentence(title: str, why: str) -> Any:

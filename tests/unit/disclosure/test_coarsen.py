@@ -196,3 +196,22 @@ def test_effects_estimated_by_quarter_are_pooled_from_quarter_to_quarter():
     assert by_half[["event_time", "event_time_to"]].values.tolist() == [
         [-12, -7], [-6, -4], [-3, -1], [0, 5], [6, 11]
     ]  # fmt: skip
+
+
+def dominated_rates(first, second=0):
+    rates = monthly_rates((50, 60))
+    return replace(rates, table=rates.table.assign(largest=first, second=second))
+
+
+def test_a_rate_of_mostly_one_or_two_people_is_pooled_and_then_withheld():
+    plain = release({"r": dominated_rates(5, 5)}, "threshold_10")["r"].table
+    assert not {"largest", "second"} & set(plain)
+    table = dominated_rates(5, 5).table
+    table.loc[[0, 1], "largest"] = table.loc[[0, 1], "events"]
+    once = release({"r": Rates(table, {})}, "threshold_10")["r"]
+    assert len(once.table) < len(plain)
+    assert any("mostly of one or two people" in note for note in once.notes)
+    # The rule of HES does not ask who has the events.
+    assert len(release({"r": Rates(table, {})}, "hes")["r"].table) == len(plain)
+    always = release({"r": dominated_rates(45, 5)}, "threshold_10")["r"]
+    assert always.table.loc[always.table["arm"] == "supported", "events"].isna().all()

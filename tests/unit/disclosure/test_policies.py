@@ -111,6 +111,27 @@ def test_one_or_two_people_may_not_make_up_a_number(total, first, second, domina
     assert [name for name, one in policies().items() if one.asks_who_dominates] == ["threshold_10"]
 
 
+def test_events_of_one_or_two_people_are_withheld_with_what_was_made_from_them():
+    table = pd.DataFrame(
+        {"outcome": ["ae", "gp"], "persons": [40, 40], "events": [50, 60], "rate": [1.0, 2.0]}
+    )
+    table["most"], table["next"] = [20, 50], [10, 5]
+    summary = Summary(
+        table,
+        {},
+        people=["persons"],
+        events=["events"],
+        derived={"rate": ["persons", "events"]},
+        largest={"events": ("most", "next")},
+    )
+    out = release({"t": summary}, "threshold_10")["t"]
+    assert not {"most", "next"} & set(out.table)
+    assert out.table["events"].isna().tolist() == out.table["rate"].isna().tolist() == [False, True]
+    assert out.table["persons"].tolist() == [40, 40]
+    assert any("those mostly of one or two people" in note for note in out.notes)
+    assert release({"t": summary}, "hes")["t"].table["events"].tolist() == [50, 60]
+
+
 def test_readers_are_told_the_rule():
     assert policy("hes").sentence.startswith("Counts of 1 to 7 people or events are not shown, nor")
     assert policy("threshold_10").sentence.startswith("Counts of 0 to 9 people")
