@@ -17,6 +17,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from impact.pages.report import render
+
 from .proof import look, opened
 
 PAGES = ("index", "findings", "cohort", "did", "matching")
@@ -45,6 +47,15 @@ def test_no_page_breaks_a_rule_in_any_view(browser: Any, share: Path, demo_proje
     assert (seen.sideways, seen.requests, seen.wordless) == (0, 0, 0)
     assert (seen.without_caption, seen.without_scope) == (0, 0)
     assert seen.size < 400_000
+
+
+@pytest.mark.browser
+def test_a_page_with_code_breaks_no_rule_either(browser: Any, demo_project: Path, tmp_path: Path) -> None:
+    page = tmp_path / "findings.html"
+    page.write_text(render(demo_project / "outputs/demo/private/findings.ipynb", with_code=True))
+    assert page.read_text().count("The code of this step") > 5
+    seen = look(browser, page)
+    assert (seen.places, seen.sideways) == ([], 0)
 
 
 @pytest.mark.browser
