@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.cells import Cell, cells_of, others
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide, rows_of
 from impact.disclosure.policies import Policy
 from impact.results import Balance
@@ -73,8 +73,9 @@ def _add_cells(
     for (sample, arm), size in whole.items():
         # Those who were left out are the difference of the two sizes of an arm.
         if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
-            out = before.labels | {("sample", "left out")}
+            out = before.labels | {("rule", "left out")}
             sums.append(([size, Cell("persons", out, before.value - size.value)], before))
+    groups: dict[tuple[str, ...], Cell] = {}
     level = np.where(_leveled(table), table.get("level", ""), "1")
     for arm in _ARMS:
         mean = table[f"mean_{arm}"].to_numpy(float)
@@ -87,11 +88,17 @@ def _add_cells(
                 for i in map(int, rows)
             ]  # fmt: skip
             cells += parts
+            groups |= {(arm, sample, covariate, str(level[c.row])): c for c in parts}
             # A reference level that is left out of the table is what the others do not add up to.
             rest = total.value - sum(part.value for part in parts)
-            left = [Cell("persons", total.labels | {("not shown", covariate)}, rest)] if rest > 0 else []
+            gone = Cell("persons", total.labels | {("not shown", covariate)}, rest)
+            left = [others(parts[0], total) if len(parts) == 1 else gone] if rest > 0 else []
             if rest >= 0:
                 sums.append(([*parts, *left], total))
+    for (arm, sample, *group), after in groups.items():
+        before = groups.get((arm, "before", *group))
+        if sample == "after" and before and before.value > after.value:
+            sums.append(([after, others(after, before)], before))
     draft.cells, draft.sums = cells, sums
 
 

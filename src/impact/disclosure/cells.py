@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,20 @@ _ARMS = {"treated": "supported", "supported": "supported", "control": "control"}
 _WHEN = ("before", "after")
 # A row of these is everyone, not a group among them.
 _EVERYONE = {("covariate", "people"), ("sample", "before"), ("stage", "in the study")}
+_SAMPLE = ("rule", "matched")
+# What tables call the same people.
+_SAME = {
+    ("sample", "after"): _SAMPLE,
+    ("rule", "weighted"): _SAMPLE,
+    ("sample", "left out"): ("rule", "left out"),
+    ("question", "supported people"): ("arm", "supported"),
+    ("question", "people who could be controls"): ("arm", "control"),
+}
+_OTHER = {"1": "0", "0": "1", "yes": "no", "no": "yes", "supported": "control", "control": "supported"}
+# What and when people are looked at for: as many of them are the same people.
+_LOOKED_AT = frozenset(
+    {"outcome", "term", "scale", "event_time", "event_time_to", "period", "period_to", "when"}
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,21 @@ class Cell:
     row: int = -1
     column: str = ""
     shown: bool = False
+
+
+def who(cell: Cell) -> Cell:
+    """Return a count of people without what and when they are looked at for."""
+    if cell.measure != "persons":
+        return cell
+    return replace(cell, labels=frozenset(p for p in cell.labels if p[0] not in _LOOKED_AT))
+
+
+def others(part: Cell, whole: Cell) -> Cell:
+    """Return the rest of a whole; where a part is a yes, its rest is the no, which a table may show too."""
+    own = part.labels - whole.labels
+    what, which = next(iter(own)) if len(own) == 1 else ("", "")
+    rest = (what, _OTHER[which]) if which in _OTHER else ("not", str(sorted(own)))
+    return Cell(whole.measure, whole.labels | {rest}, whole.value - part.value)
 
 
 def cells_of(
@@ -83,7 +112,7 @@ def cells_of(
     sums: list[Sum] = []
     for j, (column, (measure, more, everyone)) in enumerate(counts.items()):
         for i in map(int, np.flatnonzero(np.isfinite(values[:, j]))):
-            own = {k: v for k, v in rows[i] if k == "sample" or not everyone}
+            own = {k: v for k, v in rows[i] if (k, v) == _SAMPLE or not everyone}
             key = frozenset((own | more).items())
             seen = not bool(hidden[column].iloc[i])
             cells[i, column] = cell = Cell(measure, key, round(values[i, j]), i, column, seen)
@@ -157,14 +186,19 @@ def _rows(table: pd.DataFrame, labels: Sequence[str]) -> list[list[tuple[str, st
     kept = _not_twins(words)
     pairs = [list(zip([c] * len(table), words[c], strict=True)) for c in kept]
     if named:
-        pairs.append([("covariate", "people") if a == "people" else (str(a), str(b)) for a, b in named])
+        # A mean is of everyone.
+        pairs.append(
+            [("covariate", "people") if a == "people" or b == "mean (SD)" else (a, b) for a, b in named]
+        )
     rows = zip(*pairs, strict=True) if pairs else iter([()] * len(table))
     return [[p for p in map(_arm, row) if p[1] and p not in _EVERYONE] for row in rows]
 
 
 def _arm(pair: tuple[Any, Any]) -> tuple[str, str]:
     what, which = str(pair[0]), str(pair[1])
-    return ("arm", _ARMS[which]) if what in ("arm", "rule") and which in _ARMS else (what, which)
+    if what in ("arm", "rule") and which in _ARMS:
+        return "arm", _ARMS[which]
+    return _SAME.get((what, which), (what, which))
 
 
 def _not_twins(words: pd.DataFrame) -> list[str]:
@@ -179,7 +213,7 @@ def _not_twins(words: pd.DataFrame) -> list[str]:
 
 def _counted(column: str) -> tuple[str, dict[str, str], bool]:
     """Return what a column counts, among whom, and whether everyone of whom the row is a part."""
-    words, more = column.split("_"), {}
+    words, more = column.removeprefix("counts.").split("_"), {}
     if words[0] in _ARMS and (len(words) > 1 or words[0] != "supported"):
         more["arm"] = _ARMS[words.pop(0)]
     if words and words[0] in _WHEN:

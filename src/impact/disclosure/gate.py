@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +95,12 @@ def release(
     if not isinstance(results, Mapping):
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
-    counts = Counts()
+    counts, elsewhere = Counts(), set[int]()
     page = Path(record) if record is not None else None
     for folder, but in ((page and page.parent, page.stem if page else ""), (previous, "")):
         for cells, sums in earlier.read(Path(folder), but=but) if folder else ():
             counts.add_table(cells, sums, fixed=True)
+            elsewhere |= {counts.number(cell) for cell in cells if cell.column}
     for draft in drafts.values():
         counts.add_table(draft.cells, draft.sums)
     placed = {
@@ -107,6 +108,9 @@ def release(
     }
     hidden, lost = counts.withhold(rule)
     gone = {name for name, cells in placed.items() for at, _ in cells if at in lost}
+    if elsewhere & set(lost):
+        # What another page or the last report withholds, and this page would give away, is its own fault.
+        gone = {name for name, cells in placed.items() if cells}
     if gone and not any(counts.fixed):
         raise DisclosureError(
             f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
@@ -117,7 +121,9 @@ def release(
         if also:
             drafts[str(name)] = _drafted(str(name), result, rule, also)
     sheet = [checked(name, draft, rule, placed[name], name in gone) for name, draft in drafts.items()]
-    released = {n: _released(n, results[n].method, draft, rule) for n, draft in drafts.items()}
+    counted = {at for cells in placed.values() for at, _ in cells} | elsewhere
+    withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
+    released = {n: _released(n, results[n].method, draft, rule, withheld) for n, draft in drafts.items()}
     if page:
         earlier.write(page, drafts, sheet)
     return Release(released, sheet)
@@ -150,12 +156,14 @@ def _drafted(name: str, result: Result, policy: Policy, also: Also = frozenset()
     return draft
 
 
-def _released(name: str, method: Mapping[str, Any], draft: Draft, policy: Policy) -> Released:
+def _released(
+    name: str, method: Mapping[str, Any], draft: Draft, policy: Policy, withheld: Collection[int]
+) -> Released:
     # Their number stands beside each estimate, by the policy; here it could be an exact number of people.
     said = {k: v for k, v in method.items() if k != "clusters" or isinstance(v, str)}
-    shown = {k: method_shown(v, policy, k) for k, v in said.items() if k != "notes"}
+    shown = {k: method_shown(v, policy, k, withheld) for k, v in said.items() if k != "notes"}
     told = said.get("notes") or ()
-    notes = [sentence(n, policy) for n in ([told] if isinstance(told, str) else told)] + draft.notes
+    notes = [sentence(n, policy, withheld) for n in ([told] if isinstance(told, str) else told)] + draft.notes
     refuse_identifiers(name, draft.table, {"method": shown, "notes": notes})
     hidden = draft.hidden.reindex(columns=draft.table.columns, fill_value=False).reset_index(drop=True)
     table = tidy_table(draft.table.reset_index(drop=True))

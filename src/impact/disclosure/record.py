@@ -55,14 +55,20 @@ def _plain(draft: Draft) -> dict[str, Any]:
     ]
     for cell in draft.cells:
         cells.setdefault(cell, len(cells))
-    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown)] for c in cells]
+    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown), c.column] for c in cells]
     return {"cells": rows, "sums": sums}
 
 
 def _restored(table: Mapping[str, Any]) -> tuple[list[Cell], list[Sum]]:
     cells = [
-        Cell(str(measure), frozenset((str(a), str(b)) for a, b in labels), int(value), shown=bool(shown))
-        for measure, labels, value, shown in table["cells"]
+        Cell(
+            str(measure),
+            frozenset((str(a), str(b)) for a, b in labels),
+            int(value),
+            column=str(column),
+            shown=bool(shown),
+        )
+        for measure, labels, value, shown, column in table["cells"]
     ]
     sums: list[Sum] = [
         ([cells[i] for i in parts], None if total is None else cells[total]) for parts, total in table["sums"]

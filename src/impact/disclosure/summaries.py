@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from impact.disclosure.cells import Cell, cells_of
+from impact.disclosure.cells import cells_of, others
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
 from impact.disclosure.policies import Policy
 from impact.disclosure.wording import COUNT_NAMES
@@ -44,8 +44,8 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         for i in map(int, np.flatnonzero(table[column].notna())):
             if (i, numerator) in cells and (i, denominator) in cells:
                 part, whole = cells[i, numerator], cells[i, denominator]
-                others = Cell(part.measure, part.labels | {("not", column)}, whole.value - part.value)
-                sums += [([part, others], whole)] if others.value else []
+                rest = others(part, whole)
+                sums += [([part, rest], whole)] if rest.value else []
     draft.cells, draft.sums = cells.values(), sums
     if policy.totals == "sum of rounded":
         _sum_totals(draft, counted, policy)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.disclosure.attack import Knowledge, Mask, Set, Whole
-from impact.disclosure.cells import Cell, Labels, Sum
+from impact.disclosure.cells import Cell, Labels, Sum, who
 from impact.disclosure.policies import Policy
 
 Key = tuple[str, Labels, int]
@@ -50,14 +50,23 @@ class Counts:
         What an earlier table shows (``fixed``) cannot be taken back.
         """
         numbers = {self.number(cell, fixed=fixed): cell for cell in cells}
+        for at, cell in numbers.items():
+            if (whoever := who(cell)) != cell:
+                self._add_up([at], self.number(whoever, fixed=fixed))
+        totals: set[int] = set()
+        rest: set[int] = set()
         for parts, total in sums:
             of = [self.number(part) for part in parts]
             self._add_up(of, None if total is None else self.number(total))
             if len(of) == 1:
                 # A row that is the total of others is not added to them.
-                numbers.pop(of[0], None)
-        self._add_alike(numbers)
-        self._rows |= numbers.keys()
+                totals.add(of[0])
+            else:
+                # What is shown nowhere, such as the rest of a percentage, adds up as well.
+                rest |= {at for at, part in zip(of, parts, strict=True) if not part.column}
+        alone = (numbers.keys() | rest) - totals
+        self._add_alike(sorted(alone))
+        self._rows |= alone
 
     def _add_alike(self, rows: Iterable[int]) -> None:
         """Add up rows that are alike in some things, if no row is there twice, to all that are."""
@@ -89,8 +98,8 @@ class Counts:
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
         hidden, least, sets = (~shown | small) & ~fixed, np.zeros(len(value), np.int64), []
-        # A reader who sees zeros elsewhere takes it that what is withheld is none.
-        least[shown | small] = int(policy.zero_shown)
+        # A reader who sees zeros elsewhere takes it that what is withheld is none, and is told which are.
+        least[(shown | small) & (value > 0)] = int(policy.zero_shown)
         for one in self._that_tell(shown):
             parts, total = list(one.parts), value[list(one.parts)].sum()
             if one.total is None:

@@ -1,0 +1,120 @@
+"""Random reports of several pages, attacked by a reader who knows each shown count to the last digit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from impact.disclosure import Policy, policies, release
+from impact.errors import DisclosureError
+from impact.results import Balance, Effects, Summary
+
+from .worlds import Published, World, given_away
+
+# Some cannot be protected, such as a group of two in a report that declares its totals: then the page is
+# refused, or the sheet says that it must not be sent.
+REPORTS = range(30, 36)
+
+
+def published(rng: np.random.Generator) -> Published:
+    """A report of one to four tables and some of the results of a study."""
+    found = Published(World.drawn(rng))
+    for i in range(rng.integers(1, 5)):
+        found.summary(f"s{i}", rng)
+    if rng.random() < 0.5:
+        found.baseline("baseline", rng)
+    for add in (found.balance, found.matched, found.effects, found.rates, found.naive):
+        if rng.random() < 0.4:
+            add(add.__name__)
+    return found
+
+
+def attacked(seed: int, rule: Policy, folder: Path) -> list[str]:
+    """What is given away by a report that nothing warns of; its first page may be of the last report."""
+    rng = np.random.default_rng(seed)
+    report, released = published(rng), {}
+    names, pages = list(rng.permutation(list(report.results))), int(rng.integers(1, 4))
+    for i in range(pages):
+        place = "old" if i == 0 and pages > 1 and rng.random() < 0.4 else "new"
+        page = {str(name): report.results[str(name)] for name in names[i::pages]}
+        try:
+            shown = release(page, rule, record=folder / place / f"p{i}.json", previous=folder / "old")
+        except DisclosureError:
+            return []
+        if any(row["status"] == "fail" for row in shown.sheet):
+            return []
+        released |= shown
+    found = []
+    for source in (report.world.people, report.world.events):
+        counts = [c for c in report.shown(released, rule) if len(c[1]) == len(source)]
+        found += given_away(counts, source["n"].to_numpy(), rule) if counts else []
+    return found
+
+
+@pytest.mark.parametrize("seed", REPORTS)
+@pytest.mark.parametrize("name", ["hes", "opensafely"])
+def test_no_report_gives_a_withheld_count_away(name: str, seed: int, tmp_path: Path) -> None:
+    assert attacked(seed, policies()[name], tmp_path) == []
+
+
+def test_the_attacker_finds_what_is_left_unprotected() -> None:
+    report = Published(World.drawn(np.random.default_rng(0)))
+    rule, everyone = policies()["hes"], report.world.where()
+    n = report.world.people["n"].to_numpy()
+    few = (n < 4) & (np.cumsum(n * (n < 4)) <= 5)
+    counts = [("few", few, False), ("rest", ~few, True), ("all", everyone, True)]
+    assert 0 < report.count(few) < 8
+    assert given_away(counts, n, rule)
+    assert not given_away(counts[:1], n, rule)
+
+
+def tenure(**method: object) -> Summary:
+    table = pd.DataFrame({"tenure": ["rent", "own", "other", "all"], "persons": [101, 52, 3, 156]})
+    return Summary(table, method, people=["persons"])
+
+
+def test_words_do_not_give_back_what_is_withheld_to_protect_others() -> None:
+    said = {"persons": 52, "treated": 101, "how": "52 people own", "notes": ["52 people own"]}
+    out = release({"tenure": tenure(**said)}, "hes")["tenure"]
+    assert out.marked()["persons"].tolist() == [100, "*", "*", 155]
+    assert out.method == {"persons": None, "treated": 100, "how": "some people own"}
+    assert out.notes[0] == "some people own"
+
+
+def test_people_behind_an_effect_are_the_people_of_the_study() -> None:
+    """The controls who are withheld beside three supported are not given back by an effect."""
+    labels = pd.DataFrame({"outcome": ["ae"], "term": ["att"], "scale": ["difference"], "unit": [""]})
+    counts = pd.DataFrame({"persons": [153], "treated": [101], "clusters": [9], "events": [60]})
+    effects = Effects(labels, np.ones(1), np.eye(1), np.arange(1), 8, {}, counts)
+    arms = pd.DataFrame({"arm": ["supported", "control"], "persons": [101, 52]})
+    place = pd.DataFrame(
+        {"arm": ["supported", "supported", "control"], "place": ["a", "b", "a"], "persons": [97, 4, 52]}
+    )
+    tables = {"arms": Summary(arms, {}, people=["persons"]), "place": Summary(place, {}, people=["persons"])}
+    out = release({**tables, "effects": effects}, "hes")
+    gone = out["place"].table["persons"].isna()
+    assert gone[1]
+    assert gone[0] or (out["arms"].table["persons"].isna()[0] and out["effects"].table["treated"].isna()[0])
+
+
+def test_samples_of_a_balance_are_the_people_of_the_study() -> None:
+    """The size of a sample stands beside the table of balance; it counts the same people as other tables."""
+    rows = [("sex", "f", 0.6, 0.5), ("sex", "m", 0.4, 0.5)]
+    table = pd.DataFrame(rows, columns=["covariate", "level", "mean_treated", "mean_control"])
+    sizes = pd.DataFrame({"sample": ["before"] * 2, "arm": ["treated", "control"], "persons": [100, 200]})
+    balance = Balance(table.assign(sample="before", smd=0.1), {}, sizes.assign(ess=[100.0, 200.0]))
+    place = pd.DataFrame({"arm": "supported", "place": ["a", "b"], "persons": [96, 4]})
+    out = release({"balance": balance, "place": Summary(place, {}, people=["persons"])}, "hes")
+    assert out["place"].table["persons"].isna().tolist() == [True, True]
+
+
+def test_a_page_that_gives_away_what_another_withholds_fails_on_the_sheet(tmp_path: Path) -> None:
+    release({"tenure": tenure()}, "hes", record=tmp_path / "cohort.json")
+    own = pd.DataFrame({"tenure": ["own", "private"], "persons": [52, 400]})
+    later = release({"own": Summary(own, {}, people=["persons"])}, "hes", record=tmp_path / "did.json")
+    assert later["own"].table["persons"].isna().tolist() == [True, False]
+    assert later.sheet[0]["status"] != "fail"
+    assert later.sheet[0]["to_protect_others"] == 1
