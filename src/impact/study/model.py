@@ -307,8 +307,8 @@ class Study(Section):
         """What a reader of every page must know: the study's notes, and what is counted if not people."""
         if not (unit := self.design.unit):
             return [*self.notes]
-        one = f"Each {home(unit)} is compared as one, in place of the people in it. Where people are counted, "
-        one += f"these are {home(unit)}s, described by averages over their members. Rates are of people."
+        one = f"Each {home(unit)} is compared as one, in place of the people in it. "
+        one += f"People counted in tables are {home(unit)}s, with averages over members; rates are of people."
         return [*self.notes, one]
 
     @property
