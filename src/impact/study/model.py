@@ -21,8 +21,9 @@ from pydantic import (
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
 from impact.study.matching import Matching
+from impact.study.own_policy import Disclosure
 from impact.study.protocol import brief, home, protocol
-from impact.study.sections import Data, Design, Did, Disclosure, Money, Name, Names, Section
+from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")

@@ -11,7 +11,7 @@ from impact.disclosure.policies import policy
 from impact.errors import DisclosureError, ParameterError
 from impact.results import Effects, Summary
 from impact.study import Study
-from impact.study.sections import OwnPolicy, PolicyName
+from impact.study.own_policy import OwnPolicy, PolicyName
 
 BOUNDARIES = [0, 1, 6, 7, 8, 9, 10, 11, 12, 13, 18, 19]
 GONE = "[REDACTED]"
