@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
@@ -60,12 +60,14 @@ class Released:
     notes: Sequence[str]
     rule: Policy
     seal: InitVar[object] = None
+    _as_made: str = field(init=False, repr=False)
 
     def __post_init__(self, seal: object) -> None:
         if seal is not SEAL:
             raise DisclosureError(
                 "Released: only impact.disclosure.release() makes one; release the result instead."
             )
+        object.__setattr__(self, "_as_made", self._written())
 
     @property
     def policy(self) -> str:
@@ -87,7 +89,18 @@ class Released:
         return str(shown.rename(columns=as_cell).to_csv(index=False, lineterminator="\n"))
 
     def to_json(self) -> str:
-        """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null."""
+        """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null.
+
+        Raises
+        ------
+        DisclosureError
+            If something was changed after the release: nothing of it can be shown.
+        """
+        if self._written() != self._as_made:
+            raise DisclosureError(f"{self.name!r}: changed after it was released; release the result again.")
+        return self._as_made
+
+    def _written(self) -> str:
         more: dict[str, Any] = {"name": self.name, "kind": self.kind, "policy": self.policy}
         more["rule"] = self.rule.sentence
         if not set(self.counts.columns) <= set(self.table.columns):

@@ -9,6 +9,7 @@ import pytest
 
 from impact.disclosure import Released, policies, release
 from impact.errors import DisclosureError
+from impact.pages import show
 from impact.results import Summary
 
 
@@ -59,3 +60,17 @@ def test_json_has_null_for_a_withheld_figure(released):
         "Counts of 7 or fewer are withheld, and others that would give them away; "
         "the rest are rounded to the nearest 5."
     ]
+
+
+@pytest.mark.parametrize("change", ["table", "method"])
+def test_what_was_changed_after_the_release_is_not_written_or_shown(released, change):
+    mine = copy.deepcopy(released)
+    if change == "table":
+        mine.table.loc[0, "arm"] = "T0000001"
+    else:
+        mine.method["who"] = "T0000001"
+    for write in (mine.to_json, show(mine)._repr_mimebundle_):
+        with pytest.raises(DisclosureError, match="'arms': changed after it was released") as caught:
+            write()
+        assert "T0000001" not in str(caught.value)
+    assert "T0000001" not in released.to_json()
