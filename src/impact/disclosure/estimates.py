@@ -97,8 +97,9 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
         # Without rounding, the change from one period to the next is the number who died or moved.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
         table["persons"] = arms.transform("max")
+    counts = table[["persons", "events"]].copy()
     draft = Draft("rates", table, blank(table), notes=notes)
-    count_columns(draft, table[["persons", "events"]].copy(), policy)
+    count_columns(draft, counts, policy)
     if few.any():
         mostly = ", or mostly those of one or two," if policy.asks_who_dominates else ""
         draft.notes.append(f"Rates with {policy.few} people or events{mostly} behind them are withheld.")
@@ -106,7 +107,7 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     labels = table[["outcome", "arm", "period"]].copy()
     if pd.api.types.is_numeric_dtype(labels["period"]):
         labels["when"] = np.where(labels["period"] < 0, "before", "after")
-    _add_cells(draft, labels, pooled.counts, draft.hidden)
+    _add_cells(draft, labels, counts, draft.hidden)
     return draft
 
 

@@ -29,6 +29,7 @@ class Counts:
     shown: list[bool] = field(default_factory=list)
     fixed: list[bool] = field(default_factory=list)
     sets: dict[Set, None] = field(default_factory=dict)
+    _placed: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _rows: set[int] = field(default_factory=set)
 
@@ -41,6 +42,7 @@ class Counts:
             self.shown.append(False)
             self.fixed.append(False)
         self.shown[at] |= cell.shown
+        self._placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
         return at
 
@@ -143,8 +145,12 @@ class Counts:
                 alike[measure, labels].append(int(at))
 
     def _that_tell(self, shown: Mask) -> list[Set]:
-        """Leave out sets with a total that nobody sees and that is in no other set: they tell nothing."""
-        sets = list(self.sets)
+        """Leave out sets with a total that nobody sees and that is in no other set: they tell nothing.
+
+        A total that the report itself counts is known from there, if it is shown, and not from elsewhere.
+        """
+        told = {one.parts for one in self.sets if one.total in self._placed}
+        sets = [s for s in self.sets if s.total is not None or (len(s.parts) > 1 and s.parts not in told)]
         while True:
             often = Counter(at for one in sets for at in {*one.parts, one.total})
             kept = [s for s in sets if s.total is None or shown[s.total] or often[s.total] > 1]
