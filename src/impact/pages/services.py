@@ -93,7 +93,7 @@ def _said(row: Any, ratio: Any) -> tuple[str, str]:
     """'−58 (−102 to −14)' and, if there is a ratio, 'ratio 0.84 (0.73 to 0.96)'."""
     if pd.isna(row["estimate"]):
         return "too few to show", ""
-    digits = places([row["estimate"]])
+    digits = places([row["estimate"], row["conf_low"], row["conf_high"]])
     reach = interval_text(row["conf_low"], row["conf_high"], digits, sign=True)
     said = f"{estimate_text(row['estimate'], digits, sign=True)} ({reach})"
     if ratio is None or pd.isna(ratio["estimate"]):

@@ -104,5 +104,8 @@ def test_the_chart_has_differences_on_scales_of_their_own_and_ratios(effects: Ma
     assert widest[1:] == pytest.approx([1, 1])
     assert "per 1,000 people a year" in services.caption(made)
     assert "A&amp;E attendances −58, 95% range −102 to −14" in show(chart).html
+    # Of a wide range no hundredths are said, however small the estimate.
+    near = services.services(effects({"ae": (-0.65, 69.0, 0.0, 0.04)}))
+    assert "−1 (−1" in " ".join(text.get_text() for text in near.texts)
     few = services.services(effects({"ae": (-58.0, 22.0, -0.18, 0.07)}, events=4))
     assert "too few to show" in [text.get_text() for text in few.texts]
