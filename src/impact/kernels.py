@@ -1,0 +1,339 @@
+"""Warm processes: one that has imported the scientific stack forks a clean child for each notebook.
+
+Importing takes longer than most notebooks compute. The server imports once and computes nothing, so that no
+thread of a numerical library is at work when it forks. Each child has its own folder, environment, random
+numbers and name space, as if it had been started by itself. Forking is safe on Linux alone; elsewhere, and
+where ``IMPACT_ENGINE=papermill`` asks for it, processes start as usual.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+# What notebooks and reports import. Nothing here may compute with threads when it is imported.
+_STACK = (
+    *("duckdb", "scipy.optimize", "scipy.stats", "statsmodels.api", "matplotlib.pyplot", "seaborn"),
+    *("ipykernel.kernelapp", "ipykernel.zmqshell", "papermill", "nbconvert.exporters"),
+    *(
+        f"impact.{floor}"
+        for floor in ("cli", "run", "data", "did", "match", "interpret", "disclosure", "pages")
+    ),
+)
+# The matrices are small: several threads for each wait for each other, and on a busy machine for long.
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
+_LARGEST = 1 << 20
+_SIGNAL_WHEN_PARENT_DIES = 1
+
+
+class Forked:
+    """A child of the server, as ``subprocess.Popen`` shows a process."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self.pid = int(self._said() or 0)
+        self.returncode: int | None = None
+        if not self.pid:
+            raise ConnectionError("the server of warm processes has ended")
+
+    def poll(self) -> int | None:
+        """Return how it ended, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; return its exit code, or less than 0 for the signal that ended it."""
+        if self.returncode is None:
+            if not select.select([self._line], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("impact.kernels", timeout or 0)
+            # A server that is killed takes its children with it.
+            self.returncode = int(self._said() or -signal.SIGKILL)
+            self._line.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it and to all that it has started."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def _said(self) -> bytes:
+        with contextlib.suppress(ConnectionResetError):
+            return self._line.recv(64)
+        return b""
+
+
+class WarmProvisioner(LocalProvisioner):
+    """Starts kernels from the server; until there is one, and where there can be none, as usual."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Start the kernel; called by jupyter_client."""
+        address = server(wait=False)
+        if not address or "-f" not in cmd:
+            return await super().launch_kernel(cmd, **kwargs)
+        asked = {k: kwargs.get(k) for k in ("env", "cwd", "stdout", "stderr")}
+        kernel: Any = _forked(address, "impact.kernels:_kernel", cmd[cmd.index("-f") :], **asked)
+        self.process, self.pid, self.pgid = kernel, kernel.pid, None
+        self.cwd = kwargs.get("cwd") or Path.cwd()
+        return self.connection_info
+
+
+def start(
+    call: str,
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    stdout: IO[Any] | int | None = None,
+    stderr: IO[Any] | int | None = None,
+) -> Forked | subprocess.Popen[Any]:
+    """Start ``module:function`` with words as arguments in a clean process, warm where that is possible.
+
+    Returns
+    -------
+    Forked or subprocess.Popen
+        With ``pid``, ``poll``, ``wait``, ``send_signal`` and ``kill``.
+    """
+    more: dict[str, Any] = {"env": env, "cwd": cwd, "stdout": stdout, "stderr": stderr}
+    if address := server():
+        return _forked(address, call, arguments, **more)
+    command = [sys.executable, "-m", "impact.kernels", call, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=os.name == "posix", **more)
+
+
+def server(*, wait: bool = True) -> str | None:
+    """Return the address of the server, which is started where there is none; None where there can be none.
+
+    A process that was started by a server uses the same one. With ``wait=False`` None also means that it is
+    not ready yet.
+    """
+    if sys.platform != "linux" or os.environ.get(_ENGINE) == "papermill":
+        return None
+    if given := os.environ.get(_ADDRESS):
+        return given if Path(given).exists() else None
+    found = _STARTED.get(os.getpid())
+    if found is None or found.is_stale():
+        found = _STARTED[os.getpid()] = _Server()
+    return found.address if found.is_ready(wait=wait) else None
+
+
+class _Server:
+    """The server of this process, which ends with it."""
+
+    def __init__(self) -> None:
+        self.address = os.path.join(tempfile.mkdtemp(prefix="impact-"), "processes")
+        self._code = _code()
+        # The backend for pictures is each child's own choice.
+        env = {**ONE_THREAD, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "impact.kernels", self.address],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
+        )  # fmt: skip
+        atexit.register(self.close)
+
+    def is_stale(self) -> bool:
+        """Whether it has ended, or the package was changed since."""
+        if self._process.poll() is None and self._code == _code():
+            return False
+        self.close()
+        return True
+
+    def is_ready(self, *, wait: bool) -> bool:
+        """Whether it has imported everything."""
+        said = self._process.stdout
+        assert said is not None
+        if not Path(self.address).exists() and (wait or select.select([said], [], [], 0)[0]):
+            said.readline()
+        return Path(self.address).exists()
+
+    def close(self) -> None:
+        """End it and its children."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+_STARTED: dict[int, _Server] = {}
+
+
+def _code() -> int:
+    """A number that changes when a file of the package does."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hash(tuple((str(f), f.stat().st_mtime_ns) for f in files))
+
+
+def _forked(
+    address: str,
+    call: str,
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    stdout: IO[Any] | int | None = None,
+    stderr: IO[Any] | int | None = None,
+) -> Forked:
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+    line.connect(address)
+    more = {"env": dict(env or os.environ) | {_ADDRESS: address}, "cwd": os.fspath(cwd or os.getcwd())}
+    asked = {"call": call, "arguments": list(arguments), **more}
+    files = [
+        own if f is None else f if isinstance(f, int) else f.fileno() for f, own in ((stdout, 1), (stderr, 2))
+    ]
+    socket.send_fds(line, [json.dumps(asked).encode()], files)
+    return Forked(line)
+
+
+def _serve(address: str) -> None:
+    """Import the stack, then fork a child for whoever asks, until the owner ends or closes our input."""
+    os.setsid()
+    # Where the server happened to be started is no place to import from.
+    del sys.path[0]
+    for name in _STACK:
+        importlib.import_module(name)
+    # What is never collected is never written to, and so stays shared with the children.
+    gc.collect()
+    gc.freeze()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f"{address}.new")
+    listener.listen(64)
+    os.rename(f"{address}.new", address)
+    print("ready", flush=True)
+    died, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(tell)
+    lines: dict[int, socket.socket] = {}
+    while True:
+        watched: list[Any] = [0, listener, died, *lines.values()]
+        ready = select.select(watched, [], [])[0]
+        # A child whose owner has gone is of no use to anyone, nor is any when ours has.
+        _end([pid for pid, line in lines.items() if line in ready or 0 in ready])
+        if 0 in ready:
+            shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+            # Libraries complain of being taken apart.
+            os._exit(0)
+        if died in ready:
+            os.read(died, _LARGEST)
+        _tell_who_ended(lines)
+        if listener in ready:
+            line, _ = listener.accept()
+            said, files, _, _ = socket.recv_fds(line, _LARGEST, 2)
+            if pid := os.fork():
+                lines[pid] = line
+                for file in files:
+                    os.close(file)
+            else:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for other in (listener, *lines.values()):
+                    other.close()
+                os.close(died)
+                os.close(tell)
+                _be(json.loads(said), files, line)
+
+
+def _end(children: Sequence[int]) -> None:
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _tell_who_ended(lines: dict[int, socket.socket]) -> None:
+    while lines:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        line = lines.pop(pid)
+        with contextlib.suppress(OSError):
+            line.send(str(os.waitstatus_to_exitcode(status)).encode())
+        line.close()
+
+
+def _be(asked: dict[str, Any], files: list[int], line: socket.socket) -> NoReturn:
+    """Be what was asked for, and end."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_DIES, signal.SIGKILL)
+    line.send(str(os.getpid()).encode())
+    line.close()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for file, place in zip((nothing, *files), (0, 1, 2), strict=True):
+        os.dup2(file, place)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    os.chdir(asked["cwd"])
+    code = 1
+    try:
+        import numpy as np
+
+        # All children would draw the same numbers from numpy's old generator.
+        np.random.seed()  # noqa: NPY002
+        _call(asked["call"], asked["arguments"])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _call(call: str, arguments: Sequence[str]) -> None:
+    module, _, function = call.partition(":")
+    getattr(importlib.import_module(module), function)(*arguments)
+
+
+def _kernel(*arguments: str) -> None:
+    """Be a kernel, as one is that was started by itself."""
+    import matplotlib
+    import pandas as pd
+    from ipykernel.kernelapp import IPKernelApp
+
+    # pandas chooses this when it is imported, by whether there is a kernel.
+    pd.set_option("display.max_columns", 20)
+    sys.argv = ["ipykernel_launcher.py", *arguments]
+    app = IPKernelApp.instance(parent_handle=os.getppid())
+    app.initialize(list(arguments))
+    matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
+    app.start()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        _serve(sys.argv[1])
+    else:
+        _call(sys.argv[1], sys.argv[2:])
