@@ -33,9 +33,9 @@ RESULT = {
 }
 SHOW = f"""\
 from IPython.display import display
-mime = "application/vnd.impact+json"
-shown = {{mime: [{RESULT!r}], "text/html": "<p>Fewer.</p>"}}
-display(shown, raw=True, metadata={{mime: {{"role": "headline", "text": "Fewer."}}}})
+from impact.pages.signed import MIME, signed
+shown = {{MIME: [{RESULT!r}], "text/html": "<p>Fewer.</p>"}}
+display(shown, raw=True, metadata={{MIME: signed(shown, {{"role": "headline", "text": "Fewer."}})}})
 """
 
 

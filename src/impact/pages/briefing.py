@@ -10,7 +10,7 @@ import numpy as np
 from impact.disclosure import Released
 from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
-from impact.pages import Shown, show
+from impact.pages import SEAL, Shown, show
 from impact.pages.answers import Answer, about, answers, range_of, size
 from impact.pages.called import DID, called
 from impact.pages.evidence import checks_on
@@ -144,7 +144,7 @@ def how(released: Mapping[str, Released]) -> Shown:
     more = f"<p>The pages behind this one: {links}.</p>"
     plan = f"<details><summary>The whole plan</summary>{trial.html}</details>"
     text = "\n".join([*brief, trial.text])
-    return Shown(text, show(lines).html + more + plan, (released["brief"], *trial.sources))
+    return Shown(text, show(lines).html + more + plan, (released["brief"], *trial.sources), seal=SEAL)
 
 
 def people(released: Mapping[str, Released]) -> Statement:
@@ -190,4 +190,4 @@ def contact(said: str | None) -> Shown:
     if said and (found := [what for what in found_in(said) if what not in allowed]):
         raise DisclosureError(f"contact: it holds {found[0]}; give a team, an address or a telephone number.")
     text = f"Questions about this page: {said or 'ask whoever sent it to you'}.".replace("..", ".")
-    return Shown(text, f"<p>{html.escape(text)}</p>", (), {"role": "contact"})
+    return Shown(text, f"<p>{html.escape(text)}</p>", (), {"role": "contact"}, SEAL)

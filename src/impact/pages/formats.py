@@ -58,9 +58,10 @@ SCALES = {"difference": "Difference", "log ratio": "Ratio", "events avoided": "E
 
 
 def require_released(thing: object) -> Released:
-    """Return the thing if it was released; anything else must not be shown."""
+    """Return the thing if it was released and not changed since; anything else must not be shown."""
     if isinstance(thing, Released):
-        return thing
+        # The class's own method: what only looks like a released result has none that counts.
+        return Released.unchanged(thing)
     raise DisclosureError(
         f"pages: got {type(thing).__name__}, which was not released; "
         "pass it through impact.disclosure.release({name: result}, policy) first."

@@ -29,8 +29,8 @@ from impact.disclosure import NOTICE
 from impact.pages.alts import refuse_wordless
 from impact.pages.clean import clean
 from impact.pages.prose import Block, code_block, text_blocks, with_captions
+from impact.pages.signed import MIME, refuse_unsigned
 
-MIME = "application/vnd.impact+json"
 STOPPED = "This step stopped, so its result is missing here. The private log says why."
 NOT_RUN = "This notebook has not been run yet, so there is nothing to show."
 TEMPLATES = Path(__file__).parent / "templates"
@@ -98,7 +98,8 @@ def render(
     Raises
     ------
     DisclosureError
-        For a picture without words that say what it shows, or code that names a person, with the place.
+        For a picture without words that say what it shows, code that names a person, or an output that is
+        marked as released and was not made by ``show`` on this computer; each with its place.
 
     Examples
     --------
@@ -214,7 +215,10 @@ def harvest(notebook: Any) -> list[dict[str, Any]]:
 
 
 def _read(notebook: Any) -> Any:
-    return nbformat.read(notebook, as_version=4) if isinstance(notebook, (str, Path)) else notebook
+    """Read a notebook; each of its outputs that a page would take must be as ``show`` made it."""
+    nb = nbformat.read(notebook, as_version=4) if isinstance(notebook, (str, Path)) else notebook
+    refuse_unsigned(nb)
+    return nb
 
 
 def _outputs(nb: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import Shown, hidden_bias, show
+from impact.pages import SEAL, Shown, hidden_bias, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.formats import (
     MISSING,
@@ -301,7 +301,7 @@ def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Sho
     laid = Table(caption, tuple(columns), found[0], notes_, how)
     lead = ("why", ("These tests do not lean on there being many groups.",))
     words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found))
-    return show(words, Shown(laid.text, laid.html, tuple(found)))
+    return show(words, Shown(laid.text, laid.html, tuple(found), seal=SEAL))
 
 
 # With fewer groups than this, tests that do not lean on their number are advised.
