@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -92,6 +93,9 @@ class Forked:
         return b""
 
 
+Process = Forked | subprocess.Popen[Any]
+
+
 class WarmProvisioner(LocalProvisioner):
     """Starts kernels from the server; until there is one, and where there can be none, as usual."""
 
@@ -115,7 +119,7 @@ def start(
     cwd: str | os.PathLike[str] | None = None,
     stdout: IO[Any] | int | None = None,
     stderr: IO[Any] | int | None = None,
-) -> Forked | subprocess.Popen[Any]:
+) -> Process:
     """Start ``module:function`` with words as arguments in a clean process, warm where that is possible.
 
     Returns
@@ -140,10 +144,11 @@ def server(*, wait: bool = True) -> str | None:
         return None
     if given := os.environ.get(_ADDRESS):
         return given if Path(given).exists() else None
-    found = _STARTED.get(os.getpid())
-    if found is None or found.is_stale():
-        found = _STARTED[os.getpid()] = _Server()
-    return found.address if found.is_ready(wait=wait) else None
+    with _STARTING:
+        found = _STARTED.get(os.getpid())
+        if found is None or found.is_stale():
+            found = _STARTED[os.getpid()] = _Server()
+        return found.address if found.is_ready(wait=wait) else None
 
 
 class _Server:
@@ -183,6 +188,7 @@ class _Server:
 
 
 _STARTED: dict[int, _Server] = {}
+_STARTING = threading.Lock()
 
 
 def _code() -> int:

@@ -6,47 +6,20 @@ that a run that fails or is stopped leaves the earlier ones as they were.
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from impact.errors import DataError, ImpactError, RunError, together
-from impact.run.engine import execute, quiet
-from impact.run.folders import Attempt
-from impact.run.lookout import refuse_names
-from impact.run.pdf import Printer
+from impact.errors import DataError, together
+from impact.run.batch import work_all
+from impact.run.job import Extras, Job, Limits, Outcome
 from impact.run.progress import Progress
-from impact.run.share import NO_TIME_BEFORE, check_sheet, share
 from impact.study import Study, project_root, read_studies
 
-__all__ = ["NOTEBOOKS", "Extras", "Outcome", "run"]
+__all__ = ["Extras", "Limits", "Outcome", "run"]
 
-NOTEBOOKS = ("cohort", "did", "matching", "findings")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one study: its folder, the headline of its report, or the problem that stopped it.
-
-    ``remark`` says what the report is without, though it was asked for.
-    """
-
-    study: Study
-    folder: Path
-    seconds: float
-    headline: str = ""
-    problem: ImpactError | None = None
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What a report gets beside its pages when it is asked for: code on them, and each as a PDF."""
-
-    with_code: bool = False
-    pdf: bool = False
+_NO_EXTRAS, _NO_LIMITS = Extras(), Limits()
 
 
 def run(
@@ -55,10 +28,13 @@ def run(
     output: str | Path | None = None,
     changes: Sequence[str] = (),
     was_sent: bool = True,
-    extras: Extras = Extras(),
+    force: bool = False,
+    extras: Extras = _NO_EXTRAS,
+    limits: Limits = _NO_LIMITS,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Run studies from their parameter files.
+    """Run studies from their parameter files, each in a process of its own.
 
     Parameters
     ----------
@@ -71,15 +47,22 @@ def run(
     was_sent : bool
         Whether the last report of each study was, or may have been, sent: then this one gives nothing away
         beside it.
+    force : bool
+        Whether studies run of whose data, parameters, notebooks, code and packages nothing has changed since
+        their report was made.
     extras : Extras
         Whether the pages keep their code, and whether there is a PDF of each.
+    limits : Limits
+        Memory and minutes that a notebook may take.
+    executor : concurrent.futures.Executor, optional
+        Who runs the studies; without it, as many at once as there are processors.
     progress : Progress, optional
         Where to say how far it is.
 
     Returns
     -------
     list of Outcome
-        One a study. A study that stops does not stop the others.
+        One a study, in their order. A study that stops does not stop the others.
 
     Raises
     ------
@@ -89,12 +72,21 @@ def run(
     studies = read_studies(files, changes=changes)
     _find_data(studies)
     folder = Path(output).absolute() if output else project_root() / "outputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    more = {"was_sent": was_sent, "force": force}
+    jobs = [Job(study, folder / study.name, **more, extras=extras, limits=limits) for study in studies]
     progress = progress or Progress()
-    with progress:
-        return [
-            _run_one(study, folder / study.name, progress, was_sent=was_sent, extras=extras)
-            for study in studies
-        ]
+    found: dict[str, Outcome] = {}
+    with progress.begin(len(jobs)):
+        for outcome in work_all(jobs, executor or ThreadPoolExecutor(_processors()), progress.step):
+            progress.ended(outcome)
+            found[outcome.study.name] = outcome
+    return [found[study.name] for study in studies]
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _find_data(studies: Sequence[Study]) -> None:
@@ -106,52 +98,3 @@ def _find_data(studies: Sequence[Study]) -> None:
             problems += [f"{study.name}: {line}" for line in str(error).splitlines()]
     if problems:
         raise DataError(together(problems))
-
-
-def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool, extras: Extras) -> Outcome:
-    began = time.monotonic()
-    # A report that nobody got gives nothing away: there is nothing to compare with.
-    sent = folder / "private" / ("records" if was_sent else "none")
-    to_run, skipped = _plan(study)
-    printer = Printer() if extras.pdf else None
-    with Attempt(folder) as attempt, quiet(attempt.log):
-        try:
-            executed = {
-                name: execute(_notebook(name), study, attempt.private, sent=sent, progress=progress)
-                for name in to_run
-            }
-            wanted: Any = {"with_code": extras.with_code, "printer": printer}
-            headline = share(study, executed, skipped, folder=attempt.share, **wanted)
-            refuse_names(study, attempt.share)
-            check_sheet(study, attempt.private)
-            attempt.keep()
-        except ImpactError as problem:
-            attempt.keep_failure(problem)
-            progress.stopped(study.name)
-            return Outcome(study, folder, time.monotonic() - began, problem=problem)
-    progress.finished(study.name)
-    seconds, remark = time.monotonic() - began, printer.problem if printer else ""
-    return Outcome(study, folder, seconds, headline, remark=remark)
-
-
-def _plan(study: Study) -> tuple[list[str], dict[str, str]]:
-    """Which notebooks run, and why the others do not."""
-    skipped = {
-        name: f"the parameter file has no {name} section"
-        for name in ("did", "matching")
-        if getattr(study, name) is None
-    }
-    if len(skipped) == 2:
-        skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"
-    if "did" in skipped and not study.design.months_before:
-        skipped["did"] = NO_TIME_BEFORE
-    return [name for name in NOTEBOOKS if name not in skipped], skipped
-
-
-def _notebook(name: str) -> Path:
-    """Find a notebook: the project's own, the package's, or in a checkout the repository's."""
-    here = Path(__file__).resolve()
-    for folder in (project_root(), here.parents[1], here.parents[3]):
-        if (found := folder / "notebooks" / f"{name}.ipynb").is_file():
-            return found
-    raise RunError(f"notebooks/{name}.ipynb is not there; install impact again.")

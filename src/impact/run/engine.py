@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,33 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from impact import errors
+from impact import errors, kernels
 from impact.errors import ImpactError, RunError
-from impact.run.progress import Progress
+from impact.run.watch import Watch
 from impact.study import Study, project_root
 
-# The matrices are small: several threads for each wait for each other, and on a busy machine for long.
-_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+class Specs(KernelSpecManager):
+    """The kernel of the running Python, started warm, whatever others are installed under the same name."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(kernel_dirs=[], **more)
+
+    def get_kernel_spec(self, kernel_name: str) -> Any:
+        """Return the kernel's description; called by jupyter_client."""
+        spec = super().get_kernel_spec(kernel_name)
+        spec.metadata["kernel_provisioner"] = {"provisioner_name": "impact-warm"}
+        return spec
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel of the running Python, whatever other kernels are installed under the same name.
+    """A kernel of the running Python.
 
     What passes between it and the run may be people's data, so it is encrypted where this can be done.
     """
 
     def _kernel_spec_manager_default(self) -> Any:
-        return KernelSpecManager(kernel_dirs=[])
+        return Specs()
 
     def _transport_encryption_default(self) -> str:
         return "auto" if zmq.has("curve") else "disabled"
@@ -49,14 +59,14 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         """Execute the cells; called by papermill."""
-        progress, completed = options["progress"], nb_man.cell_complete
+        tell, completed = options["tell"], nb_man.cell_complete
 
         def cell_complete(cell: Any, cell_index: int = 0, **more: Any) -> None:
             completed(cell, cell_index=cell_index, **more)
-            progress.cell(cell_index + 1)
+            tell({"at": "cell", "done": cell_index + 1})
 
         nb_man.cell_complete = cell_complete
-        client = PapermillNotebookClient(
+        client: Any = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
             kernel_manager_class=Kernel,
@@ -64,15 +74,24 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
             startup_timeout=options["start_timeout"],
             timeout=None,
             log=logging.getLogger("papermill"),
+            on_notebook_start=lambda **_: options["watch"].over(client.km.provisioner.pid),
         )
-        env = {**_ONE_THREAD, **os.environ, **options["records"]}
+        env = {**kernels.ONE_THREAD, **os.environ, **options["records"]}
         return client.execute(stdout=sys.stderr, stderr=sys.stderr, env=env)
 
 
 papermill_engines.register("impact", Engine)
 
 
-def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress: Progress) -> Any:
+def execute(
+    notebook: Path,
+    study: Study,
+    folder: Path,
+    *,
+    sent: Path,
+    tell: Callable[[dict[str, Any]], None],
+    watch: Watch,
+) -> Any:
     """Execute a notebook with a study's sections, write it into a folder and return it.
 
     What it shows is recorded in the folder's ``records``, and compared with those in ``sent``, of the last
@@ -85,7 +104,7 @@ def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress:
     """
     name = notebook.stem
     cells = len(papermill.iorw.load_notebook_node(str(notebook)).cells) + 1
-    progress.notebook(study.name, name, cells)
+    tell({"at": "notebook", "notebook": name, "cells": cells})
     try:
         executed = papermill.execute_notebook(
             notebook,
@@ -95,17 +114,20 @@ def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress:
             kernel_name="python3",
             language="python",
             progress_bar=False,
-            progress=progress,
+            tell=tell,
+            watch=watch,
             records={"IMPACT_RECORDS": str(folder / "records"), "IMPACT_SENT": str(sent)},
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)
     except (DeadKernelError, CellTimeoutError) as error:
+        why = watch.reason and f"was stopped, because {watch.reason}"
+        why = why or "died, most often because memory ran out"
         raise RunError(
-            f"{name}: the notebook's process died, most often because memory ran out; "
+            f"{name}: the notebook's process {why}; "
             "close other programs, or take a shorter window or fewer people."
         ) from error
-    progress.notebook_done(study.name, name)
+    tell({"at": "done", "notebook": name})
     return executed
 
 

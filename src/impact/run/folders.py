@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 import tempfile
-import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from impact.errors import ImpactError
 
 PARTS = ("private", "share")
-_STALE_SECONDS = 24 * 3600
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other run is at work on a study's folder, and keep others waiting.
+
+    The lock goes with the process that holds it, however that ends.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("a+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            while True:
+                with contextlib.suppress(OSError):
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                    break
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Attempt:
@@ -77,5 +100,4 @@ def _clear(folder: Path) -> None:
         if old.is_dir() and not (folder / part).exists():
             os.replace(old, folder / part)
     for left in folder.parent.glob(f".{folder.name}-????????"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,44 +1,57 @@
-"""How far a run is: bars on a terminal, a line a notebook elsewhere."""
+"""How far a run is: bars on a terminal, lines elsewhere, and each step in a file for programs."""
 
 from __future__ import annotations
 
+import json
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 
+from impact.run.job import Outcome
+
 
 class Progress:
-    """Study, notebook and cell of a run.
+    """Studies, notebooks and cells of a run.
 
     Parameters
     ----------
     console : Console, optional
         A rich console; without it nothing is shown.
+    log : path, optional
+        A file that gets a line of JSON for each step but cells: ``time, study, at, ...``.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console
+    def __init__(self, console: Console | None = None, log: Path | None = None) -> None:
+        self._console, self._log = console, log
         self._bars: Any = None
-        self._task: Any = None
-        self._began = 0.0
+        self._all: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._began: dict[str, float] = {}
 
-    def __enter__(self) -> Progress:
+    def begin(self, studies: int) -> Progress:
+        """Say how many studies there are to run."""
         if self._console and self._console.is_terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bars
 
-            self._bars = Bars(
-                TextColumn("{task.fields[study]}"),
+            columns = (
+                TextColumn("{task.description}"),
                 TextColumn("[bold]{task.fields[notebook]}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("cells"),
-                TimeElapsedColumn(),
-                console=self._console,
-                transient=True,
             )
+            self._bars = Bars(
+                *columns, MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console, transient=True,
+            )  # fmt: skip
+            self._all = self._bars.add_task("studies", total=studies, notebook="")
+        return self
+
+    def __enter__(self) -> Progress:
+        if self._bars:
             self._bars.start()
         return self
 
@@ -46,31 +59,41 @@ class Progress:
         if self._bars:
             self._bars.stop()
 
-    def notebook(self, study: str, notebook: str, cells: int) -> None:
-        """Say that a notebook begins."""
-        self._began = time.monotonic()
+    def step(self, study: str, event: dict[str, Any]) -> None:
+        """Say that a notebook begins or is done, or a cell of it."""
+        if event["at"] == "cell":
+            self._bar(study, completed=event["done"])
+            return
+        self._write(study, event)
+        if event["at"] == "notebook":
+            self._began[study] = time.monotonic()
+            self._bar(study, notebook=event["notebook"], total=event["cells"], completed=0)
+        else:
+            self._line(f"{study}: {event['notebook']}, {time.monotonic() - self._began[study]:.1f} s")
+
+    def ended(self, outcome: Outcome) -> None:
+        """Say what became of a study."""
+        study = outcome.study.name
         if self._bars:
-            if self._task is not None:
-                self._bars.remove_task(self._task)
-            self._task = self._bars.add_task("", total=cells, study=study, notebook=notebook)
+            if study in self._tasks:
+                self._bars.remove_task(self._tasks.pop(study))
+            self._bars.advance(self._all)
+        how = "stopped" if outcome.problem else "unchanged" if outcome.unchanged else "report written"
+        self._write(study, {"at": how, "seconds": round(outcome.seconds, 2), "peak_mb": outcome.peak_mb})
+        self._line(f"{study}: {how}")
 
-    def cell(self, done: int) -> None:
-        """Say how many cells of it are done."""
+    def _bar(self, study: str, **state: Any) -> None:
         if self._bars:
-            self._bars.update(self._task, completed=done)
-
-    def notebook_done(self, study: str, notebook: str) -> None:
-        """Say that it is done."""
-        self._line(f"{study}: {notebook}, {time.monotonic() - self._began:.1f} s")
-
-    def finished(self, study: str) -> None:
-        """Say that a study's report is written."""
-        self._line(f"{study}: report written")
-
-    def stopped(self, study: str) -> None:
-        """Say that a study stopped."""
-        self._line(f"{study}: stopped")
+            if study not in self._tasks:
+                self._tasks[study] = self._bars.add_task(study, notebook="")
+            self._bars.update(self._tasks[study], **state)
 
     def _line(self, text: str) -> None:
         if self._console and not self._bars:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _write(self, study: str, event: dict[str, Any]) -> None:
+        if self._log:
+            said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "study": study, **event}
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(said) + "\n")

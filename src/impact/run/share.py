@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -23,11 +20,9 @@ from impact.disclosure.released import as_cell
 from impact.pages.checker import checker
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.run.pdf import Printer
-from impact.study import Study, project_root
+from impact.run.plan import NO_TIME_BEFORE, Plan
+from impact.study import Study
 
-NO_TIME_BEFORE = (
-    "a difference-in-differences is not possible without a time before support, and this study has none"
-)
 _ALL = ("All pages", "index.html")
 # Of a table's file name: Windows refuses paths over 260 characters, and readers unpack into deep folders.
 _LONGEST = 60
@@ -36,16 +31,16 @@ _LONGEST = 60
 def share(
     study: Study,
     executed: Mapping[str, Any],
-    skipped: Mapping[str, str],
+    planned: Plan,
     *,
     folder: Path,
     with_code: bool = False,
     printer: Printer | None = None,
 ) -> str:
     """Write everything that may be sent from the executed notebooks; return the report's headline."""
-    executed, ran = dict(executed), list(executed)
+    executed = dict(executed)
     pages = {name: entry(notebook, href=f"{name}.html") for name, notebook in executed.items()}
-    if skipped.get("did") == NO_TIME_BEFORE:
+    if planned.skipped.get("did") == NO_TIME_BEFORE:
         executed["did"] = _page_of_a_sentence("Difference-in-differences", NO_TIME_BEFORE)
         pages["did"] = Entry("Difference-in-differences", "did.html", _sentence(NO_TIME_BEFORE))
     # Readers want the answer first; the rest is how it was come by.
@@ -58,15 +53,16 @@ def share(
             pages[name] = replace(pages[name], pdf=printer(file))
     results = {name: harvest(notebook) for name, notebook in executed.items()}
     files = _write_results(study, results, folder)
-    _write(folder / "manifest.json", _json(manifest(study, ran, skipped)))
+    headline = pages["findings"].headline if "findings" in pages else ""
+    _write(folder / "manifest.json", _json({**planned.made_from, "headline": headline}))
     page = index(
         title=study.title,
         pages=list(pages.values()),
-        skipped=[(name, _sentence(why)) for name, why in skipped.items()],
+        skipped=[(name, _sentence(why)) for name, why in planned.skipped.items()],
         files=[*files, ("Manifest: inputs, parameters, versions (JSON)", "manifest.json")],
     )
     _write(folder / "index.html", page)
-    return pages["findings"].headline if "findings" in pages else ""
+    return headline
 
 
 def check_sheet(study: Study, private: Path) -> None:
@@ -80,32 +76,6 @@ def check_sheet(study: Study, private: Path) -> None:
     said["rule"] = policy(study.disclosure).sentence
     _write(private / "checker.json", _json({**said, "pages": pages}))
     _write(private / "checker.html", checker(title=study.title, pages=pages, status=status))
-
-
-def manifest(study: Study, notebooks: Sequence[str], skipped: Mapping[str, str]) -> dict[str, Any]:
-    """Say what a report was made from: files, parameters, code and versions, without a path or a person."""
-    root = project_root()
-    inputs = [
-        {"table": table, "file": _shown(path, root), "bytes": path.stat().st_size, "sha256": _hash(path)}
-        for table, paths in study.files.items()
-        for path in paths
-    ]
-    return {
-        "study": study.name,
-        "title": study.title,
-        "disclosure": {
-            "policy": study.disclosure,
-            "title": policy(study.disclosure).title,
-            "note": NOTICE,
-        },
-        "seed": study.seed,
-        "notebooks": {"run": list(notebooks), "not run": dict(skipped)},
-        "inputs": inputs,
-        "parameters": _without_paths(study.parameters),
-        "code": {"impact": metadata.version("impact"), "sha256": _code_hash()},
-        "python": platform.python_version(),
-        "packages": _packages(),
-    }
 
 
 def _write_results(
@@ -152,41 +122,6 @@ def _page_of_a_sentence(title: str, why: str) -> Any:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _shown(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def _without_paths(value: Any) -> Any:
-    """Keep of each file that lies outside the project only its name."""
-    if isinstance(value, Mapping):
-        return {k: _without_paths(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_paths(v) for v in value]
-    outside = isinstance(value, str) and re.match(r"([A-Za-z]:)?[/\\]|~|\.\.[/\\]|\w+://", value)
-    return PureWindowsPath(value).name if outside else value
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _code_hash() -> str:
-    """One digest of the package's own files, so that a changed installation shows."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        if path.suffix in {".py", ".ipynb", ".toml", ".css", ".j2"}:
-            digest.update(f"{path.relative_to(package).as_posix()}\0{_hash(path)}\0".encode())
-    return digest.hexdigest()
-
-
-def _packages() -> dict[str, str]:
-    declared = metadata.requires("impact") or []
-    names = sorted({m[0] for line in declared if (m := re.match(r"[\w.-]+", line))})
-    return {name: metadata.version(name) for name in names}
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,108 @@
+"""Many studies, each in a process of its own, by whatever executor there is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from impact import errors, kernels
+from impact.errors import ImpactError, RunError
+from impact.run.job import Job, Outcome
+from impact.run.plan import plan, stands
+
+Event = dict[str, Any]
+Tell = Callable[[Event], None]
+
+
+def work(job: Job, tell: Tell = lambda _: None) -> Outcome:
+    """Run one study in a process of its own and wait for it; ``tell`` gets each step as it happens.
+
+    A process that dies takes nothing with it: its outcome says so.
+    """
+    began = time.monotonic()
+    try:
+        headline = stands(job, plan(job))
+    except ImpactError as problem:
+        return Outcome(job.study, job.folder, 0, problem=problem)
+    if headline is not None:
+        return Outcome(job.study, job.folder, 0, headline, unchanged=True)
+    outcome = Outcome(job.study, job.folder, 0, problem=_DIED)
+    with tempfile.TemporaryDirectory(prefix="impact-") as folder:
+        asked = Path(folder) / "job"
+        asked.write_bytes(pickle.dumps(job))
+        for event in _steps(asked):
+            if event["at"] == "end":
+                outcome = replace(outcome, **_end(event))
+            else:
+                tell(event)
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+_DIED = RunError(
+    "the study's process died, most often because memory ran out; close other programs, run fewer studies "
+    "at once (--workers), or take a shorter window or fewer people."
+)
+
+
+# Processes that work for this one.
+_RUNNING: set[kernels.Process] = set()
+
+
+def _steps(asked: Path) -> Iterator[Event]:
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as said, contextlib.ExitStack() as end:
+        try:
+            process = kernels.start("impact.run.worker:main", [str(asked)], stdout=writing)
+        finally:
+            os.close(writing)
+        # Whoever stops listening stops the work.
+        _RUNNING.add(process)
+        end.callback(_RUNNING.discard, process)
+        end.callback(process.wait)
+        end.callback(process.kill)
+        for line in said:
+            yield json.loads(line)
+        process.wait()
+
+
+def _end(event: Event) -> dict[str, Any]:
+    """What a process said in the end, with the problem as the error it was."""
+    found = {k: v for k, v in event.items() if k not in ("at", "error", "message")}
+    kind = getattr(errors, event.get("error", ""), None)
+    return found | {"problem": kind(event["message"]) if kind else None}
+
+
+def work_all(
+    jobs: Sequence[Job], executor: Executor, tell: Callable[[str, Event], None]
+) -> Iterator[Outcome]:
+    """Run studies by an executor; yield each outcome as it comes.
+
+    Whatever happens to one, in whatever way it is run, the others go on.
+    """
+    here = isinstance(executor, ThreadPoolExecutor)
+    waiting: dict[Future[Outcome], Job] = {}
+    for job in jobs:
+        # Steps are heard from this computer's own processes; from others, only how they end.
+        more = (partial(tell, job.study.name),) if here else ()
+        waiting[executor.submit(work, job, *more)] = job
+    try:
+        for future in as_completed(waiting):
+            job = waiting[future]
+            if future.exception():
+                yield Outcome(job.study, job.folder, 0, problem=_DIED)
+            else:
+                yield future.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in tuple(_RUNNING):
+            process.kill()

@@ -1,0 +1,59 @@
+"""What is asked of a run, and what became of it, as they go from one process to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from impact.errors import ImpactError
+from impact.study import Study
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a report gets beside its pages when it is asked for: code on them, and each as a PDF."""
+
+    with_code: bool = False
+    pdf: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one notebook may take: gigabytes of memory, and minutes. None is no limit."""
+
+    memory_gb: float | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One study to run, and the folder that gets its report.
+
+    ``was_sent``: whether the last report was, or may have been, sent. ``force``: whether it runs although
+    nothing it is made from has changed.
+    """
+
+    study: Study
+    folder: Path
+    was_sent: bool = True
+    force: bool = False
+    extras: Extras = Extras()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one study: its folder, the headline of its report, or the problem that stopped it.
+
+    ``remark`` says what the report is without, though it was asked for; ``unchanged`` that the report of an
+    earlier run stands, since nothing it is made from has changed.
+    """
+
+    study: Study
+    folder: Path
+    seconds: float
+    headline: str = ""
+    problem: ImpactError | None = None
+    remark: str = ""
+    unchanged: bool = False
+    peak_mb: int = 0

@@ -1,0 +1,146 @@
+"""What a report is to be made from, and whether the one that is there was made from just that."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from impact.disclosure import NOTICE
+from impact.disclosure.policies import policy
+from impact.errors import RunError
+from impact.run.job import Job
+from impact.study import Study, project_root
+
+NOTEBOOKS = ("cohort", "did", "matching", "findings")
+NO_TIME_BEFORE = (
+    "a difference-in-differences is not possible without a time before support, and this study has none"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The notebooks that run, why the others do not, and all that the report is made from."""
+
+    notebooks: dict[str, Path]
+    skipped: dict[str, str]
+    made_from: dict[str, Any]
+
+
+def plan(job: Job) -> Plan:
+    """Say what a job will do and from what: files, parameters, code and versions, no path and no person.
+
+    Raises
+    ------
+    RunError
+        Where a notebook is missing.
+    """
+    skipped = _skipped(job.study)
+    notebooks = {name: _notebook(name) for name in NOTEBOOKS if name not in skipped}
+    return Plan(notebooks, skipped, json.loads(json.dumps(_manifest(job, notebooks, skipped))))
+
+
+def stands(job: Job, planned: Plan) -> str | None:
+    """Return the headline of the report that is there, if it was made from the same."""
+    if job.force:
+        return None
+    try:
+        made = json.loads((job.folder / "share" / "manifest.json").read_text(encoding="utf-8"))
+        headline = str(made.pop("headline"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return headline if made == planned.made_from else None
+
+
+def _skipped(study: Study) -> dict[str, str]:
+    skipped = {
+        name: f"the parameter file has no {name} section"
+        for name in ("did", "matching")
+        if getattr(study, name) is None
+    }
+    if len(skipped) == 2:
+        skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"
+    if "did" in skipped and not study.design.months_before:
+        skipped["did"] = NO_TIME_BEFORE
+    return skipped
+
+
+def _notebook(name: str) -> Path:
+    """Find a notebook: the project's own, the package's, or in a checkout the repository's."""
+    here = Path(__file__).resolve()
+    for folder in (project_root(), here.parents[1], here.parents[3]):
+        if (found := folder / "notebooks" / f"{name}.ipynb").is_file():
+            return found
+    raise RunError(f"notebooks/{name}.ipynb is not there; install impact again.")
+
+
+def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str]) -> dict[str, Any]:
+    study, root = job.study, project_root()
+    inputs = [
+        {"table": table, "file": _shown(path, root), "bytes": path.stat().st_size, "sha256": _hash(path)}
+        for table, paths in study.files.items()
+        for path in paths
+    ]
+    return {
+        "study": study.name,
+        "title": study.title,
+        "disclosure": {
+            "policy": study.disclosure,
+            "title": policy(study.disclosure).title,
+            "note": NOTICE,
+        },
+        "seed": study.seed,
+        "notebooks": {
+            "run": {name: _hash(path) for name, path in notebooks.items()},
+            "not run": dict(skipped),
+        },
+        "extras": asdict(job.extras),
+        "inputs": inputs,
+        "parameters": _without_paths(study.parameters),
+        "code": {"impact": metadata.version("impact"), "sha256": _code_hash()},
+        "python": platform.python_version(),
+        "packages": _packages(),
+    }
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _without_paths(value: Any) -> Any:
+    """Keep of each file that lies outside the project only its name."""
+    if isinstance(value, Mapping):
+        return {k: _without_paths(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(v) for v in value]
+    outside = isinstance(value, str) and re.match(r"([A-Za-z]:)?[/\\]|~|\.\.[/\\]|\w+://", value)
+    return PureWindowsPath(value).name if outside else value
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def _code_hash() -> str:
+    """One digest of the package's own files, so that a changed installation shows."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in {".py", ".ipynb", ".toml", ".css", ".j2"}:
+            digest.update(f"{path.relative_to(package).as_posix()}\0{_hash(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def _packages() -> dict[str, str]:
+    declared = metadata.requires("impact") or []
+    names = sorted({m[0] for line in declared if (m := re.match(r"[\w.-]+", line))})
+    return {name: metadata.version(name) for name in names}
