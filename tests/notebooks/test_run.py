@@ -13,7 +13,7 @@ import papermill
 import pytest
 
 from impact.pages.report import harvest
-from impact.run import NOTEBOOKS
+from impact.run.plan import NOTEBOOKS
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from impact.run import NOTEBOOKS
+from impact.run.plan import NOTEBOOKS
 from impact.study import Study
 
 ROOT = Path(__file__).parents[2]

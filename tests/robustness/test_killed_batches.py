@@ -1,0 +1,120 @@
+"""Batches that are killed at any point lose nothing that was there, and the next call finishes the rest."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from impact.run import Limits, run
+
+from ..unit.test_run import SHOW, STUDY, files, notebook
+
+STUDIES = [f"study{i}" for i in range(5)]
+KILLS = int(os.environ.get("IMPACT_KILLS", "6"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five studies of notebooks that take a moment."""
+    for folder in ("params", "data", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data/panel.csv").write_text("u,t,y,g\n1,1,0,\n")
+    for study in STUDIES:
+        (tmp_path / f"params/{study}.yaml").write_text(STUDY)
+    for name in ("cohort", "did", "findings"):
+        notebook(tmp_path, name, f"import time; time.sleep(0.2)\n{SHOW}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    return tmp_path
+
+
+def batch(*more: str, output: str = "outputs") -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-c",
+        "from impact.cli import main; main()",
+        "run",
+        *(f"params/{s}.yaml" for s in STUDIES),
+    ]
+    return subprocess.Popen(
+        [*command, "--output", output, *more], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+
+
+def reports(folder: Path) -> dict[str, bytes]:
+    """What may be sent of all studies that have a report."""
+    return {
+        f"{study}/{name}": content
+        for study in STUDIES
+        if (folder / study / "share").exists()
+        for name, content in files(folder / study / "share").items()
+    }
+
+
+def test_killed_at_any_point_nothing_is_lost_and_the_next_call_finishes(project: Path) -> None:
+    assert batch(output="undisturbed").wait(120) == 0
+    expected = reports(project / "undisturbed")
+    assert len({name.split("/")[0] for name in expected}) == len(STUDIES)
+    rng = random.Random(KILLS)
+    for _ in range(KILLS):
+        shutil.rmtree(project / "outputs", ignore_errors=True)
+        for _ in range(2):
+            running = batch()
+            time.sleep(rng.uniform(0.5, 6))
+            family = [psutil.Process(running.pid)]
+            if rng.random() < 0.6:
+                family += family[0].children(recursive=True)
+            victim = rng.choice(family)
+            victim.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM]))
+            if victim.pid == running.pid:
+                running.wait(20)
+            else:
+                running.wait(60)
+            # What is visible is whole.
+            seen = reports(project / "outputs")
+            assert {name: expected[name] for name in seen} == seen
+            assert all((project / "outputs" / n.split("/")[0] / "share/index.html").exists() for n in seen)
+        assert batch().wait(120) == 0
+        assert reports(project / "outputs") == expected
+        assert not left_over(project / "outputs")
+
+
+def test_two_batches_at_once_do_not_corrupt_each_other(project: Path) -> None:
+    both = [batch(), batch()]
+    assert [b.wait(120) for b in both] == [0, 0]
+    assert len({name.split("/")[0] for name in reports(project / "outputs")}) == len(STUDIES)
+    assert not left_over(project / "outputs")
+    assert {o.unchanged for o in run([f"params/{s}.yaml" for s in STUDIES])} == {True}
+
+
+def test_one_that_dies_does_not_stop_the_others(project: Path) -> None:
+    notebook(project, "did", f"import os; title == 'Deadly' and os.kill(os.getpid(), 9)\n{SHOW}")
+    (project / "params/study2.yaml").write_text(STUDY.replace("A small study", "Deadly"))
+    outcomes = run([f"params/{s}.yaml" for s in STUDIES])
+    assert [bool(o.problem) for o in outcomes] == [s == "study2" for s in STUDIES]
+
+
+def test_a_notebook_that_takes_too_much_is_stopped_and_the_others_go_on(project: Path) -> None:
+    greedy = "hold = title == 'Greedy' and bytearray(b'1') * 600_000_000; time.sleep(title == 'Slow' and 60)"
+    notebook(project, "did", f"import time; {greedy}\n{SHOW}")
+    for study, title in (("study1", "Greedy"), ("study3", "Slow")):
+        (project / f"params/{study}.yaml").write_text(STUDY.replace("A small study", title))
+    outcomes = run([f"params/{s}.yaml" for s in STUDIES], limits=Limits(memory_gb=0.5, minutes=0.1))
+    told = {o.study.name: str(o.problem or "") for o in outcomes}
+    assert "more than 0.5 GB of memory" in told["study1"]
+    assert "more than 0.1 minutes" in told["study3"]
+    assert [told[s] for s in ("study0", "study2", "study4")] == ["", "", ""]
+    assert next(o.peak_mb for o in outcomes if o.study.name == "study1") > 500
+
+
+def left_over(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(".") and not p.name.endswith(".lock")]
