@@ -9,8 +9,8 @@ from impact.pages import SEAL, Shown, plots, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, label, listed
 from impact.pages.layout import Table
+from impact.pages.statement import Statement
 from impact.pages.tables import effects
-from impact.pages.words import Statement
 
 
 def steps(released: Mapping[str, Released]) -> Shown:

@@ -210,11 +210,14 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def who(released: Released) -> str:
-    """Tell what is counted: people, or the units of a ready-made panel without person-time."""
+    """Tell what is counted: people, or the units of a ready-made panel without person-time (trusts)."""
     units = {str(released.method["per"])} if released.method.get("per") else set()
     if not units and {"scale", "unit"} <= set(released.table.columns):
         units = set(released.table.loc[released.table["scale"] == "difference", "unit"])
-    return "people" if units <= OF_PEOPLE else "units"
+    if units <= OF_PEOPLE:
+        return "people"
+    named = {found[1] for unit in units if (found := re.match(r"per (\w+) and ", unit))}
+    return f"{label(*named).lower()}s" if len(named) == 1 else "units"
 
 
 def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:
@@ -306,6 +309,27 @@ def by_arm(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Split a table by arm, the supported first."""
     groups = [(str(arm), rows) for arm, rows in frame.groupby("arm", sort=False)]
     return sorted(groups, key=lambda group: not is_supported(group[0]))
+
+
+# Why somebody was left out, as readers are told.
+_LEFT_OUT = {
+    "arm not listed": "in a group that is not compared",
+    "no consent": "did not agree",
+    "not linked": "not found in the NHS data",
+    "no start date": "no date on which support began",
+    "no time observed": "never observed",
+}
+
+
+def left_out(rule: object) -> str:
+    """Say why people were left out.
+
+    Examples
+    --------
+    >>> left_out("no consent"), left_out("opted out")
+    ('did not agree', 'opted out')
+    """
+    return _LEFT_OUT.get(str(rule), inside(label(rule)))
 
 
 def is_supported(arm: str) -> bool:

@@ -55,8 +55,14 @@ def _number(text: str) -> float:
     return float(text) + 0.0
 
 
-def refuse_unsigned(notebook: Any) -> None:
+def refuse_unsigned(notebook: Any, place: str = "") -> None:
     """Stop at outputs with the mark of a released result that ``impact.show`` did not make here.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+    place : str
+        What stands before the number of a cell in the message.
 
     Raises
     ------
@@ -64,14 +70,14 @@ def refuse_unsigned(notebook: Any) -> None:
         All cells with such an output together, by their place in the notebook.
     """
     problems = []
-    for place, cell in enumerate(notebook.cells, 1):
+    for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
             data, said = output.get("data", {}), output.get("metadata", {}).get(MIME) or {}
             if MIME in data and signed(data, said)[_SIGNATURE] != said.get(_SIGNATURE):
                 problems.append(
-                    f"cell {place} has an output that is marked as released, and impact.show did not make it "
-                    "here, or it was changed since: show what was released by impact.show, and run the "
-                    "notebook on this computer."
+                    f"{place}cell {number} has an output that is marked as released, and impact.show did not "
+                    "make it here, or it was changed since: show what was released by impact.show, and run "
+                    "the notebook on this computer."
                 )
     if problems:
         raise DisclosureError(together(list(dict.fromkeys(problems))))

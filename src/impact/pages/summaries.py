@@ -16,6 +16,7 @@ from impact.pages.formats import (
     characteristics,
     interval_text,
     label,
+    left_out,
     notes,
     number,
     numeric,
@@ -151,7 +152,7 @@ def _naive(released: Released) -> Table:
         cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
         columns.append(Column(label(arm), cells))
     what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
-    return table_of(released, f"{what}, {unit}, with the comparison beside", columns, notes(released))
+    return table_of(released, f"{what}, {unit}", columns, notes(released))
 
 
 def _overlap(released: Released) -> Table:
@@ -227,6 +228,21 @@ def _words(value: Any) -> str:
     return MISSING if pd.isna(value) else str(value)
 
 
+def _flow(released: Released) -> Table:
+    """Everyone in the file, who was left out and why, and who is in the study."""
+    shown = released.table
+    who_or_why = [
+        left_out(rule) if stage == "left out" else _ARMS.get(rule, str(rule))
+        for stage, rule in zip(shown["stage"], shown["rule"], strict=True)
+    ]
+    columns = [
+        Column("Step", [_capital(stage) for stage in shown["stage"]], True),
+        Column("Who, or why not", who_or_why, True),
+        Column(who(released).capitalize(), cells_of(released, "persons", shown.index)),
+    ]
+    return table_of(released, "From everyone in the file to the study", columns, notes(released))
+
+
 def _quality(released: Released) -> Table:
     """The checks of the records that found something, and how many found nothing."""
     shown = released.table
@@ -254,6 +270,7 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "people at the index date, by arm": _baseline,
     "people before and after matching": _table_one,
     "whether matching can work": _feasibility,
+    "who is in the study": _flow,
     "before and after": _naive,
     "placebo": _placebo,
 }

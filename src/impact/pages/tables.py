@@ -20,7 +20,6 @@ from impact.pages.formats import (
     by_arm,
     characteristics,
     estimate_text,
-    inside,
     interval_text,
     label,
     notes,
@@ -36,8 +35,8 @@ from impact.pages.formats import (
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.statement import Statement
 from impact.pages.summaries import summary
-from impact.pages.words import Statement
 
 
 def table(released: Released) -> Table:
@@ -93,8 +92,8 @@ def effects(released: Released) -> Table:
         if several:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
-                f"The primary outcome is {inside(label(index['outcome'][0]))}; the p-values of the others "
-                "are adjusted for being several (Holm)."
+                f"{label(index['outcome'][0])} were named first, as the main result; the p-values of the "
+                "others allow for looking at several (Holm’s method)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import papermill
 import zmq
@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from impact import errors, kernels
 from impact.errors import ImpactError, RunError
+from impact.pages.signed import refuse_unsigned, secret
 from impact.run.watch import Watch
 from impact.study import Study, project_root
 
@@ -100,9 +101,12 @@ def execute(
     Raises
     ------
     ImpactError
-        The user's mistake that was raised in the notebook, in its own words, or ``RunError``.
+        The user's mistake, in the words of the function that raised it; ``RunError`` for any other; or
+        ``DisclosureError`` where an output says that it was released and ``show`` did not make it.
     """
     name = notebook.stem
+    # The kernel signs with it, so it must be there before.
+    secret()
     cells = len(papermill.iorw.load_notebook_node(str(notebook)).cells) + 1
     tell({"at": "notebook", "notebook": name, "cells": cells})
     try:
@@ -127,6 +131,7 @@ def execute(
             f"{name}: the notebook's process {why}; "
             "close other programs, or take a shorter window or fewer people."
         ) from error
+    refuse_unsigned(executed, f"{name}, ")
     tell({"at": "done", "notebook": name})
     return executed
 
@@ -136,16 +141,24 @@ class KernelError(Exception):
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__()
-        self.traceback_text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)) + "\n"
+        self.traceback_text = _plain(lines)
 
 
 def _ours(error: Any, notebook: str) -> ImpactError:
-    """Return the user's mistake as it was raised in the kernel; anything else becomes a ``RunError``."""
+    """Return the user's mistake as a function of ours raised it; anything else becomes a ``RunError``."""
     kind = getattr(errors, error.ename, None)
-    if isinstance(kind, type) and issubclass(kind, ImpactError):
-        return kind(error.evalue)
-    # The text of another error is not shown: it may hold a person's value.
+    frames = re.findall(r"^(?:File (.+?):\d+, in|Cell In)", _plain(error.traceback), re.MULTILINE)
+    place = Path(frames[-1] if frames else "").expanduser()
+    ours = isinstance(kind, type) and issubclass(kind, ImpactError)
+    if ours and place.is_relative_to(Path(errors.__file__).parent):
+        return cast("type[ImpactError]", kind)(error.evalue)
+    # The text of another error, also of our kind but raised in a cell, may hold a person's value.
     return RunError(f"{notebook}: cell {error.exec_count} stopped with {error.ename}.")
+
+
+def _plain(traceback: list[str]) -> str:
+    """Return the kernel's traceback as text without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback)) + "\n"
 
 
 @contextlib.contextmanager
