@@ -94,39 +94,41 @@ def pool(
     found = random_effects(gathered.y, gathered.v, conf_level=conf_level)
     counts = gathered.counts(np.isfinite(gathered.y), np.arange(len(cells)))
     frame: dict[str, Any] = {"counts": counts, "conf_level": conf_level}
-    method = {**gathered.method, "primary": first}
 
     def said(estimand: str, **more: Any) -> dict[str, Any]:
-        return {**method, "estimand": estimand, "notes": [], **more}
+        same = {**gathered.method, **_AVERAGE, "primary": first, "notes": []}
+        return {**same, "estimand": estimand, **more}
 
     notes = [_INDEPENDENT, *gathered.notes, *_few(cells, found)]
     pooled = Effects(
         labels=_named(cells, "average over studies"),
         **_averages(gathered.names, found),
-        method=said("average effect over studies like these", **_AVERAGE, notes=notes),
+        method=said("average effect over studies like these", notes=notes),
         **frame,
     )
     out: dict[str, Effects | Bounds] = {"pooled": pooled}
     if (several := found.studies > 2).any():
-        inference = "prediction interval: t with studies - 2, error of the average and spread between studies"
+        how = "prediction interval: t with studies - 2, error of the average and spread between studies"
         new = Effects(
             labels=_named(cells, "one more study"),
             **_averages(gathered.names, found, new=1),
-            method=said("effect in one more study like these", **{**_AVERAGE, "inference": inference}),
+            method=said("effect in one more study like these", inference=how),
             **frame,
         )
         out["new_study"] = new.select(several)
-    how = {"estimator": "average over studies (common effect)", "inference": "inverse variance; normal"}
+    how = "average over studies (common effect)"
     out["common_effect"] = Effects(
         labels=_named(cells, "common effect"),
         **_errors_only(found.common, found.common_error, np.full(len(cells), np.inf)),
-        method=said("the effect, if it is the same in every study", **how),
+        method=said("the effect, if it is the same in every study", estimator=how, inference="normal"),
         **frame,
     )
     table = _heterogeneity(cells, found, pooled.table["p_value"].to_numpy(float), first)
-    how = {"shows": "heterogeneity", "inference": "REML; Q-profile; chi-square; Holm"}
+    how = "REML; Q-profile; chi-square; Holm over secondary outcomes"
     out["heterogeneity"] = Bounds(
-        table.assign(conf_level=conf_level), said("how far the effect differs between studies", **how), counts
+        table.assign(conf_level=conf_level),
+        said("how far the effect differs between studies", shows="heterogeneity", inference=how),
+        counts,
     )
     return out
 
@@ -183,6 +185,7 @@ def each_study(studies: Studies, *, conf_level: float = 0.95) -> Effects:
         method={
             **gathered.method,
             "estimator": "as in each study",
+            "inference": "as in each study",
             "estimand": "the effect in each study",
             "notes": gathered.notes,
         },
