@@ -73,11 +73,10 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
 papermill_engines.register("impact", Engine)
 
 
-def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress: Progress) -> Any:
+def execute(notebook: Path, study: Study, folder: Path, *, records: Path, progress: Progress) -> Any:
     """Execute a notebook with a study's sections, write it into a folder and return it.
 
-    What it shows is recorded in the folder's ``records``, and compared with those in ``sent``, of the last
-    report of the study.
+    What it shows is recorded in the folder ``records``, and compared with what the reports beside it showed.
 
     Raises
     ------
@@ -100,7 +99,7 @@ def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress:
             language="python",
             progress_bar=False,
             progress=progress,
-            records={"IMPACT_RECORDS": str(folder / "records"), "IMPACT_SENT": str(sent)},
+            records={"IMPACT_RECORDS": str(records), "IMPACT_SENT": str(records.parent)},
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)
