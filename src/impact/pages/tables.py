@@ -13,6 +13,7 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages import SEAL, Shown, hidden_bias, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
+from impact.pages.called import called
 from impact.pages.formats import (
     MISSING,
     SCALES,
@@ -93,7 +94,7 @@ def effects(released: Released) -> Table:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
                 f"{label(index['outcome'][0])} were named first, as the main result; the p-values of the "
-                "others allow for looking at several (Holm’s method)."
+                "others allow for looking at several (Holm)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
@@ -109,7 +110,7 @@ def effects(released: Released) -> Table:
         f"{_effects_caption(keys)}{what} ({_level(shown)} ranges in brackets)",
         columns,
         under,
-        how=[*how, *_how(released.method)],
+        how=[*how, *_how(released)],
     )
 
 
@@ -185,8 +186,10 @@ def rates(released: Released) -> Table:
     order = shown["outcome"].map({o: i for i, o in enumerate(shown["outcome"].unique())})
     index = shown.assign(order=order).sort_values(["order", "period"], kind="stable")
     index = index[keys].drop_duplicates().reset_index(drop=True)
+    from_start = (numeric(index["period"]) < 0).any() and released.method.get("clock") == "event"
+    header = "Months from start" if from_start else "Period"
     columns = [
-        Column("Period", [period(p, s) for p, s in zip(index["period"], index["step"], strict=True)], True)
+        Column(header, [period(p, s) for p, s in zip(index["period"], index["step"], strict=True)], True)
     ]
     if index["outcome"].nunique() > 1:
         columns.insert(0, Column("Service", index["outcome"].map(label).tolist(), True))
@@ -258,7 +261,7 @@ def bounds(released: Released) -> Table:
     ]
     what = f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
     caption = f"The effect if the groups would not have moved alike{what}"
-    return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released.method))
+    return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released))
 
 
 def test(released: Released) -> Table:
@@ -272,7 +275,7 @@ def test(released: Released) -> Table:
         Column("Smallest possible p-value", cells_of(released, "smallest_p", shown.index, p_value)),
     ]
     caption = f"{label(method['shows'])}: {label(method['outcome'])} ({_level(shown)} range in brackets)"
-    return table_of(released, caption, columns, notes(released), how=_how(method))
+    return table_of(released, caption, columns, notes(released), how=_how(released))
 
 
 def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Shown:
@@ -350,18 +353,21 @@ def _drawn(one: Released) -> str:
     return " ".join(filter(None, said))
 
 
-def _how(method: Mapping[str, Any]) -> list[str]:
-    """One line on how the effects were estimated, for colleagues who check."""
+def _how(released: Released) -> list[str]:
+    """One line on how the effects were estimated, for colleagues who check: plain words, then the terms."""
+    method = {name: str(value).replace("_", " ") for name, value in released.method.items() if value}
+    if "estimator" in method:
+        method["estimator"] = f"{called(released)} ({method['estimator']})"
     said = [
-        f"{name}: {str(method[key]).replace('_', ' ')}"
+        f"{name}: {method[key]}"
         for key, name in (
-            ("estimator", "Estimator"),
-            ("estimand", "estimand"),
-            ("control", "comparison"),
-            ("family", "family"),
-            ("inference", "standard errors"),
-            ("clusters", "clusters"),
+            ("estimator", "Method"),
+            ("estimand", "what is estimated"),
+            ("control", "compared with those"),
+            ("family", "model of the counts"),
+            ("inference", "how the ranges were made"),
+            ("clusters", "groups"),
         )
-        if method.get(key) not in (None, "", [])
+        if key in method
     ]
     return ["; ".join(said) + "."] if said else []

@@ -108,7 +108,7 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
         ),
         *(
             (
-                f"For {{}} the whole range is {more}, but it may be chance: several services were looked at.",
+                f"There may have been {more} {{}}, but it may be chance, as several services were looked at.",
                 lambda a, fewer=fewer: a.strength == "cannot tell" and a.nominal and a.fewer == fewer,
             )
             for fewer, more in ((True, "fewer"), (False, "more"))
