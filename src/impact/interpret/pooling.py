@@ -19,6 +19,10 @@ _INDEPENDENT = (
     "The studies are taken as independent of each other: nobody, with support or for comparison, may be in "
     "two of them."
 )
+_ROUGH = (
+    "A range for one more study is rough where there are few: in simulations of five and ten studies it held "
+    "the effect in 84% to 100% of draws, where 95% is right."
+)
 _AVERAGE = {
     "estimator": "average over studies (REML)",
     "inference": "Hartung-Knapp-Sidik-Jonkman with a factor of at least 1; t with studies - 1; between "
@@ -112,7 +116,7 @@ def pool(
         new = Effects(
             labels=_named(cells, "one more study"),
             **_averages(gathered.names, found, new=1),
-            method=said("effect in one more study like these", inference=how),
+            method=said("effect in one more study like these", inference=how, notes=[_ROUGH]),
             **frame,
         )
         out["new_study"] = new.select(several)
