@@ -12,7 +12,11 @@ from impact.pages.report import Page, template
 SAID = {
     "fail": ("Must not be sent", "Something that is withheld could be worked out. Nothing was written."),
     "review": ("To be looked at", "Every rule is met; what is listed first needs a person's judgement."),
-    "pass": ("Passed", "Every rule is met, and no table needs to be looked at for its own sake."),
+    "pass": (
+        "Passed",
+        "Every rule is met, and no table needs to be looked at for its own sake. "
+        "A person still signs for what no rule can judge.",
+    ),
 }
 DONE = {"withheld": "withheld", "rounded": "shown rounded, which hides by how many"}
 # What no rule can judge.
@@ -46,9 +50,10 @@ def checker(sheet: Mapping[str, Any]) -> str:
     True
     """
     made = dt.date.fromisoformat(sheet["made"][:10])
-    page = Page(title=f"Checker's sheet: {sheet['title']}", date=made)
+    page = Page(title="Checker's sheet", kicker=sheet["title"], date=made)
     tables = [(of["title"], of["href"], table) for of in sheet["pages"] for table in of["tables"]]
     counted = {status: sum(table["status"] == status for *_, table in tables) for status in SAID}
     to_look = [row for status in SAID for row in tables if row[2]["status"] == status and row[2]["look"]]
-    said = {"counted": counted, "to_look": to_look, "said": SAID, "done": DONE}
-    return template("checker.html.j2", page, sheet=sheet, **said)
+    changes = [(title, table, change) for title, _, table in tables for change in table["since"]]
+    words = {"counted": counted, "to_look": to_look, "changes": changes, "said": SAID, "done": DONE}
+    return template("checker.html.j2", page, sheet=sheet, **words)
