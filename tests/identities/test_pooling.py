@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ttest_1samp
 
 from impact.disclosure import release
-from impact.interpret.pooling import each_study, pool, without_each_study
+from impact.interpret.pooling import pool, side_by_side, without_each_study
 from impact.numbers.random_effects import random_effects
 from impact.results import Effects
 
@@ -149,9 +149,12 @@ def test_without_each_study_is_the_pool_of_the_others():
         same(left.select(left.labels["without"] == name), others)
 
 
-def test_each_study_keeps_its_own_interval():
+def test_each_study_keeps_its_own_interval_and_the_averages_are_those_of_the_pool():
     studies = several()
-    side = each_study(studies)
+    side = side_by_side(studies)
+    found = pool(studies)
+    same(side.select(side.labels["term"] == "average over studies"), found["pooled"])
+    same(side.select(side.labels["term"] == "one more study"), found["new_study"])
     for name, own in studies.items():
         mine = side.select(side.labels["study"] == name)
         same(mine, own, rtol=1e-6)

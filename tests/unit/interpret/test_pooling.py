@@ -10,7 +10,7 @@ import pytest
 
 from impact.disclosure import release
 from impact.errors import DataError, DesignError, ParameterError
-from impact.interpret.pooling import each_study, pool, without_each_study
+from impact.interpret.pooling import pool, side_by_side, without_each_study
 from impact.interpret.studies import gather, released_studies
 from impact.results import Effects
 
@@ -70,7 +70,7 @@ def notes(studies):
 def test_the_results_belong_to_the_one_family():
     found = pool(sites())
     assert list(found) == ["pooled", "new_study", "common_effect", "heterogeneity"]
-    for result in [*found.values(), without_each_study(sites()), each_study(sites())]:
+    for result in [*found.values(), without_each_study(sites()), side_by_side(sites())]:
         assert len(result.table) == len(result.counts)
         assert {"estimator", "estimand", "inference", "outcome", "control", "seed"} <= set(result.method)
         assert json.loads(result.to_json())["table"]
@@ -134,7 +134,7 @@ def test_a_primary_outcome_is_one_that_was_pooled():
     assert pool(sites())["pooled"].method["primary"] == "ae"
 
 
-@pytest.mark.parametrize("function", [pool, without_each_study, each_study])
+@pytest.mark.parametrize("function", [pool, side_by_side, without_each_study])
 @pytest.mark.parametrize("level", [0, 1, 95])
 def test_levels_are_probabilities(function, level):
     with pytest.raises(ParameterError, match="conf_level"):
@@ -190,7 +190,7 @@ def test_an_outcome_of_one_study_is_not_averaged_and_not_made_up():
     studies["site 0"]["table"].append(row("falls"))
     assert "falls" not in set(pool(studies)["pooled"].labels["outcome"])
     assert "falls: not averaged, as only site 0 has an estimate." in notes(studies)
-    assert "falls" in set(each_study(studies).labels["outcome"])
+    assert "falls" in set(side_by_side(studies).labels["outcome"])
 
 
 def test_studies_that_may_share_people_or_were_analysed_otherwise_are_said_to():
@@ -223,7 +223,9 @@ def test_people_and_events_are_added_up_over_the_studies_that_have_them():
     ]
     left = without_each_study(studies)
     assert left.counts["persons"].tolist() == [100, 200, 100, 200, 200, 200]
-    assert each_study(studies).counts["clusters"].eq(1).all()
+    side = side_by_side(studies)
+    assert side.counts["clusters"].tolist() == [1, 1, 1, 3, 3] * 2
+    assert side.counts["persons"].fillna(0).tolist() == [100, 0, 100, 200, 200, 100, 100, 100, 300, 300]
 
 
 @pytest.mark.parametrize("few", [{"events": 6}, {"treated": 5}, {"treated": 896}, {"fewest": 3}])
@@ -231,7 +233,9 @@ def test_effects_in_memory_with_too_little_behind_one_study_withhold_all_that_ho
     studies = {f"site {i}": in_memory(-0.1 * i, 0.1) for i in range(4)} | {
         "small": in_memory(-0.7, 0.4, **few)
     }
-    out = release({**pool(studies), "each": each_study(studies), "left": without_each_study(studies)}, "hes")
+    out = release(
+        {**pool(studies), "each": side_by_side(studies), "left": without_each_study(studies)}, "hes"
+    )
     for name in ("pooled", "new_study", "common_effect", "heterogeneity"):
         shown = out[name].table.drop(columns=["conf_level", "null_value"], errors="ignore")
         assert shown["withheld"].all()
@@ -239,12 +243,15 @@ def test_effects_in_memory_with_too_little_behind_one_study_withhold_all_that_ho
     left = out["left"].table.set_index("without")
     assert not left.loc["small", "withheld"]
     assert left.loc[[f"site {i}" for i in range(4)], "withheld"].all()
-    assert out["each"].table.set_index("study").loc["small", "withheld"]
+    each = out["each"].table.set_index("term")["withheld"]
+    assert each[each].index.tolist() == ["small", "average over studies", "one more study"]
 
 
 def test_released_studies_pass_the_gate_with_everything_shown():
     studies = sites(6, **COUNTED)
-    out = release({**pool(studies), "each": each_study(studies), "left": without_each_study(studies)}, "hes")
+    out = release(
+        {**pool(studies), "each": side_by_side(studies), "left": without_each_study(studies)}, "hes"
+    )
     for name, one in out.items():
         assert not one.table["withheld"].any(), name
     assert out["pooled"].table["clusters"].tolist() == [6] * 4
@@ -254,7 +261,7 @@ def test_released_studies_pass_the_gate_with_everything_shown():
 
 def test_effects_of_which_only_errors_were_released_refuse_to_be_combined():
     studies = sites(**COUNTED)
-    for effects in (each_study(studies), pool(studies)["common_effect"]):
+    for effects in (side_by_side(studies), pool(studies)["common_effect"]):
         weights = np.full((len(effects), 1), 1 / len(effects))
         with pytest.raises(DesignError, match="cannot be combined"):
             effects.combine(weights, labels=effects.labels.iloc[[0]])
