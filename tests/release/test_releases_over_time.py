@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -259,6 +261,21 @@ def test_what_is_withheld_never_reaches_what_is_shared(project: Path) -> None:
     assert "5253" in kept
     assert not [p for p in Path("outputs/small/share").rglob("*.*") if "5253" in p.read_text()]
     assert not list(Path("outputs/small/share").rglob("*records*"))
+
+
+def test_what_is_signed_is_what_lies_in_the_folder(project: Path) -> None:
+    """The sums of the sheet are those of the files, and its fingerprint what ``sha256sum`` makes of them."""
+    report(FIRST)
+    share, said = project / "outputs/small/share", sheet()
+    names = sorted(p.relative_to(share).as_posix() for p in share.rglob("*") if p.is_file())
+    sums = {name: hashlib.sha256((share / name).read_bytes()).hexdigest() for name in names}
+    assert {of["file"]: of["sha256"] for of in said["files"]} == sums
+    told = "".join(f"{sums[name]}  {name}\n" for name in names)
+    assert said["fingerprint"] == hashlib.sha256(told.encode()).hexdigest()
+    if shutil.which("sha256sum"):
+        command = "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
+        done = subprocess.run(command, shell=True, cwd=share, capture_output=True, text=True, check=True)
+        assert done.stdout.split()[0] == said["fingerprint"]
 
 
 def test_two_notebooks_at_once_leave_whole_records(tmp_path: Path) -> None:

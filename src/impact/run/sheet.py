@@ -101,14 +101,14 @@ def _when(name: str) -> str:
 
 
 def _files(share: Path) -> list[dict[str, Any]]:
+    found = {path.relative_to(share).as_posix(): path for path in share.rglob("*") if path.is_file()}
     return [
         {
-            "file": path.relative_to(share).as_posix(),
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "file": name,
+            "bytes": found[name].stat().st_size,
+            "sha256": hashlib.sha256(found[name].read_bytes()).hexdigest(),
         }
-        for path in sorted(share.rglob("*"))
-        if path.is_file()
+        for name in sorted(found)
     ]
 
 
