@@ -125,7 +125,8 @@ def _describe(found: World, everyone: pd.DataFrame, sample: Any) -> None:
     names = dict.fromkeys([*study.characteristics, *sample.method["covariates"], *sample.method["exact"]])
     for name in names:
         column = table[name]
-        if column.nunique() <= 5 and not name.startswith("prior_"):
+        number = pd.api.types.is_numeric_dtype(column)
+        if not number or (column.nunique() <= 5 and not name.startswith("prior_")):
             numbers = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
             levels = (column.astype("Int64") if numbers else column).astype("string").fillna("missing")
             kinds.cross(name, levels.reindex(everyone.index), rule=STUDIED)
