@@ -131,7 +131,7 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "#   without: the usual help  # what people without it had",
         "#   dates: January 2023 to December 2024  # which time the data are of",
         "# contact: Northtown Homes, health team, health@northtown.example  # ! whom a reader may ask",
-        "disclosure: hes  # ! or opensafely, opensafely_midpoint6, threshold_10: ask whoever gave you the data",
+        "disclosure: hes  # ! opensafely, opensafely_midpoint6, threshold_10: ask who gave you the data",
         "seed: 20261122",
     ]
     return lines

@@ -12,9 +12,9 @@ from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import Answer, about, answers, range_of, size
-from impact.pages.called import DID, called
+from impact.pages.called import DID, called, left_out
 from impact.pages.evidence import checks_on
-from impact.pages.formats import left_out, listed, number, numeric, plain, who
+from impact.pages.formats import listed, number, numeric, plain, who
 from impact.pages.statement import Statement
 
 _YEAR = "per 1,000 people a year"

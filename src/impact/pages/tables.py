@@ -83,10 +83,7 @@ def effects(released: Released) -> Table:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
         columns.append(_effect_column(released, rows, scale))
         main = rows if main is None else main
-    # What was pooled or withheld changes how a table is read; the rest is for those who check it.
-    said = notes(released)
-    under = [note for note in said if re.search(r"\b[Ss]hown|withheld", note)]
-    how = [note for note in said if note not in under]
+    under, how = _notes(released)
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
         columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
@@ -261,7 +258,8 @@ def bounds(released: Released) -> Table:
     ]
     what = f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
     caption = f"The effect if the groups would not have moved alike{what}"
-    return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released))
+    more, how = _notes(released)
+    return table_of(released, caption, columns, [*under, *more], how=[*how, *_how(released)])
 
 
 def test(released: Released) -> Table:
@@ -351,6 +349,13 @@ def _drawn(one: Released) -> str:
         _MEANS[kind] if kind != "wild bootstrap" or "without imposing" in how else "",
     ]
     return " ".join(filter(None, said))
+
+
+def _notes(released: Released) -> tuple[list[str], list[str]]:
+    """What was pooled or withheld, which changes how a table is read; and the rest, for who checks it."""
+    said = notes(released)
+    under = [note for note in said if re.search(r"\b[Ss]hown|withheld", note)]
+    return under, [note for note in said if note not in under]
 
 
 def _how(released: Released) -> list[str]:

@@ -196,7 +196,7 @@ def _time(study: Study) -> dict[str, str]:
     if study.data.panel:
         return {
             "Time zero": "The first supported period, or the first observed where all begin together.",
-            "Follow-up": f"{design.months_after} periods from the start, while observed.",
+            "Follow-up": f"Up to {design.months_after} periods from the start, while observed.",
         }
     # Risk sets have dates of their own; other methods and the description of people those of the design.
     own = study.matching is not None and study.matching.method == "risk_set" and study.did is None
