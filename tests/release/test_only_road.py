@@ -28,7 +28,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from impact import pages
 from impact.disclosure import Released, release
-from impact.errors import DisclosureError, ImpactError
+from impact.errors import DisclosureError, ImpactError, RunError
 from impact.pages import plots, report
 from impact.pages.report import ImpactHTMLExporter
 from impact.pages.signed import MIME
@@ -324,6 +324,19 @@ def test_an_output_that_was_altered_is_refused(
     for make in (report.render, report.harvest, lambda nb: report.entry(nb, href="t.html")):
         with pytest.raises(DisclosureError, match=r"^cell 2 has an output that is marked as released"):
             make(nb)
+
+
+def test_without_a_place_for_the_secret_nothing_is_shown(
+    released: dict[str, Released], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "a-file"))
+    with pytest.raises(RunError, match="set JUPYTER_DATA_DIR to a folder in which you may write") as caught:
+        shown_cell(released["effects"])
+    assert str(tmp_path) not in str(caught.value)
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "a-folder"))
+    report.render(new_notebook(cells=[new_markdown_cell("# T"), shown_cell(released["effects"])]))
+    assert (tmp_path / "a-folder/notebook_secret").is_file()
 
 
 def test_what_is_drawn_on_a_figure_afterwards_is_not_shown(released: dict[str, Released]) -> None:
