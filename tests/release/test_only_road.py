@@ -29,7 +29,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from impact import pages
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError, ImpactError, RunError
-from impact.pages import plots, report
+from impact.pages import plots, report, words
 from impact.pages.report import ImpactHTMLExporter
 from impact.pages.signed import MIME
 from impact.pages.statement import Statement
@@ -413,8 +413,10 @@ def test_there_are_doors_to_try() -> None:
     assert len(doors()) > 40
 
 
-def test_a_statement_of_ones_own_holds_no_identifier(released: dict[str, Released]) -> None:
-    with pytest.raises(DisclosureError, match="statement holds an NHS number"):
-        pages.show(Statement("sentence", (("list", ("Ask 943 476 5919.",)),), (released["effects"],)))
+def test_words_of_ones_own_are_no_statement_and_hold_no_identifier(released: dict[str, Released]) -> None:
+    with pytest.raises(DisclosureError, match=r"only the functions of impact\.pages make one"):
+        Statement("sentence", (("list", ("3 people died.",)),), (released["effects"],))
+    with pytest.raises(DisclosureError, match=r"only the functions of impact\.pages make one"):
+        replace(words.claims(released["effects"]), parts=(("list", ("3 people died.",)),))
     with pytest.raises(DisclosureError, match="the caption holds a UK postcode"):
         pages.show(released["effects"], caption="Around SW1A 1AA")

@@ -13,6 +13,7 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
+from impact.pages import SEAL
 from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
@@ -64,7 +65,7 @@ def headline(
     groups = float(numeric(released.table.get("clusters", []))[:1].min(initial=np.inf))
     word = evidence(first, checks, assignment=assignment, groups=groups)
     parts.append(("sure", (f"{word}.", *_how_sure(first, groups), passed(checks), _SCALE)))
-    return Statement("headline", tuple(parts), (released,))
+    return Statement("headline", tuple(parts), (released,), SEAL)
 
 
 _SCALE = "The scale: inconclusive, weak, moderate, strong."
@@ -213,7 +214,7 @@ def claims(
         )
     may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(
-        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,)
+        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
     )
 
 
@@ -239,7 +240,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
             f"main: got {main!r}; released has {', '.join(map(repr, released)) or 'nothing'}."
         )
     if other not in released:
-        return Statement("sentence", (("list", ("No second method was used.",)),), (released[main],))
+        return Statement("sentence", (("list", ("No second method was used.",)),), (released[main],), SEAL)
     found = {a.outcome: a for a in answers(released[other])}
     pairs = [(a, found[a.outcome]) for a in answers(released[main]) if a.outcome in found]
     names = called(released[main]), called(released[other])
@@ -247,7 +248,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
     doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
     if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
         said += doubts or ["Within their ranges the two methods agree."]
-    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]))
+    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]), SEAL)
 
 
 def _second(method: str, a: Answer) -> str:
@@ -299,7 +300,7 @@ def pretrend(released: Released) -> Statement:
             f"Before support the groups moved alike as far as these data can tell (test of all points "
             f"together, p {_p(p)}). That is no proof: a small study overlooks much."
         )
-    return Statement("sentence", (("list", (said,)),), (released,))
+    return Statement("sentence", (("list", (said,)),), (released,), SEAL)
 
 
 def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
@@ -317,7 +318,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
     if not released.method.get("has_before", True):
         said = "These data have no time before support began, so there is no before and after to compare."
-        return Statement("sentence", (("list", (said,)),), (released,))
+        return Statement("sentence", (("list", (said,)),), (released,), SEAL)
     unit, factor = rate_unit(released.method)
     those = who(released)
     lines: list[str] = []
@@ -342,7 +343,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
             _UNWELL if unwell else f"The change among those with support alone is not the effect: {_ANYWAY}",
         )
     parts = (("list", tuple(lines)), *((("why", why),) if why else ()))
-    return Statement("sentence", parts, (released,))
+    return Statement("sentence", parts, (released,), SEAL)
 
 
 def _moved(before: float, after: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.pages import words
+from impact.pages import SEAL, words
 from impact.pages.statement import Statement
 
 FALL = (-58.0, 22.0, -0.18, 0.07)
@@ -148,7 +148,7 @@ def test_words_need_a_released_result(effects: Make, people: Released) -> None:
     with pytest.raises(DisclosureError, match="need effects"):
         words.headline(people)
     with pytest.raises(DisclosureError, match="needs the released result"):
-        Statement("sentence", (("p", ("Anything.",)),), ())
+        Statement("sentence", (("p", ("Anything.",)),), (), SEAL)
 
 
 def test_several_open_answers_are_one_claim(effects: Make) -> None:
