@@ -14,7 +14,7 @@ import numpy as np
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.pages import SEAL
-from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
+from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
@@ -91,7 +91,10 @@ def _answer(a: Answer) -> str:
 
 
 def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
-    said = [_answer(a) for a in others if a.strength in ("very clear", "clear")]
+    clear = [a for a in others if a.strength in ("very clear", "clear")]
+    said = [_answer(a) for a in clear]
+    if len(clear) > 1:
+        said = [f"With support there were {sizes(clear)} than without it."]
     if first.strength in ("very clear", "clear"):
         said = [s.replace("With support there were", "There were also", 1) for s in said]
         said = [s.replace(" than without it", "", 1) for s in said]
@@ -168,12 +171,16 @@ def claims(
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
     may, may_not = [], []
-    for a in found:
-        if a.strength in ("very clear", "clear"):
-            said = f"With support there were {size(a, a.name)} than {than} (95% range {range_of(a)})."
-            may.append(f"“{said}”")
-        elif a.strength == "little or no change":
-            may.append(f"“Support made little or no difference to {a.name} (95% range {range_of(a)}).”")
+    for some in filter(None, (found[:1], found[1:])):
+        clear = [a for a in some if a.strength in ("very clear", "clear")]
+        if len(clear) == 1:
+            may.append(
+                f"“With support there were {size(clear[0], clear[0].name)} than {than} ({_range(clear[0])}).”"
+            )
+        elif clear:
+            may.append(f"“With support there were {sizes(clear)} than {than}.”")
+        if same := [f"{a.name} ({_range(a)})" for a in some if a.strength == "little or no change"]:
+            may.append(f"“Support made little or no difference to {listed(same)}.”")
     open_ = [a for a in found if a.strength == "cannot tell" and not a.nominal]
     if len(open_) == 1:
         a = open_[0]
@@ -199,9 +206,11 @@ def claims(
     elif assignment != "randomised" or called(released) == DID:
         may_not.append(
             f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
-            "alone: it would have changed anyway."
+            "alone: some change would have come anyway."
         )
-    saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
+    saved, better = ("saved or cost", "better or worse")
+    if first.strength in ("very clear", "clear"):
+        saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     may_not += [
         f"“It {saved} so much money”, or that anybody’s health is {better}: contacts are counted here, not "
         "cash and not health.",
@@ -264,6 +273,10 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
 
 
+def _range(a: Answer) -> str:
+    return f"95% range {range_of(a)}"
+
+
 def _per(a: Answer) -> str:
     return f" {a.unit}" if a.difference and a.unit else ""
 
@@ -272,7 +285,7 @@ _UNWELL = (
     "The change among people with support alone is not the effect of support: people are offered it when "
     "they are unwell, and most people who are unwell get better."
 )
-_ANYWAY = "it would have changed anyway, as it did in the comparison."
+_ANYWAY = "some change would have come anyway, and the comparison shows how much."
 
 
 def pretrend(released: Released) -> Statement:
