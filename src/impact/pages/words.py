@@ -213,7 +213,7 @@ def claims(
         saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     may_not += [
         f"“It {saved} so much money”, or that anybody’s health is {better}: contacts are counted here, not "
-        "cash and not health.",
+        "cash or health.",
         f"“It is so for everyone, everywhere”: this holds for the {those}, place and time studied.",
     ]
     if assignment != "randomised":
