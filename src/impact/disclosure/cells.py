@@ -45,7 +45,8 @@ class Cell:
     """One count: what is counted, among whom, how many, and where it would stand.
 
     ``row`` and ``column`` are its place in the table of a result, or ``column`` is empty for a count that
-    is shown nowhere, such as the rest of a percentage.
+    is shown nowhere, such as the rest of a percentage. A count that is withheld because it is mostly that of
+    one or two people must be able to be ``guard`` more or less.
     """
 
     measure: str
@@ -54,6 +55,7 @@ class Cell:
     row: int = -1
     column: str = ""
     shown: bool = False
+    guard: int = 0
 
 
 def who(cell: Cell) -> Cell:
@@ -159,9 +161,10 @@ def _that_add_up(
                     found.setdefault(a, []).append(label)
                     sums.append(([int(i) for i in g if i != a], a))
                 break
-    told = {frozenset([*parts, total]) for parts, total in sums}
+    told = {frozenset(parts) for parts, _ in sums}
     for rows in _groups(table, adds_up) if adds_up else []:
-        # Rows among which a total was found by its name need no second look.
+        # Rows among which a total was found by its name need no second look, and are not added to it.
+        rows = np.array([i for i in rows if i not in found], int)
         sums += [] if frozenset(rows) in told else [_with_total(values, rows)]
     if not sums and "covariate" not in labels:
         sums = [g for g in [_with_total(values, np.arange(len(table)))] if g[1] is not None]

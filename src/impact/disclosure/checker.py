@@ -42,7 +42,7 @@ def checked(
     small = {(cell.row, cell.column) for _, cell in placed if not cell.shown}
     withheld = int(draft.hidden.to_numpy().sum())
     counted = {(c.row, c.column) for c in draft.cells if c.column and not c.shown}
-    look = []
+    look = list(draft.look)
     if given_away:
         found = sorted({count_of(measure, labels) for measure, labels in given_away})
         more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""

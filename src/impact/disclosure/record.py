@@ -83,7 +83,7 @@ def _plain(draft: Draft) -> dict[str, Any]:
     ]
     for cell in draft.cells:
         cells.setdefault(cell, len(cells))
-    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown), c.column] for c in cells]
+    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown), c.column, c.guard] for c in cells]
     return {"cells": rows, "sums": sums}
 
 
@@ -95,8 +95,9 @@ def _restored(table: Mapping[str, Any]) -> tuple[list[Cell], list[Sum]]:
             int(value),
             column=str(column),
             shown=bool(shown),
+            guard=int(guard),
         )
-        for measure, labels, value, shown, column in table["cells"]
+        for measure, labels, value, shown, column, guard in table["cells"]
     ]
     sums: list[Sum] = [
         ([cells[i] for i in parts], None if total is None else cells[total]) for parts, total in table["sums"]

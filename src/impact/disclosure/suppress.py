@@ -28,6 +28,8 @@ class Counts:
     shown: list[bool] = field(default_factory=list)
     fixed: list[bool] = field(default_factory=list)
     sets: dict[Set, None] = field(default_factory=dict)
+    guard: dict[int, int] = field(default_factory=dict)
+    withheld: set[int] = field(default_factory=set)
     _placed: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _rows: set[int] = field(default_factory=set)
@@ -44,6 +46,9 @@ class Counts:
         self.shown[at] |= cell.shown
         self._placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
+        self.withheld |= {at} if fixed and cell.column and not cell.shown else set()
+        if cell.guard:
+            self.guard[at] = max(cell.guard, self.guard.get(at, 0))
         return at
 
     def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False) -> None:
@@ -125,11 +130,11 @@ class Counts:
         free = ~named & ~shown
         high = np.where(small & named, policy.smallest_shown - 1, -1)
         low = _by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
-        if policy.round_to == 1:
-            for at, other in self._nearly_the_same(~hidden, policy):
-                hidden[at] = True
-                reach = policy.smallest_shown - 1
-                low[at], high[at] = max(0, value[other] - reach), value[other] + reach
+        apart = [(at, at, reach) for at, reach in self.guard.items()]
+        few = policy.smallest_shown - 1
+        for at, other, reach in [*apart, *((*both, few) for both in self._nearly_the_same(~hidden, policy))]:
+            hidden[at] |= not fixed[at]
+            low[at], high[at] = max(0, value[other] - reach), value[other] + reach
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
         cost[[one.total for one in known]] *= 20
         cost[fixed] = np.inf
@@ -138,16 +143,20 @@ class Counts:
     def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int]]:
         """Find counts of the same kind that differ by too few, and the one that each is too near to.
 
-        Two samples, or two releases, that differ by one person give that person away. Rounding hides it.
+        Two samples, or two releases, that differ by one person give that person away; rounding hides it. One
+        that is nearly what an earlier release withheld, to protect others, is as good as that.
         """
         alike: dict[tuple[str, Labels], list[int]] = defaultdict(list)
-        for at in sorted(np.flatnonzero(shown), key=lambda at: not self.fixed[at]):
+        for at in self.withheld:
+            if not policy.small(self.keys[at][2]) and not self.shown[at]:
+                alike[self.keys[at][:2]].append(at)
+        for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
             measure, labels, value = self.keys[at]
             near = [k for k in alike[measure, labels] if abs(self.keys[k][2] - value) < policy.smallest_shown]
             if near and not self.fixed[at]:
-                yield int(at), near[0]
-            else:
-                alike[measure, labels].append(int(at))
+                yield at, near[0]
+            elif policy.round_to == 1:
+                alike[measure, labels].append(at)
 
     def _that_tell(self) -> list[Set]:
         """Leave out what is known from elsewhere of a total that the report itself counts, shown or not."""
