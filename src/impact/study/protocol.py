@@ -171,7 +171,7 @@ def _estimand(study: Study) -> str:
 def _arms(study: Study) -> str:
     said, design = study.wording, study.design
     if design.placebo:
-        return "No programme: pretend starts, drawn by the seed."
+        return "No programme: pretend starts, drawn at random."
     # Arms that the file numbers need the study's own words.
     support = said.support or _words(design.treated)
     without = said.without or _words(design.control)
