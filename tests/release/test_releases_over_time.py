@@ -234,22 +234,13 @@ def test_two_runs_at_once_cannot_both_write(project: Path) -> None:
     assert len(records()) == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"tables": [], "sheet": []}', "was recorded by another version of impact"),
-        ('{"format": 2, "tables": {"t": {"cells": [', "is not a record of what a report showed"),
-        ("[]", "is not a record of what a report showed"),
-    ],
-)
-def test_a_record_that_cannot_be_compared_with_stops_the_run_before_it_begins(
-    project: Path, text: str, message: str
-) -> None:
+def test_a_record_of_another_version_stops_the_run_before_it_begins(project: Path) -> None:
     report(FIRST)
-    (project / f"outputs/small/private/records/{records()[0]}/cohort.json").write_text(text)
+    old = project / f"outputs/small/private/records/{records()[0]}/cohort.json"
+    old.write_text('{"tables": [], "sheet": []}')
     problem = report(FIRST).problem
     assert isinstance(problem, DataError)
-    assert f"/cohort.json {message}" in str(problem)
+    assert "/cohort.json was recorded by another version of impact" in str(problem)
     assert "move the file away" in str(problem)
     assert not Path("outputs/small/private/failed/cohort.ipynb").exists()
     assert report(FIRST, sent=False).problem is None
