@@ -137,9 +137,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     data = tmp_path_factory.mktemp("outside") / WORDS["a folder"]
     for folder in (root / "params", root / "notebooks", data):
         folder.mkdir()
-    people = pd.DataFrame(
-        {"road": [*WORDS, *map(str, range(200))], "word": [*WORDS.values(), *["calm"] * 200]}
-    )
+    people = pd.DataFrame({"road": [*WORDS, *["none"] * 200], "word": [*WORDS.values(), *["calm"] * 200]})
     people["person_id"] = [f"P{i:05}" for i in people.index]
     people["arm"] = ["support" if i % 3 else "usual" for i in people.index]
     people.to_csv(data / "people.csv", index=False)

@@ -37,6 +37,12 @@ _OWN_VALUES, _OWN_SHARE = 20, 0.9
 _NOBODY = ("all", "missing", "mixed", "n a", "none", "not known", "other", "various", "unknown")
 # A longer name is found by its first words.
 _WORDS = 4
+# What of a column of remarks tells of one person: digits, words enough, or words that all begin like names.
+_TELLING = f"""
+    regexp_matches(given, '\\d') OR len(string_split(value, ' ')) >= {_WORDS}
+    OR regexp_matches(given, '\\p{{Ll}}')
+    AND regexp_full_match(given, '(\\p{{Lu}}[\\p{{L}}''’.]*[^\\p{{L}}]*){{2,}}')
+"""
 
 
 def refuse_names(study: Study, folder: Path) -> None:
@@ -76,9 +82,11 @@ def refuse_names(study: Study, folder: Path) -> None:
             found_in: set[str] = set()
             if name in _LIVES:
                 found_in |= _of_a_life(con, sql, column, days)
-            if name in _NAMING or (table == "people" and _is_of_each(con, sql, column)):
+            if name in _NAMING:
                 of_few = (table, name) == ("people", "buildingid")
-                found_in |= _named(con, sql, column, least if of_few else 0)
+                found_in |= _named(con, sql, column, least=least if of_few else 0)
+            elif table == "people" and _is_of_each(con, sql, column):
+                found_in |= _named(con, sql, column, where=_TELLING)
             problems += [
                 f"{file}: holds a value of the column {column!r} of {table}." for file in sorted(found_in)
             ]
@@ -103,16 +111,21 @@ def _is_of_each(con: duckdb.DuckDBPyConnection, sql: str, column: str) -> bool:
     return bool(different >= max(_OWN_VALUES, _OWN_SHARE * known))
 
 
-def _named(con: duckdb.DuckDBPyConnection, sql: str, column: str, least: int) -> set[str]:
+def _named(
+    con: duckdb.DuckDBPyConnection, sql: str, column: str, *, least: int = 0, where: str = "true"
+) -> set[str]:
     """Find the files that hold a value of a column; with ``least``, one of fewer rows than this."""
     few = f"HAVING count(*) < {least}" if least else ""
     listed = ", ".join(literal(word) for word in _NOBODY)
     plain = f"regexp_replace(lower(CAST({quote(column)} AS VARCHAR)), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')"
     query = f"""
-        WITH named AS (SELECT trim({plain}) AS value FROM {sql} GROUP BY 1 {few}),
+        WITH named AS (
+            SELECT trim({plain}) AS value, any_value(CAST({quote(column)} AS VARCHAR)) AS given
+            FROM {sql} GROUP BY 1 {few}
+        ),
         known AS (
             SELECT value, string_split(value, ' ') AS parts, regexp_matches(value, '\\p{{L}}') AS written
-            FROM named WHERE len(value) > 2 AND value NOT IN ({listed})
+            FROM named WHERE len(value) > 2 AND value NOT IN ({listed}) AND ({where})
         )
         SELECT file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
         WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
