@@ -162,10 +162,13 @@ def _that_add_up(
                     sums.append(([int(i) for i in g if i != a], a))
                 break
     told = {frozenset(parts) for parts, _ in sums}
-    for rows in _groups(table, adds_up) if adds_up else []:
-        # Rows among which a total was found by its name need no second look, and are not added to it.
-        rows = np.array([i for i in rows if i not in found], int)
-        sums += [] if frozenset(rows) in told else [_with_total(values, rows)]
+    # Rows among which a total was found by its name need no second look, and are not added to it.
+    declared = [np.array([i for i in g if i not in found], int) for g in _groups(table, adds_up)]
+    declared = [g for g in declared if adds_up and frozenset(g.tolist()) not in told]
+    ends = [_with_total(values, g) for g in declared]
+    # One group in which a row happens to be the sum of the others has no total, if other groups have none.
+    every = all(total is not None for _, total in ends)
+    sums += ends if every else [(g.tolist(), None) for g in declared]
     if not sums and "covariate" not in labels:
         sums = [g for g in [_with_total(values, np.arange(len(table)))] if g[1] is not None]
     return found, sums

@@ -107,6 +107,13 @@ def test_totals_are_not_added_to_what_they_are_totals_of():
     assert sorted(len(parts) for parts, total in sums if total is None) == [6]
 
 
+def test_one_group_with_a_row_that_happens_to_be_a_sum_has_no_total():
+    frame = pd.DataFrame({"age": [*"aaabbb"], "tenure": ["rent", "own", "other"] * 2})
+    frame["persons"] = [27, 10, 17, 40, 20, 30]
+    _, sums = cells_of(frame, ["age", "tenure"], ["persons"], frame[["persons"]] < 8, ["age"])
+    assert [(len(parts), total) for parts, total in sums] == [(3, None), (3, None)]
+
+
 def test_a_flow_adds_up_without_being_declared():
     flow = pd.DataFrame(
         [("file", "everyone", 300), ("left out", "opted out", 4), ("left out", "moved", 20),
