@@ -56,9 +56,7 @@ def test_use_in_the_year_before_is_said_once() -> None:
 
 
 def test_a_misspelt_word_is_named() -> None:
-    with pytest.raises(
-        ParameterError, match=r"wording.qestion: .* Did you mean 'question'"
-    ):
+    with pytest.raises(ParameterError, match=r"wording.qestion: .* Did you mean 'question'"):
         study(wording={"qestion": "Did it help?"})
 
 
