@@ -1,7 +1,11 @@
-"""Random reports of several pages, attacked by a reader who knows each shown count to the last digit."""
+"""Random reports of several pages, attacked by a reader who knows each shown count to the last digit.
+
+A few reports under each policy here, which earlier versions gave away; ``IMPACT_SLOW=1`` makes it a hundred.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +18,17 @@ from impact.results import Balance, Effects, Summary
 
 from .worlds import Published, World, given_away
 
-# Some cannot be protected, such as a group of two in a report that declares its totals: then the page is
-# refused, or the sheet says that it must not be sent.
-REPORTS = range(30, 36)
+SLOW = os.environ.get("IMPACT_SLOW") == "1"
+REPORTS = {
+    "hes": (52, 58),
+    "opensafely": (34, 58),
+    "opensafely_midpoint6": (4, 77),
+    "threshold_10": (52, 58),
+}
+# Some cannot be protected, such as a group of two in a report that declares its totals, or one that an
+# earlier page gave away before it was counted: then the page is refused, or the sheet says that it must not
+# be sent. Of a hundred random reports with groups this small, at most so many.
+GIVEN_UP = 25
 
 
 def published(rng: np.random.Generator) -> Published:
@@ -32,8 +44,8 @@ def published(rng: np.random.Generator) -> Published:
     return found
 
 
-def attacked(seed: int, rule: Policy, folder: Path) -> list[str]:
-    """What is given away by a report that nothing warns of; its first page may be of the last report."""
+def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
+    """What a report gives away, the first page perhaps of the last report; None if it may not be sent."""
     rng = np.random.default_rng(seed)
     report, released = published(rng), {}
     names, pages = list(rng.permutation(list(report.results))), int(rng.integers(1, 4))
@@ -43,21 +55,30 @@ def attacked(seed: int, rule: Policy, folder: Path) -> list[str]:
         try:
             shown = release(page, rule, record=folder / place / f"p{i}.json", previous=folder / "old")
         except DisclosureError:
-            return []
+            return None
         if any(row["status"] == "fail" for row in shown.sheet):
-            return []
+            return None
         released |= shown
     found = []
     for source in (report.world.people, report.world.events):
         counts = [c for c in report.shown(released, rule) if len(c[1]) == len(source)]
-        found += given_away(counts, source["n"].to_numpy(), rule) if counts else []
+        found += given_away(counts, source["n"].to_numpy(), rule, report.perhaps_none(rule)) if counts else []
     return found
 
 
-@pytest.mark.parametrize("seed", REPORTS)
-@pytest.mark.parametrize("name", ["hes", "opensafely"])
+@pytest.mark.parametrize(
+    ("name", "seed"), [(name, seed) for name, seeds in REPORTS.items() for seed in seeds]
+)
 def test_no_report_gives_a_withheld_count_away(name: str, seed: int, tmp_path: Path) -> None:
     assert attacked(seed, policies()[name], tmp_path) == []
+
+
+@pytest.mark.skipif(not SLOW, reason="a hundred reports under each policy run with IMPACT_SLOW=1")
+@pytest.mark.parametrize("name", policies())
+def test_of_a_hundred_reports_none_gives_a_count_away_and_few_are_given_up(name: str, tmp_path: Path) -> None:
+    found = {seed: attacked(seed, policies()[name], tmp_path / str(seed)) for seed in range(100)}
+    assert {seed: leaks for seed, leaks in found.items() if leaks} == {}
+    assert sum(leaks is None for leaks in found.values()) <= GIVEN_UP
 
 
 def test_the_attacker_finds_what_is_left_unprotected() -> None:

@@ -15,9 +15,14 @@ from impact.results import Array, Bounds, Effects
 
 # With fewer studies than this, hardly anything is known of how far effects differ between them.
 FEW = 5
+_OVER_STUDIES, _ONE_MORE = "average over studies", "one more study"
 _INDEPENDENT = (
     "The studies are taken as independent of each other: nobody, with support or for comparison, may be in "
     "two of them."
+)
+_ROUGH = (
+    "A range for one more study is rough where there are few: in simulations of five and ten studies it held "
+    "the effect in 84% to 100% of draws, where 95% is right."
 )
 _AVERAGE = {
     "estimator": "average over studies (REML)",
@@ -94,39 +99,41 @@ def pool(
     found = random_effects(gathered.y, gathered.v, conf_level=conf_level)
     counts = gathered.counts(np.isfinite(gathered.y), np.arange(len(cells)))
     frame: dict[str, Any] = {"counts": counts, "conf_level": conf_level}
-    method = {**gathered.method, "primary": first}
 
     def said(estimand: str, **more: Any) -> dict[str, Any]:
-        return {**method, "estimand": estimand, "notes": [], **more}
+        same = {**gathered.method, **_AVERAGE, "primary": first, "notes": []}
+        return {**same, "estimand": estimand, **more}
 
     notes = [_INDEPENDENT, *gathered.notes, *_few(cells, found)]
     pooled = Effects(
-        labels=_named(cells, "average over studies"),
+        labels=_named(cells, _OVER_STUDIES),
         **_averages(gathered.names, found),
-        method=said("average effect over studies like these", **_AVERAGE, notes=notes),
+        method=said("average effect over studies like these", notes=notes),
         **frame,
     )
     out: dict[str, Effects | Bounds] = {"pooled": pooled}
     if (several := found.studies > 2).any():
-        inference = "prediction interval: t with studies - 2, error of the average and spread between studies"
+        how = "prediction interval: t with studies - 2, error of the average and spread between studies"
         new = Effects(
-            labels=_named(cells, "one more study"),
+            labels=_named(cells, _ONE_MORE),
             **_averages(gathered.names, found, new=1),
-            method=said("effect in one more study like these", **{**_AVERAGE, "inference": inference}),
+            method=said("effect in one more study like these", inference=how, notes=[_ROUGH]),
             **frame,
         )
         out["new_study"] = new.select(several)
-    how = {"estimator": "average over studies (common effect)", "inference": "inverse variance; normal"}
+    how = "average over studies (common effect)"
     out["common_effect"] = Effects(
         labels=_named(cells, "common effect"),
         **_errors_only(found.common, found.common_error, np.full(len(cells), np.inf)),
-        method=said("the effect, if it is the same in every study", **how),
+        method=said("the effect, if it is the same in every study", estimator=how, inference="normal"),
         **frame,
     )
     table = _heterogeneity(cells, found, pooled.table["p_value"].to_numpy(float), first)
-    how = {"shows": "heterogeneity", "inference": "REML; Q-profile; chi-square; Holm"}
+    how = "REML; Q-profile; chi-square; Holm over secondary outcomes"
     out["heterogeneity"] = Bounds(
-        table.assign(conf_level=conf_level), said("how far the effect differs between studies", **how), counts
+        table.assign(conf_level=conf_level),
+        said("how far the effect differs between studies", shows="heterogeneity", inference=how),
+        counts,
     )
     return out
 
@@ -165,28 +172,45 @@ def without_each_study(studies: Studies, *, conf_level: float = 0.95) -> Effects
     )
 
 
-def each_study(studies: Studies, *, conf_level: float = 0.95) -> Effects:
-    """Put the effects of the studies beside each other, for a figure of them: nothing is averaged.
+def side_by_side(studies: Studies, *, conf_level: float = 0.95) -> Effects:
+    """Put the effects of the studies beneath each other, and under them their average, as a figure needs it.
 
-    Takes what ``pool`` takes, and outcomes of one study as well. The label ``study`` names the study;
-    intervals are by its own degrees of freedom, read off the interval that it had.
+    Takes what ``pool`` takes, and outcomes of one study as well. The label ``study`` names the study, whose
+    interval is by its own degrees of freedom, read off the one that it had; it is empty for the average over
+    studies (of two or more) and the effect in one more study (of three or more).
     """
     _check_level(conf_level)
     gathered = gather(studies, least=1)
-    cell, study = np.nonzero(np.isfinite(gathered.y))
-    names, present = np.array(gathered.names, object)[study], np.zeros((len(cell), len(gathered.names)), bool)
-    present[np.arange(len(cell)), study] = True
-    errors = np.sqrt(gathered.v[cell, study])
+    here = np.isfinite(gathered.y)
+    cell, study = np.nonzero(here)
+    several = np.flatnonzero(here.sum(1) > 1)
+    found = random_effects(gathered.y[several], gathered.v[several])
+    average = {"cell": several, "study": "", "estimate": found.mean}
+    new = np.sqrt(found.error**2 + found.tau2)
+    names = np.array(gathered.names, object)[study]
+    own = {"estimate": gathered.y[here], "error": np.sqrt(gathered.v[here]), "df": gathered.df[here]}
+    rows = pd.concat(
+        [
+            pd.DataFrame({"cell": cell, "study": names, "term": names, **own}),
+            pd.DataFrame({**average, "term": _OVER_STUDIES, "error": found.error, "df": found.studies - 1}),
+            pd.DataFrame({**average, "term": _ONE_MORE, "error": new, "df": found.studies - 2}),
+        ],
+        ignore_index=True,
+    )
+    behind = np.vstack([np.eye(len(gathered.names), dtype=bool)[study], here[several], here[several]])
+    rows = rows[rows["df"] > 0].sort_values("cell", kind="stable")
+    at = rows["cell"].to_numpy()
     return Effects(
-        labels=_named(gathered.cells.iloc[cell], names, study=names),
-        **_errors_only(gathered.y[cell, study], errors, gathered.df[cell, study]),
+        labels=_named(gathered.cells.iloc[at], rows["term"].to_numpy(), study=rows["study"].to_numpy()),
+        **_errors_only(*(rows[name].to_numpy(float) for name in ("estimate", "error", "df"))),
         method={
             **gathered.method,
-            "estimator": "as in each study",
-            "estimand": "the effect in each study",
-            "notes": gathered.notes,
+            "estimator": "as in each study; average over them by REML",
+            "inference": "as in each study; Hartung-Knapp-Sidik-Jonkman with a factor of at least 1",
+            "estimand": "effect in each study, over studies like these and in one more study like these",
+            "notes": [_INDEPENDENT, *gathered.notes],
         },
-        counts=gathered.counts(present, cell),
+        counts=gathered.counts(behind[rows.index], at),
         conf_level=conf_level,
     )
 

@@ -27,6 +27,7 @@ Numbers = NDArray[np.intp]
 # Sums over people, such as events avoided, have no average over studies.
 _SCALES = ("difference", "log ratio")
 _CELL = ["outcome", "scale", "unit"]
+_NUMBERS = ("estimate", "std_error", "conf_high", "conf_level")
 _COUNTS = ("persons", "treated", "events", "fewest")
 _NAMED = 5
 
@@ -137,9 +138,12 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
             "studies: give a mapping of two or more by name; there is nothing to average of one."
         )
     names = [str(name) for name in studies]
-    parts = [_rows(str(name), study) for name, study in studies.items()]
-    rows = pd.concat(parts, ignore_index=True)
-    rows = rows[rows["estimate"].notna() & rows["std_error"].notna()]
+    tables = [_table(name, study) for name, study in zip(names, studies.values(), strict=True)]
+    rows = pd.concat(tables, keys=range(len(names))).reset_index(level=0, names="at")
+    rows = rows[rows["scale"].isin(_SCALES)].reset_index(drop=True)
+    rows["study"] = np.array(names, object)[rows["at"]]
+    first = rows.drop_duplicates("at")["outcome"].astype(str).tolist()
+    rows = _with_df(rows[rows["estimate"].notna() & rows["std_error"].notna()])
     _refuse_twice(rows)
     cell = rows.groupby(_CELL, sort=False).ngroup().to_numpy()
     studied = np.bincount(cell)
@@ -148,11 +152,11 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
         raise DesignError(
             "studies: no outcome has an estimate on one scale in two of them; nothing to average."
         )
-    cells, study = rows.drop_duplicates(_CELL)[_CELL], pd.Index(names).get_indexer(pd.Index(rows["study"]))
+    cells = rows.drop_duplicates(_CELL)[_CELL]
 
     def by_study(column: str) -> Array:
         out = np.full((len(studied), len(names)), np.nan)
-        out[cell, study] = rows[column]
+        out[cell, rows["at"]] = rows[column]
         return np.asarray(out[kept])
 
     return Gathered(
@@ -164,12 +168,12 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
         behind={name: by_study(name) for name in _COUNTS},
         method=_method(studies, cells.iloc[kept]),
         notes=[*_missing(rows, names, least), *_not_alike(studies)],
-        first=[str(part["outcome"].iloc[0]) for part in parts if len(part)],
+        first=first,
     )
 
 
-def _rows(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
-    """Return one row an outcome and scale of a study: estimate, error, degrees of freedom and counts."""
+def _table(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
+    """Return the columns that count of the table of a study; those that it may lack are then missing."""
     if isinstance(study, Effects):
         averaged = study.select(study.labels["scale"].isin(_SCALES))
         table = pd.concat([averaged.table, _exact(averaged.counts)], axis=1)
@@ -177,26 +181,24 @@ def _rows(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
         table = pd.DataFrame(study["table"])
     else:
         raise DataError(f"study {name!r}: got {type(study).__name__}; give Effects or a released result.")
-    if missing := [c for c in (*_CELL, "estimate", "std_error") if c not in table]:
+    if missing := [c for c in (*_CELL, *_NUMBERS[:2]) if c not in table]:
         raise DataError(f"study {name!r}: its table has no column {', '.join(map(repr, missing))}.")
-    table = table[table["scale"].isin(_SCALES)].reset_index(drop=True)
-    if len(several := table[table.duplicated(_CELL[:2])]):
-        raise DesignError(
-            f"study {name!r} has several effects on {_what(several)}; select one an outcome and scale."
-        )
-    out: pd.DataFrame = table[_CELL].fillna("").assign(study=name)
-    for column in ("estimate", "std_error", "conf_high", "conf_level", *_COUNTS):
-        out[column] = table[column].astype(float) if column in table else np.nan
-    wrong = (out["std_error"] <= 0) | np.isinf(out["std_error"]) | np.isinf(out["estimate"])
-    if len(out := out[~wrong]) < len(wrong):
+    numbers = table.reindex(columns=[*_NUMBERS, *_COUNTS]).astype(float)
+    return pd.concat([table[_CELL].fillna(""), numbers], axis=1)
+
+
+def _with_df(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the degrees of freedom by which each interval was made: they show in how far it reaches out."""
+    error = rows["std_error"]
+    wrong = rows[(error <= 0) | np.isinf(error) | np.isinf(rows["estimate"])]
+    if len(wrong):
         raise DataError(
-            f"study {name!r}, {_what(table[wrong])}: a standard error must be a number above 0; leave it out."
+            f"study {wrong['study'].iloc[0]!r}, {_what(wrong)}: a standard error must be a number above 0; "
+            "leave it out."
         )
-    # By how many errors its interval reaches out, a study's own t distribution is known.
-    reach = (out["conf_high"] - out["estimate"]) / out["std_error"]
-    df = np.asarray(stdtridf(0.5 + out["conf_level"] / 2, reach), float)
-    out["df"] = np.where(np.isfinite(df), df, np.inf)
-    return out
+    reach = (rows["conf_high"] - rows["estimate"]) / error
+    df = np.asarray(stdtridf(0.5 + rows["conf_level"] / 2, reach), float)
+    return rows.assign(df=np.where(np.isfinite(df), df, np.inf))
 
 
 def _exact(counts: pd.DataFrame) -> pd.DataFrame:
@@ -207,7 +209,12 @@ def _exact(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refuse_twice(rows: pd.DataFrame) -> None:
-    """Refuse units that differ within an outcome and scale, and one study under two names."""
+    """Refuse several effects of a study on an outcome, units that differ, and a study under two names."""
+    if len(several := rows[rows.duplicated(["study", *_CELL[:2]])]):
+        raise DesignError(
+            f"study {several['study'].iloc[0]!r} has several effects on {_what(several)}; select one an "
+            "outcome and scale."
+        )
     if len(mixed := rows[rows.groupby(_CELL[:2])["unit"].transform("nunique") > 1]):
         raise DesignError(f"{_what(mixed)}: the studies have different units; pool those that have one unit.")
     same = rows[rows.duplicated([*_CELL, "estimate", "std_error"], keep=False)]

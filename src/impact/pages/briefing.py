@@ -12,9 +12,9 @@ from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import Answer, about, answers, range_of, size
-from impact.pages.called import DID, called
+from impact.pages.called import DID, called, left_out
 from impact.pages.evidence import checks_on
-from impact.pages.formats import left_out, listed, number, numeric, plain, who
+from impact.pages.formats import listed, number, numeric, plain, who
 from impact.pages.statement import Statement
 
 _YEAR = "per 1,000 people a year"
@@ -33,7 +33,7 @@ def meaning(released: Released) -> Statement:
     """
     first = answers(released)[0]
     said = (_for_people(first, who(released)), _for_services(first, released), _MONEY)
-    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,))
+    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,), SEAL)
 
 
 def _for_people(a: Answer, those: str) -> str:
@@ -115,7 +115,7 @@ def checked(released: Mapping[str, Released]) -> Statement:
     sources = tuple(
         released[n] for n in ("effects", "pretrend", "balance", "negative_control") if n in released
     )
-    return Statement("sentence", (("list", tuple(said) or (none,)),), sources)
+    return Statement("sentence", (("list", tuple(said) or (none,)),), sources, SEAL)
 
 
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
@@ -133,13 +133,13 @@ def how(released: Mapping[str, Released]) -> Shown:
         With ``effects`` and ``brief`` (elements of ``Study.brief``).
     """
     brief = tuple(map(plain, released["brief"].table["in this study"]))
-    lines = Statement("sentence", (("list", brief),), (released["brief"],))
+    lines = Statement("sentence", (("list", brief),), (released["brief"],), SEAL)
     by_did = called(released["effects"]) == DID
     pages = [_DID_PAGE] if by_did else [_MATCHING_PAGE]
     pages += [_MATCHING_PAGE] if by_did and "beside" in released else []
     pages.append(_COHORT_PAGE)
     links = " · ".join(f'<a href="{href}">{html.escape(text)}</a>' for text, href in pages)
-    more = f"<p>The pages behind this one: {links}. The last has the whole plan.</p>"
+    more = f"<p>The pages behind this one: {links} (with the whole plan).</p>"
     return Shown("\n".join(brief), show(lines).html + more, (released["brief"],), seal=SEAL)
 
 
@@ -166,7 +166,7 @@ def people(released: Mapping[str, Released]) -> Statement:
         said.append(
             "Nobody in the file was left out." if those == "people" else "None in the file was left out."
         )
-    return Statement("sentence", (("list", tuple(said)),), (flow,))
+    return Statement("sentence", (("list", tuple(said)),), (flow,), SEAL)
 
 
 def contact(said: str | None) -> Shown:

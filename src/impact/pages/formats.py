@@ -35,6 +35,7 @@ NAMES = {
     "members": "People in the household",
     "imd_fifth": "Deprivation fifth",
     "imd_decile": "Deprivation tenth",
+    "arm": "Group",
     "supported": "With support",
     "treated": "With support",
     "control": "Comparison",
@@ -309,27 +310,6 @@ def by_arm(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Split a table by arm, the supported first."""
     groups = [(str(arm), rows) for arm, rows in frame.groupby("arm", sort=False)]
     return sorted(groups, key=lambda group: not is_supported(group[0]))
-
-
-# Why somebody was left out, as readers are told.
-_LEFT_OUT = {
-    "arm not listed": "in a group that is not compared",
-    "no consent": "did not agree",
-    "not linked": "not found in the NHS data",
-    "no start date": "no date on which support began",
-    "no time observed": "never observed",
-}
-
-
-def left_out(rule: object) -> str:
-    """Say why people were left out.
-
-    Examples
-    --------
-    >>> left_out("no consent"), left_out("opted out")
-    ('did not agree', 'opted out')
-    """
-    return _LEFT_OUT.get(str(rule), inside(label(rule)))
 
 
 def is_supported(arm: str) -> bool:

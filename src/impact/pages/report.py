@@ -195,6 +195,17 @@ _FILES = {
     "overlap": "chances of being supported",
     "unmatched": "the unmatched comparison",
     "matched": "people matched",
+    "brief": "how it was done, in brief",
+    "pretrend": "whether the groups moved alike before support",
+    "balance": "how alike the groups are after matching",
+    "beside": "effects by the other method",
+    "rates": "rates over time",
+    "bounds": "if the groups would have moved apart anyway",
+    "by-month": "effects month by month",
+    "table-one": "the groups described",
+    "feasibility": "how many can be matched",
+    "rosenbaum-bounds": "how much hidden bias would change the answer",
+    "e-value": "how strong a hidden cause would have to be",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages.called import left_out
 from impact.pages.formats import (
     MISSING,
     READERS_UNITS,
@@ -16,7 +17,6 @@ from impact.pages.formats import (
     characteristics,
     interval_text,
     label,
-    left_out,
     notes,
     number,
     numeric,
@@ -26,6 +26,7 @@ from impact.pages.formats import (
     places,
     plain,
     rate_unit,
+    require_released,
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
@@ -33,6 +34,7 @@ from impact.pages.layout import Column, Table, cells_of, table_of
 
 def summary(released: Released) -> Table:
     """Lay out a description by what it shows."""
+    require_released(released)
     if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
         return _overlap(released)
     if released.kind == "matched":
@@ -228,6 +230,29 @@ def _words(value: Any) -> str:
     return MISSING if pd.isna(value) else str(value)
 
 
+# The elements of the trial that a study stands in for, in plain words and with their terms.
+_ELEMENTS = {
+    "Eligibility": "Who could be in it",
+    "Arms": "What is compared",
+    "Assignment": "How support was given",
+    "Time zero": "From when (time zero)",
+    "Follow-up": "For how long",
+    "Outcomes": "What is counted",
+    "Estimand": "Whom it is about (estimand)",
+    "Analysis": "How it is analysed",
+}
+
+
+def _trial(released: Released) -> Table:
+    """The trial that the study stands in for, element by element."""
+    elements, said = (released.table[name] for name in ("element", "in this study"))
+    columns = [
+        Column("Element of the trial", [_ELEMENTS.get(str(e), label(e)) for e in elements], True),
+        Column("In this study", [_capital(plain(str(sentence))) for sentence in said], True),
+    ]
+    return table_of(released, "The trial this study stands in for", columns, notes(released))
+
+
 def _flow(released: Released) -> Table:
     """Everyone in the file, who was left out and why, and who is in the study."""
     shown = released.table
@@ -250,7 +275,7 @@ def _quality(released: Released) -> Table:
     columns = [
         Column(title, cells_of(released, name, found, show), name != "count")
         for name, title, show in (
-            ("rule", "Check", lambda rule: _capital(plain(rule))),
+            ("rule", "Check", lambda rule: _capital(plain(left_out(rule)))),
             ("table", "Table", label),
             ("column", "Column", str),
             ("count", "Records", number),
@@ -271,6 +296,7 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "people before and after matching": _table_one,
     "whether matching can work": _feasibility,
     "who is in the study": _flow,
+    "target trial": _trial,
     "before and after": _naive,
     "placebo": _placebo,
 }

@@ -46,7 +46,7 @@ def run(
         Such as ``did.control=never_treated``, made to every study.
     was_sent : bool
         Whether the last report of each study was, or may have been, sent: then this one gives nothing away
-        beside it.
+        beside it, as beside the ones before. If it was not, what it showed is forgotten.
     force : bool
         Whether studies run of whose data, parameters, notebooks, code and packages nothing has changed since
         their report was made.

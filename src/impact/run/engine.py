@@ -89,14 +89,13 @@ def execute(
     study: Study,
     folder: Path,
     *,
-    sent: Path,
+    records: Path,
     tell: Callable[[dict[str, Any]], None],
     watch: Watch,
 ) -> Any:
     """Execute a notebook with a study's sections, write it into a folder and return it.
 
-    What it shows is recorded in the folder's ``records``, and compared with those in ``sent``, of the last
-    report of the study.
+    What it shows is recorded in the folder ``records``, and compared with what the reports beside it showed.
 
     Raises
     ------
@@ -120,7 +119,7 @@ def execute(
             progress_bar=False,
             tell=tell,
             watch=watch,
-            records={"IMPACT_RECORDS": str(folder / "records"), "IMPACT_SENT": str(sent)},
+            records={"IMPACT_RECORDS": str(records), "IMPACT_SENT": str(records.parent)},
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import shutil
 import sys
@@ -15,6 +16,9 @@ from types import TracebackType
 from impact.errors import ImpactError
 
 PARTS = ("private", "share")
+RECORDS = "records"
+# The name of a report's folder of records: names in order are in the order of time.
+MADE = "%Y-%m-%d-%H%M%S"
 
 
 @contextlib.contextmanager
@@ -43,9 +47,23 @@ class Attempt:
     """A hidden folder beside a study's folder, with its own ``share`` and ``private``.
 
     ``keep`` moves both to their place; whatever else happens, they vanish and the earlier ones stay.
+
+    Parameters
+    ----------
+    folder : path
+        Of the study.
+    was_sent : bool
+        Whether the last report was, or may have been, sent. What it showed is forgotten if it was not.
+
+    Attributes
+    ----------
+    records : path
+        Where this report's records go: the folders beside it hold those of the earlier reports.
+    earlier, left_out : list of str
+        The earlier reports it is compared with, by the time they were made, and the one it is not.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, was_sent: bool = True) -> None:
         self.folder = folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         _clear(folder)
@@ -54,6 +72,21 @@ class Attempt:
         self.share.mkdir()
         self.private.mkdir()
         self.log = self.private / "log.txt"
+        self.left_out = [] if was_sent else _reports(folder / "private")[-1:]
+        self.earlier = self._take_over()
+        self.records = self.private / RECORDS / f"{dt.datetime.now(dt.UTC):{MADE}}"
+
+    def _take_over(self) -> list[str]:
+        """Copy what the earlier reports showed; of those that showed the same, the first."""
+        old, new = self.folder / "private" / RECORDS, self.private / RECORDS
+        if old.is_dir():
+            shutil.copytree(old, new, ignore=lambda *_: self.left_out)
+        kept: dict[tuple[tuple[str, bytes], ...], str] = {}
+        for report in _reports(self.private):
+            pages = sorted((new / report).iterdir())
+            if kept.setdefault(tuple((p.name, p.read_bytes()) for p in pages), report) != report:
+                shutil.rmtree(new / report)
+        return list(kept.values())
 
     def __enter__(self) -> Attempt:
         return self
@@ -76,6 +109,11 @@ class Attempt:
         (self.private / "traceback.txt").write_text(text, encoding="utf-8")
         (self.folder / "private").mkdir(parents=True, exist_ok=True)
         _swap(self.private, self.folder / "private" / "failed")
+
+
+def _reports(private: Path) -> list[str]:
+    """Return the reports whose records lie in a study's private folder, the oldest first."""
+    return sorted(p.name for p in (private / RECORDS).glob("*") if p.is_dir())
 
 
 def _swap(new: Path, place: Path) -> None:

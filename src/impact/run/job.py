@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,8 @@ class Job:
 class Outcome:
     """What became of one study: its folder, the headline of its report, or the problem that stopped it.
 
-    ``remark`` says what the report is without, though it was asked for; ``unchanged`` that the report of an
-    earlier run stands, since nothing it is made from has changed.
+    ``remarks`` say what the report is without, though it was asked for, and what a person must look at;
+    ``unchanged`` that the report of an earlier run stands, since nothing it is made from has changed.
     """
 
     study: Study
@@ -54,6 +55,6 @@ class Outcome:
     seconds: float
     headline: str = ""
     problem: ImpactError | None = None
-    remark: str = ""
+    remarks: Sequence[str] = ()
     unchanged: bool = False
     peak_mb: int = 0

@@ -49,7 +49,8 @@ def plan(job: Job) -> Plan:
 
 def stands(job: Job, planned: Plan) -> str | None:
     """Return the headline of the report that is there, if it was made from the same."""
-    if job.force:
+    # Without the last report to hold it back, this one may show more.
+    if job.force or not job.was_sent:
         return None
     try:
         made = json.loads((job.folder / "share" / "manifest.json").read_text(encoding="utf-8"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from impact.disclosure.record import read
 from impact.errors import ImpactError
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt, locked
@@ -16,9 +18,11 @@ from impact.run.job import Job
 from impact.run.lookout import refuse_names
 from impact.run.pdf import Printer
 from impact.run.plan import plan, stands
-from impact.run.share import check_sheet, share
+from impact.run.share import headline, share
+from impact.run.sheet import check
 from impact.run.watch import Watch
 
+_log = logging.getLogger(__name__)
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -41,23 +45,30 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
     """Run a study and put its report in its place; return what became of it."""
     study, planned = job.study, plan(job)
     # Another run may have made it while this one waited.
-    if (headline := stands(job, planned)) is not None:
-        return {"headline": headline, "unchanged": True}
-    # A report that nobody got gives nothing away: there is nothing to compare with.
-    sent = job.folder / "private" / ("records" if job.was_sent else "none")
+    if (told := stands(job, planned)) is not None:
+        return {"headline": told, "unchanged": True}
     printer = Printer() if job.extras.pdf else None
-    with Attempt(job.folder) as attempt, quiet(attempt.log), Watch(job.limits) as watch:
+    with (
+        Attempt(job.folder, was_sent=job.was_sent) as attempt,
+        quiet(attempt.log),
+        Watch(job.limits) as watch,
+    ):
         try:
+            # A record that cannot be read stops the run now, and not when a notebook has estimated for long.
+            list(read(attempt.records.parent))
             executed = {
-                name: execute(path, study, attempt.private, sent=sent, tell=tell, watch=watch)
+                name: execute(path, study, attempt.private, records=attempt.records, tell=tell, watch=watch)
                 for name, path in planned.notebooks.items()
             }
-            more: Any = {"with_code": job.extras.with_code, "printer": printer}
-            headline = share(study, executed, planned, folder=attempt.share, **more)
+            wanted: Any = {"with_code": job.extras.with_code, "printer": printer}
+            pages = share(study, executed, planned, folder=attempt.share, **wanted)
             refuse_names(study, attempt.share)
-            check_sheet(study, attempt.private)
+            remarks = check(study, attempt, pages)
+            for remark in remarks:
+                _log.warning(remark)
             attempt.keep()
         except ImpactError as problem:
             attempt.keep_failure(problem)
             return {"error": type(problem).__name__, "message": str(problem), "peak_mb": watch.peak_mb}
-    return {"headline": headline, "remark": printer.problem if printer else "", "peak_mb": watch.peak_mb}
+    remarks += [printer.problem] if printer and printer.problem else []
+    return {"headline": headline(pages), "remarks": remarks, "peak_mb": watch.peak_mb}

@@ -171,7 +171,7 @@ def _estimand(study: Study) -> str:
 def _arms(study: Study) -> str:
     said, design = study.wording, study.design
     if design.placebo:
-        return "No programme: pretend starts, drawn by the seed."
+        return "No programme: pretend starts, drawn at random."
     # Arms that the file numbers need the study's own words.
     support = said.support or _words(design.treated)
     without = said.without or _words(design.control)
@@ -196,7 +196,7 @@ def _time(study: Study) -> dict[str, str]:
     if study.data.panel:
         return {
             "Time zero": "The first supported period, or the first observed where all begin together.",
-            "Follow-up": f"{design.months_after} periods from the start, while observed.",
+            "Follow-up": f"Up to {design.months_after} periods from the start, while observed.",
         }
     # Risk sets have dates of their own; other methods and the description of people those of the design.
     own = study.matching is not None and study.matching.method == "risk_set" and study.did is None
