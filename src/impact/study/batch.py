@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -190,27 +191,36 @@ class Faults:
     def _whose(self, what: str, numbers: set[int], more: int) -> str:
         """Say whose fault it is, unless that is every run's or the sentence says it already."""
         rows = f" ({more} more {'line has' if more == 1 else 'lines have'} the same.)" if more else ""
+        alone = self.runs[min(numbers)].place if len(numbers) == 1 else ""
         # Runs on lines of their own are no reason to name what all those of the lists have.
         lists = not any(self.runs[number].place for number in numbers)
-        others = {i for i, run in enumerate(self.runs) if not (lists and run.place)}
+        others, common = self._of_lists if lists else self._of_all
         if numbers == others:
             return rows
-        shared = self._shared(numbers) - self._shared(others)
+        shared = self._shared(numbers) - common
         told = {one for one in shared if what.startswith((f"{one[0]}: ", f"{one[0]}."))}
-        alone = self.runs[min(numbers)].place if len(numbers) == 1 else ""
         if told and (told == shared or alone):
             return rows
         if alone:
             return f" (In the run of {alone}.)"
         if not shared:
-            return f" (In {len(numbers):,} of {len(self.runs):,} runs.)"
+            return f" (In {len(numbers):,} of {len(others):,} runs.)"
         return f" (In runs with {', '.join(f'{key}: {word}' for key, word in sorted(shared - told))}.){rows}"
 
+    @cached_property
+    def _of_all(self) -> tuple[set[int], set[tuple[str, str]]]:
+        numbers = set(range(len(self.runs)))
+        return numbers, self._shared(numbers)
+
+    @cached_property
+    def _of_lists(self) -> tuple[set[int], set[tuple[str, str]]]:
+        numbers = {i for i, run in enumerate(self.runs) if not run.place}
+        return numbers, self._shared(numbers)
+
     def _shared(self, numbers: set[int]) -> set[tuple[str, str]]:
+        """The values that all these runs have."""
         held = ({(value.key, written(value.value)) for value in self.runs[i].values} for i in numbers)
-        first = next(held)
+        shared = next(held)
         for other in held:
-            first &= other
-            if not first:
-                break
-        return first
+            shared &= other
+        return shared
