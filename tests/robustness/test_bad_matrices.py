@@ -71,7 +71,7 @@ def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
         ("  seed: [1]\n  seed: [2]", "8: matrix.seed: stands twice, in lines 8 and 9; keep one."),
         ("  seed: [1, 2, 1]", "8: matrix.seed: 1 stands twice."),
         (
-            "  design.index_date.within: [[sex]]",
+            "  design.index_date.within: [[sex], [age]]",
             "8: design.index_date.within: design.index_date is partner in x.yaml:3, not keys and values.",
         ),
         (

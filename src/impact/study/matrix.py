@@ -205,11 +205,12 @@ class Matrix:
     def _refuse_clashes(self, changes: Sequence[str]) -> None:
         """Refuse a key inside another, one inside a single value of the file, and one that --set changes."""
         together = {tuple(value.key for value in run.values): run.values for run in self.runs}
+        refused = set()
         for values in together.values():
             for outer, inner in combinations(sorted(values, key=lambda value: len(value.at)), 2):
                 if inner.at[: len(outer.at)] == outer.at:
                     self._tell(inner, f"is a part of {outer.key}, which is varied too; keep one.")
-        refused = set()
+                    refused.add(inner.key)
         for value in {value.key: value for values in together.values() for value in values}.values():
             if whole := _whole(self._base.sections, value.at):
                 at, held = whole
