@@ -124,6 +124,18 @@ def test_whole_sections_and_lists_are_values_too(write: Write) -> None:
     assert re.fullmatch(r"northtown--matching-on-sex--outcomes-gp\+ae-[0-9a-f]{10}", studies[3].name)
 
 
+def test_words_are_told_and_name_no_run(write: Write) -> None:
+    words = "title: As planned, notes: [So.], contact: Team, wording.support: Free care"
+    studies = write(f"matrix: {{include: [{{{words}}}, {{seed: 1, title: Again}}]}}\n")
+    assert [(study.name, study.varied) for study in studies] == [
+        ("northtown", {}),
+        ("northtown--seed-1", {"seed": 1}),
+    ]
+    assert (studies[0].title, studies[0].notes, studies[0].wording.support) == (
+        *("As planned", ("So.",), "Free care"),
+    )
+
+
 def test_a_key_may_be_new_to_the_file_and_deep(write: Write) -> None:
     studies = write(
         "matrix:\n  did.censoring.truncate: [0.9, 1]\n  matching.caliper: [{age: 1}, {age: 2.5}]\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
-from typing import Any, Literal
+from dataclasses import InitVar, dataclass
+from typing import Any, Literal, NoReturn
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -20,10 +21,16 @@ _FORMULA = tuple("=+-@|%\uff1d\uff0b\uff0d\uff20")
 # Only the gate holds this; it is what makes release() the one maker of Released.
 SEAL = object()
 
+_NOT_BY_HAND = "Released: only impact.disclosure.release() makes one; release the result instead."
+_Content = tuple[str, bytes]
+
 
 @dataclass(frozen=True, eq=False)
 class Released:
     """A result that may be shown and written. Only `impact.disclosure.release` makes one.
+
+    A copy of it is itself, and it cannot be pickled. Every way out of it (``marked, to_csv, to_json`` and
+    what ``impact.show`` displays) first looks whether it is still what was released.
 
     Parameters
     ----------
@@ -48,7 +55,7 @@ class Released:
     Raises
     ------
     DisclosureError
-        When made otherwise than by ``release``.
+        When made otherwise than by ``release``, pickled, or changed afterwards and then shown or written.
     """
 
     name: str
@@ -60,14 +67,23 @@ class Released:
     notes: Sequence[str]
     rule: Policy
     seal: InitVar[object] = None
-    _as_made: str = field(init=False, repr=False)
 
     def __post_init__(self, seal: object) -> None:
         if seal is not SEAL:
-            raise DisclosureError(
-                "Released: only impact.disclosure.release() makes one; release the result instead."
-            )
-        object.__setattr__(self, "_as_made", self._written())
+            raise DisclosureError(_NOT_BY_HAND)
+        _MADE[self] = self._content()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        raise DisclosureError(_NOT_BY_HAND)
+
+    def __copy__(self) -> Released:
+        return self
+
+    def __deepcopy__(self, _: Any) -> Released:
+        return self
+
+    def __reduce_ex__(self, _: Any) -> NoReturn:
+        raise DisclosureError(f"{self.name!r}: cannot be pickled; keep what to_json() or to_csv() writes.")
 
     @property
     def policy(self) -> str:
@@ -81,6 +97,7 @@ class Released:
 
     def marked(self) -> pd.DataFrame:
         """Return the table with the policy's mark in place of each withheld figure."""
+        Released.unchanged(self)
         return self.table.astype(object).mask(self.hidden.to_numpy(), self.mark)
 
     def to_csv(self) -> str:
@@ -89,16 +106,19 @@ class Released:
         return str(shown.rename(columns=as_cell).to_csv(index=False, lineterminator="\n"))
 
     def to_json(self) -> str:
-        """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null.
+        """Return all but ``hidden`` as JSON, with the policy in words; a withheld figure is null."""
+        return Released.unchanged(self)._written()
 
-        Raises
-        ------
-        DisclosureError
-            If something was changed after the release: nothing of it can be shown.
-        """
-        if self._written() != self._as_made:
+    def unchanged(self) -> Released:
+        """Return it if it is what was released, which every way out asks first."""
+        if (made := _MADE.get(self)) is None:
+            raise DisclosureError(_NOT_BY_HAND)
+        if made != self._content():
             raise DisclosureError(f"{self.name!r}: changed after it was released; release the result again.")
-        return self._as_made
+        return self
+
+    def _content(self) -> _Content:
+        return self._written(), self.hidden.to_numpy(bool).tobytes()
 
     def _written(self) -> str:
         more: dict[str, Any] = {"name": self.name, "kind": self.kind, "policy": self.policy}
@@ -106,6 +126,10 @@ class Released:
         if not set(self.counts.columns) <= set(self.table.columns):
             more["counts"] = json.loads(self.counts.to_json(orient="records", date_format="iso"))
         return as_json(self.table, self.method, **more, notes=list(self.notes))
+
+
+# What each held when it was released, kept apart from it: one that is put together by hand is not in here.
+_MADE: WeakKeyDictionary[Released, _Content] = WeakKeyDictionary()
 
 
 def as_cell(cell: Any) -> Any:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from impact.disclosure import Released
+from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
+from impact.pages.signed import MIME, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MIME = "application/vnd.impact+json"
+# Only the modules of pages hold this: what they make is laid out from released results.
+SEAL = object()
 # Modules that notebooks call, fetched when they are first used.
 _MODULES = ("asked", "briefing", "hidden_bias", "plots", "services", "tables", "words")
 _OPEN_ROWS = 8
@@ -35,23 +38,32 @@ def __getattr__(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a notebook displays: text, HTML, and the released results as JSON, which mark it as released."""
+    """What a notebook displays: text, HTML, and the released results as JSON, which mark it as released.
+
+    Only ``show`` and the other functions of these modules make one. What it displays is signed.
+    """
 
     text: str
     html: str
     sources: tuple[Released, ...]
     role: dict[str, str] = field(default_factory=dict)
+    seal: InitVar[object] = None
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not SEAL:
+            raise DisclosureError("Shown: only impact.show makes one; show what was released instead.")
 
     def __repr__(self) -> str:
         return self.text
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        released = [json.loads(source.to_json()) for source in self.sources]
+        # The class's own method: what only looks like a released result has none that counts.
+        released = [json.loads(Released.to_json(source)) for source in self.sources]
         data = {"text/plain": self.text, "text/html": self.html, MIME: released}
-        return data, {MIME: self.role} if self.role else {}
+        return data, {MIME: signed(data, self.role)}
 
 
-def show(*things: Any, caption: str | None = None) -> Shown:
+def show(*things: Any, caption: str | None = None, numbers: bool = True) -> Shown:
     """Display what was released: tables, figures and statements, one under the other.
 
     Parameters
@@ -60,11 +72,18 @@ def show(*things: Any, caption: str | None = None) -> Shown:
         Released results, axes drawn by ``pages.plots``, or sentences of ``pages.words``.
     caption : str, optional
         In place of the caption that a table or figure has of itself.
+    numbers : bool
+        Whether the table of a figure's numbers stands below it; false only where the page has it elsewhere.
 
     Raises
     ------
     DisclosureError
-        For anything else: a result, a data frame or a figure that did not pass ``release`` is not shown.
+        For anything else: a result, a data frame or a figure that did not pass ``release`` is not shown. Also
+        for words that hold an NHS number, a postcode, an e-mail address or a path.
+
+    Notes
+    -----
+    A figure is shown as ``pages.plots`` drew it; nothing that is drawn on it afterwards is.
 
     Examples
     --------
@@ -75,38 +94,50 @@ def show(*things: Any, caption: str | None = None) -> Shown:
     >>> print(show(release({"people": people}, "hes")["people"]).text.splitlines()[2].split())
     ['Comparison', '125']
     """
-    parts = [part for thing in things if (part := _shown(thing, caption)).html]
+    parts = [part for thing in things if (part := _shown(thing, caption, numbers)).html]
     return Shown(
         "\n\n".join(part.text for part in parts),
         "\n".join(part.html for part in parts),
         tuple(source for part in parts for source in part.sources),
         {key: said for part in reversed(parts) for key, said in part.role.items()},
+        SEAL,
     )
 
 
-def _shown(thing: Any, caption: str | None) -> Shown:
-    from impact.pages.words import Statement
+def _shown(thing: Any, caption: str | None, numbers: bool) -> Shown:
+    from impact.pages.statement import Statement
 
-    figure = getattr(thing, "figure", thing)
+    _refuse_identifiers("the caption", caption or "")
     if isinstance(thing, Shown):
         return thing
     if isinstance(thing, Released):
         return _show_table(thing, caption)
     if isinstance(thing, Statement):
-        role = {"role": thing.role, "text": thing.parts[0][1][0]}
-        return Shown(thing.text, thing.html, thing.sources, role)
-    if hasattr(figure, "impact_source"):
-        return _show_figure(figure, caption)
+        _refuse_identifiers("a statement", thing.text)
+        return Shown(thing.text, thing.html, thing.sources, thing.said, SEAL)
+    from matplotlib.figure import Figure
+
+    from impact.pages.style import DRAWN
+
+    figure = getattr(thing, "figure", thing)
+    if isinstance(figure, Figure) and figure in DRAWN:
+        return _show_figure(figure, caption, numbers)
     raise DisclosureError(
         f"show: got {type(thing).__name__}, which was not released; pass a result through "
         "impact.disclosure.release({name: result}, policy), and draw figures with impact.plots."
     )
 
 
-def masthead(title: str, subtitle: str = "") -> Shown:
-    """Put a line above the title of the page: which study it is, whose and from when to when."""
+def masthead(title: str, subtitle: str = "", question: str | None = None) -> Shown:
+    """Put a line above the title of the page: which study it is, whose and from when to when.
+
+    With a question, that is the title, in place of the notebook's first heading.
+    """
     text = " · ".join(part for part in (title, subtitle) if part)
-    return Shown(text, f'<p class="kicker">{html.escape(text)}</p>', (), {"role": "masthead", "text": text})
+    _refuse_identifiers("masthead: it", f"{text} {question or ''}")
+    line = f'<p class="kicker">{html.escape(text)}</p>'
+    role = {"role": "masthead", "text": text} | ({"question": question} if question else {})
+    return Shown(text, line, (), role, SEAL)
 
 
 def remarks(sentences: Sequence[str]) -> Shown:
@@ -117,17 +148,19 @@ def remarks(sentences: Sequence[str]) -> Shown:
     DisclosureError
         For a sentence that holds an NHS number, a postcode, an e-mail address or a path.
     """
-    from impact.disclosure.identifiers import found_in
-
     for i, sentence in enumerate(sentences, 1):
-        if found := found_in(sentence):
-            raise DisclosureError(f"remarks: sentence {i} holds {found[0]}; remove it.")
+        _refuse_identifiers(f"remarks: sentence {i}", sentence)
     if not sentences:
-        return Shown("", "", ())
+        return Shown("", "", (), seal=SEAL)
     said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
     box = f'<aside class="note" role="note" aria-label="What a reader must know">{said}</aside>'
     text = "\n".join(sentences)
-    return Shown(text, box, (), {"role": "remarks", "remarks": text})
+    return Shown(text, box, (), {"role": "remarks", "remarks": text}, SEAL)
+
+
+def _refuse_identifiers(place: str, text: str) -> None:
+    if found := found_in(text):
+        raise DisclosureError(f"{place} holds {found[0]}; remove it.")
 
 
 def _show_table(released: Released, caption: str | None) -> Shown:
@@ -135,36 +168,25 @@ def _show_table(released: Released, caption: str | None) -> Shown:
 
     shown = table(released)
     shown = replace(shown, caption=caption) if caption else shown
-    return Shown(shown.text, shown.html, (released,))
+    return Shown(shown.text, shown.html, (released,), seal=SEAL)
 
 
-def _show_figure(figure: Figure, said: str | None) -> Shown:
+def _show_figure(figure: Figure, said: str | None, with_numbers: bool) -> Shown:
     from impact.pages.captions import alt, caption
+    from impact.pages.style import DRAWN
     from impact.pages.tables import table
 
-    kind, released, scale = figure.impact_source  # type: ignore[attr-defined]
+    kind, released, scale, png = DRAWN[figure]
     words, said = alt(kind, released, scale=scale), said or caption(kind, released)
     below = table(released)
     # What the caption says is not said again under the table.
     below = replace(below, notes=tuple(note for note in below.notes if note not in said))
     image = (
-        f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{_png(figure)}">'
+        f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{png}">'
         f"<figcaption>{html.escape(said)}</figcaption></figure>"
     )
+    if not with_numbers:
+        return Shown(words, image, (released,), seal=SEAL)
     is_open = " open" if len(below.rows) <= _OPEN_ROWS else ""
     numbers = f"<details{is_open}><summary>The numbers in this figure</summary>{below.html}</details>"
-    return Shown(f"{words}\n\n{below.text}", image + numbers, (released,))
-
-
-def _png(figure: Figure) -> str:
-    """Draw the figure as a PNG of few colours: a third of the size, and the eye sees no difference."""
-    import base64
-    import io
-
-    from PIL import Image
-
-    raw, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=200, metadata={"Software": None})
-    image = Image.open(raw).convert("RGB").quantize(colors=64, dither=Image.Dither.NONE)
-    image.save(small, format="png", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+    return Shown(f"{words}\n\n{below.text}", image + numbers, (released,), seal=SEAL)

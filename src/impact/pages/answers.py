@@ -34,10 +34,10 @@ from impact.pages.formats import (
 
 Strength = Literal["very clear", "clear", "little or no change", "cannot tell", "too rare"]
 MEANING: dict[Strength, str] = {
-    "very clear": "The whole 95% range lies on one side of no change, by a wide margin.",
-    "clear": "The whole 95% range lies on one side of no change.",
-    "little or no change": "The whole 95% range lies within 10% of no change.",
-    "cannot tell": "The 95% range holds both a fall and a rise.",
+    "very clear": "The whole range lies on one side of no change, by a wide margin.",
+    "clear": "The whole range lies on one side of no change.",
+    "little or no change": "The whole range lies within 10% of no change.",
+    "cannot tell": "The range holds both a fall and a rise.",
     "too rare": "There are too few events to estimate an effect.",
 }
 WITHIN = 0.10

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from impact.disclosure import Released
-from impact.pages import Shown, plots, show
+from impact.pages import SEAL, Shown, plots, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, label, listed
 from impact.pages.layout import Table
+from impact.pages.statement import Statement
 from impact.pages.tables import effects
-from impact.pages.words import Statement
 
 
 def steps(released: Mapping[str, Released]) -> Shown:
@@ -61,7 +61,8 @@ def spillover(released: Mapping[str, Released]) -> Shown:
     laid = Table(
         f"{header}, with all controls and without neighbours (95% ranges in brackets)", columns, found
     )
-    return show(Statement("sentence", (("list", (said,)),), sources), Shown(laid.text, laid.html, (found,)))
+    table = Shown(laid.text, laid.html, (found,), seal=SEAL)
+    return show(Statement("sentence", (("list", (said,)),), sources), table)
 
 
 def no_effect_expected(released: Mapping[str, Released]) -> Shown:

@@ -15,8 +15,8 @@ from impact.pages import Shown, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, interval_text, label, number, numeric, p_value, readers_units
 from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.statement import Statement
 from impact.pages.style import GREY, INK, TEAL, figure
-from impact.pages.words import Statement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from impact.study.project import project_root
 from impact.study.table import Run
 
 # What readers are told and nothing is estimated from: runs must differ in more, and are not named after it.
-TOLD = ("title", "notes", "contact")
+TOLD = ("title", "notes", "contact", "wording")
 _LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?P<what>.+)")
 
 
@@ -132,7 +132,7 @@ def _runs(file: str, changes: Sequence[str]) -> list[Study]:
     studies: dict[bytes, tuple[Study, Run]] = {}
     same: list[str] = []
     for number, run in enumerate(matrix.runs):
-        varied = {value.key: value.value for value in run.values if value.key not in TOLD}
+        varied = {value.key: value.value for value in run.values if value.at[0] not in TOLD}
         try:
             study = Study.of_run(matrix.document(run), run_name(stem, varied), file=file, varied=varied)
         except ParameterError as error:

@@ -10,13 +10,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from impact.errors import DisclosureError
 from impact.pages.alts import fault
-from impact.pages.report import MIME, ImpactHTMLExporter, render
+from impact.pages.report import ImpactHTMLExporter, render
+from impact.pages.signed import MIME, signed
 
 PNG = "data:image/png;base64,aGVsbG8="
 
 
 def notebook(*images: str) -> Any:
-    output = new_output("display_data", data={MIME: [], "text/html": "".join(images)})
+    data = {MIME: [], "text/html": "".join(images)}
+    output = new_output("display_data", data=data, metadata={MIME: signed(data, {})})
     cells = [new_markdown_cell("# T\n\n## Over time"), new_code_cell("show()", outputs=[output])]
     return new_notebook(cells=cells)
 

@@ -12,6 +12,7 @@ from traitlets.config import Config
 from impact import pages
 from impact.disclosure import NOTICE, Released, release
 from impact.pages import report, words
+from impact.pages.signed import MIME, signed
 from impact.results import Summary
 
 
@@ -136,9 +137,10 @@ def test_markdown_cannot_bring_in_anything_live(attack: str) -> None:
         assert live not in body.replace("&lt;", "")
 
 
-def test_a_forged_output_is_cleaned(people: Released) -> None:
+def test_what_is_signed_is_cleaned_all_the_same(people: Released) -> None:
     output = shown(people)
     output["data"]["text/html"] = '<p onclick="x()">A</p><script>alert(1)</script><img src="http://x/y.png">'
+    output["metadata"][MIME] = signed(output["data"], {})
     body = report.render(new_notebook(cells=[cells(output)])).split("</style>")[1]
     assert "<p>A</p>" in body
     for live in ("<script", "onclick", "<img"):
