@@ -174,6 +174,13 @@ def test_what_can_be_read_in_two_ways_is_refused_once(faults: Faults, word: str,
     assert said.startswith(f"{place}: data.people: {word} can be read in two ways; ")
 
 
+def test_a_line_of_the_file_is_not_blamed_for_what_replaces_it(faults: Faults) -> None:
+    base = BASE.replace("matching: {", "matching: {history: {services: [ae]}, ")
+    assert faults("  matching.history: [{months: 6}]\n", base=base) == [
+        "x.yaml:8: matching.history.services: missing."
+    ]
+
+
 def test_quotes_settle_it_in_a_table_too(tmp_path: Path, faults: Faults) -> None:
     faults("  []\n", table='data.people\n\'012\'\n"""no"""\n')
     (tmp_path / "x.yaml").write_text(BASE.replace("matrix:", "matrix: runs.csv"))
@@ -207,7 +214,7 @@ def test_what_is_no_matrix_at_all(faults: Faults, matrix: str) -> None:
         ),
         (
             "outcomes\n[ae\n",
-            ["runs.csv:2: outcomes: [ae cannot be read: expected ',' or ']', but got '<stream end>'."],
+            ["runs.csv:2: outcomes: [ae cannot be read as a list, as keys and values or as text in quotes."],
         ),
         (
             "seed,did.control\n1,nver\n2,never_treated\n3,nver\n4,nver\n",
@@ -229,8 +236,12 @@ def test_what_is_no_matrix_at_all(faults: Faults, matrix: str) -> None:
             ["runs.csv:3: this run is the same as that of runs.csv:2; leave one out."],
         ),
         (
+            'title\nA plan\n"""Best"" plan"\n',
+            ['runs.csv:3: title: "Best" plan cannot be read as a list, as keys and values or as text in'],
+        ),
+        (
             "seed,did\n1,\n2,{estimator: twfe\n3,null\n",
-            ["runs.csv:3: did: {estimator: twfe cannot be read: expected ',' or '}', but got '<str"],
+            ["runs.csv:3: did: {estimator: twfe cannot be read as a list, as keys and values or as text"],
         ),
     ],
 )

@@ -32,6 +32,7 @@ outcomes: [ae, gp]
 did: {estimator: imputation}
 matching: {on: [age], caliper: 0.2}
 """
+ETWFE = BASE.replace("imputation", "etwfe")
 MATRIX = """\
 matrix:
   did.estimator: [etwfe, two_by_two]
@@ -427,7 +428,15 @@ def test_a_thousand_runs_are_read_in_under_a_second_and_time_is_linear(write: Wr
 
 
 def test_runs_share_what_they_do_not_change(write: Write) -> None:
-    """One run's values never reach another, whatever the order: each equals the run alone."""
+    """One run's values never reach another: each equals the run alone, also where others set more."""
+    lists = ["did.estimator: twfe", "seed: 3", "did.family: linear", "design.months_after: 6", "seed: 4"]
+    several = write(f"matrix: {{include: [{', '.join(f'{{{one}}}' for one in lists)}]}}\n", base=ETWFE)
+    for one, study in zip(lists, several, strict=True):
+        (alone,) = write(f"matrix: {{include: [{{{one}}}]}}\n", base=ETWFE)
+        assert study.parameters == alone.parameters
+
+
+def test_each_run_of_a_product_is_that_run_alone(write: Write) -> None:
     lists = {"did.estimator": ["etwfe", "twfe"], "matching.caliper": [0.1, {"age": 2}], "seed": [1, 2]}
     together = {study.name: study.parameters for study in write(f"matrix: {json.dumps(lists)}\n")}
     for values in itertools.product(*lists.values()):

@@ -116,6 +116,7 @@ def _cell(text: str) -> Document:
         return read
     try:
         read.sections = _value(read, _compose(text, ""), (), "")
-    except ParameterError as error:
-        read.problems.append(((), f"{text} cannot be read: {str(error).partition('YAML: ')[2]}"))
+    except ParameterError:
+        what = f"{text} cannot be read as a list, as keys and values or as text in quotes."
+        read.problems.append(((), what))
     return read
