@@ -7,15 +7,11 @@ look for names is not what stops them: the words stand in no column that it know
 
 from __future__ import annotations
 
-import inspect
 import json
-import pkgutil
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from textwrap import indent
 from types import SimpleNamespace
@@ -24,18 +20,11 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from impact import pages
-from impact.disclosure import Released, release
-from impact.errors import DisclosureError, ImpactError
-from impact.pages import plots, report
+from impact.errors import DisclosureError
 from impact.pages.report import ImpactHTMLExporter
-from impact.pages.signed import MIME
-from impact.pages.statement import Statement
 from impact.run.pdf import find_browser
-
-from .test_hostile import results
 
 # One run for all, so on one worker.
 pytestmark = pytest.mark.xdist_group("kernels")
@@ -276,132 +265,3 @@ def test_nbconvert_and_jupyterlab_are_the_same_road(
     page, _ = exporter.from_filename(str(notebook))
     assert "quill" not in page
     assert "People by arm" in page
-
-
-def shown_cell(thing: Any) -> Any:
-    data, metadata = pages.show(thing)._repr_mimebundle_()
-    return new_code_cell("show(it)", outputs=[new_output("display_data", data=data, metadata=metadata)])
-
-
-@pytest.fixture
-def released() -> dict[str, Released]:
-    return release(results(["a", "b", "c"]), "hes")
-
-
-def test_a_notebook_that_jupyterlab_saved_still_counts(released: dict[str, Released]) -> None:
-    """It writes whole numbers without their point."""
-    nb = new_notebook(
-        cells=[new_markdown_cell("# T"), *map(shown_cell, (released["effects"], released["words"]))]
-    )
-    text = nbformat.writes(nb)
-    saved = json.dumps(
-        json.loads(text, parse_float=lambda n: int(float(n)) if n.endswith(".0") else float(n))
-    )
-    assert json.dumps(json.loads(text)) != saved
-    assert report.render(nbformat.reads(saved, as_version=4)) == report.render(nb)
-
-
-@pytest.mark.parametrize(
-    "part", ["text/html", "a figure", "the role", "the table", "no signature", "another's"]
-)
-def test_an_output_that_was_altered_is_refused(
-    released: dict[str, Released], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    thing = plots.forest(released["effects"]) if part == "a figure" else released["effects"]
-    nb = new_notebook(cells=[new_markdown_cell("# T"), shown_cell(thing)])
-    assert "<h1>T</h1>" in report.render(nb)
-    output = nb.cells[1].outputs[0]
-    if part == "the table":
-        output.data[MIME][0]["table"][0]["estimate"] = 3
-    elif part == "the role":
-        output.metadata[MIME]["role"] = "headline"
-    elif part == "no signature":
-        output.metadata = {}
-    elif part == "another's":
-        monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "of-a-colleague"))
-    else:
-        output.data["text/html"] = output.data["text/html"].replace("a", "b", 1)
-    for make in (report.render, report.harvest, lambda nb: report.entry(nb, href="t.html")):
-        with pytest.raises(DisclosureError, match=r"^cell 2 has an output that is marked as released"):
-            make(nb)
-
-
-def test_what_is_drawn_on_a_figure_afterwards_is_not_shown(released: dict[str, Released]) -> None:
-    plain = pages.show(plots.forest(released["effects"])).html
-    ax = plots.forest(released["effects"])
-    ax.text(0.5, 0.5, "Ann", transform=ax.transAxes, fontsize=40)
-    ax.set_title("Ann")
-    assert pages.show(ax).html == plain
-
-
-def test_a_hand_made_display_is_refused(released: dict[str, Released]) -> None:
-    with pytest.raises(DisclosureError, match=r"only impact\.show makes one"):
-        pages.Shown("Ann", "<p>Ann</p>", (released["effects"],))
-    with pytest.raises(DisclosureError, match=r"only impact\.show makes one"):
-        replace(pages.show(released["effects"]), html="<p>Ann</p>")
-
-
-def imitations() -> list[Any]:
-    """Results as they are before the gate, and things that look just like what comes out of it."""
-    before = results(["Quill", "b", "c"])
-    after = release(before, "hes").values()
-    kept = [name for name in dir(Released) if not name.startswith("_")]
-    alike = [
-        SimpleNamespace(**vars(one), **{n: getattr(one, n) for n in kept if n not in vars(one)})
-        for one in after
-    ]
-
-    class Alike:
-        __class__ = Released  # what isinstance looks at
-
-        def __init__(self, of: SimpleNamespace) -> None:
-            vars(self).update(vars(of))
-
-    return [*before.values(), *(one.table for one in after), *alike, *map(Alike, alike)]
-
-
-IMITATIONS = imitations()
-
-
-def doors() -> dict[str, Any]:
-    """Every public function of ``pages`` that takes something released first."""
-    found = {}
-    for module in pkgutil.iter_modules(pages.__path__, "impact.pages."):
-        for name, function in vars(import_module(module.name)).items():
-            if inspect.isfunction(function) and function.__module__ == module.name and name[0] != "_":
-                first = next(iter(inspect.signature(function).parameters.values()), None)
-                if first is not None and "Released" in str(first.annotation):
-                    found[f"{module.name}.{name}"] = (function, "Mapping" in str(first.annotation))
-    return found
-
-
-@pytest.mark.parametrize("door", [*doors(), "impact.pages.show"])
-def test_no_door_shows_what_was_not_released(door: str) -> None:
-    function, takes_page = doors().get(door, (pages.show, False))
-    for imitation in IMITATIONS:
-        page = dict.fromkeys(
-            ("effects", "beside", "bounds", "flow", "spillover", "other", "brief"), imitation
-        )
-        assert "Quill" not in shown_by(function, page if takes_page else imitation), type(imitation)
-
-
-def shown_by(function: Any, thing: Any) -> str:
-    """What a notebook would display of what a function makes of a thing; nothing if it refuses."""
-    try:
-        return json.dumps(pages.show(function(thing))._repr_mimebundle_())
-    except Exception as error:
-        return str(error) if isinstance(error, ImpactError) else ""
-
-
-def test_there_are_doors_to_try() -> None:
-    assert {"impact.pages.tables.table", "impact.pages.plots.forest", "impact.pages.words.headline"} <= set(
-        doors()
-    )
-    assert len(doors()) > 40
-
-
-def test_a_statement_of_ones_own_holds_no_identifier(released: dict[str, Released]) -> None:
-    with pytest.raises(DisclosureError, match="statement holds an NHS number"):
-        pages.show(Statement("sentence", (("list", ("Ask 943 476 5919.",)),), (released["effects"],)))
-    with pytest.raises(DisclosureError, match="the caption holds a UK postcode"):
-        pages.show(released["effects"], caption="Around SW1A 1AA")

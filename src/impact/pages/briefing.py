@@ -33,7 +33,7 @@ def meaning(released: Released) -> Statement:
     """
     first = answers(released)[0]
     said = (_for_people(first, who(released)), _for_services(first, released), _MONEY)
-    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,))
+    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,), SEAL)
 
 
 def _for_people(a: Answer, those: str) -> str:
@@ -115,7 +115,7 @@ def checked(released: Mapping[str, Released]) -> Statement:
     sources = tuple(
         released[n] for n in ("effects", "pretrend", "balance", "negative_control") if n in released
     )
-    return Statement("sentence", (("list", tuple(said) or (none,)),), sources)
+    return Statement("sentence", (("list", tuple(said) or (none,)),), sources, SEAL)
 
 
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
@@ -133,7 +133,7 @@ def how(released: Mapping[str, Released]) -> Shown:
         With ``effects`` and ``brief`` (elements of ``Study.brief``).
     """
     brief = tuple(map(plain, released["brief"].table["in this study"]))
-    lines = Statement("sentence", (("list", brief),), (released["brief"],))
+    lines = Statement("sentence", (("list", brief),), (released["brief"],), SEAL)
     by_did = called(released["effects"]) == DID
     pages = [_DID_PAGE] if by_did else [_MATCHING_PAGE]
     pages += [_MATCHING_PAGE] if by_did and "beside" in released else []
@@ -166,7 +166,7 @@ def people(released: Mapping[str, Released]) -> Statement:
         said.append(
             "Nobody in the file was left out." if those == "people" else "None in the file was left out."
         )
-    return Statement("sentence", (("list", tuple(said)),), (flow,))
+    return Statement("sentence", (("list", tuple(said)),), (flow,), SEAL)
 
 
 def contact(said: str | None) -> Shown:

@@ -19,7 +19,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 
-from impact.errors import DisclosureError, together
+from impact.errors import DisclosureError, RunError, together
 
 MIME = "application/vnd.impact+json"
 _SIGNATURE = "signature"
@@ -84,12 +84,24 @@ def refuse_unsigned(notebook: Any, place: str = "") -> None:
 
 
 def secret() -> bytes:
-    """Return the secret with which Jupyter signs this user's notebooks; Jupyter makes it if it is missing."""
+    """Return the secret with which Jupyter signs this user's notebooks; Jupyter makes it if it is missing.
+
+    Raises
+    ------
+    RunError
+        If Jupyter's data folder cannot be written or read.
+    """
     file = Path(jupyter_data_dir()) / "notebook_secret"
-    if not file.is_file():
+    try:
+        if file.is_file():
+            return file.read_bytes()
         # It takes a second to import, and this happens once on a computer.
         from nbformat.sign import MemorySignatureStore, NotebookNotary
 
         file.parent.mkdir(parents=True, exist_ok=True)
         return bytes(NotebookNotary(data_dir=str(file.parent), store_factory=MemorySignatureStore).secret)
-    return file.read_bytes()
+    except OSError as error:
+        raise RunError(
+            "Jupyter's data folder cannot be used, and what is shown is signed with the secret in it; set "
+            "JUPYTER_DATA_DIR to a folder in which you may write."
+        ) from error

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Literal, cast
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.pages import SEAL
 from impact.pages.evidence import DOTS, Evidence
 from impact.pages.formats import require_released
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Sentences, with the released results they were made from.
+    """Sentences, with the released results they were made from. Only functions of these modules make them.
 
     Parameters
     ----------
@@ -27,8 +28,13 @@ class Statement:
     role: Literal["headline", "claims", "sentence"]
     parts: tuple[tuple[str, tuple[str, ...]], ...]
     sources: tuple[Released, ...]
+    seal: InitVar[object] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, seal: object) -> None:
+        if seal is not SEAL:
+            raise DisclosureError(
+                "Statement: only the functions of impact.pages make one; write your own words in a text cell."
+            )
         if not self.sources:
             raise DisclosureError("words: a statement needs the released result it was made from.")
         for source in self.sources:

@@ -26,6 +26,7 @@ from impact.pages.formats import (
     places,
     plain,
     rate_unit,
+    require_released,
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
@@ -33,6 +34,7 @@ from impact.pages.layout import Column, Table, cells_of, table_of
 
 def summary(released: Released) -> Table:
     """Lay out a description by what it shows."""
+    require_released(released)
     if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
         return _overlap(released)
     if released.kind == "matched":

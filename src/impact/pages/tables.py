@@ -290,7 +290,9 @@ def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Sho
     found = [r for r in released.values() if require_released(r).kind == "test" and "estimate" in r.table]
     if not found:
         advice = _advice(require_released(released[effects]))
-        return show(*([Statement("sentence", (("list", advice),), (released[effects],))] if advice else []))
+        return show(
+            *([Statement("sentence", (("list", advice),), (released[effects],), SEAL)] if advice else [])
+        )
     each = [test(one) for one in found]
     columns = [Column("Test", [label(one.method["shows"]) for one in found], True)]
     for same in zip(*(one.columns[1:] for one in each), strict=True):
@@ -300,7 +302,7 @@ def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Sho
     notes_, how = (tuple(dict.fromkeys(n for one in each for n in getattr(one, k))) for k in ("notes", "how"))
     laid = Table(caption, tuple(columns), found[0], notes_, how)
     lead = ("why", ("These tests do not lean on there being many groups.",))
-    words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found))
+    words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found), SEAL)
     return show(words, Shown(laid.text, laid.html, tuple(found), seal=SEAL))
 
 

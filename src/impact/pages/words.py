@@ -13,7 +13,8 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
+from impact.pages import SEAL
+from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
@@ -64,7 +65,7 @@ def headline(
     groups = float(numeric(released.table.get("clusters", []))[:1].min(initial=np.inf))
     word = evidence(first, checks, assignment=assignment, groups=groups)
     parts.append(("sure", (f"{word}.", *_how_sure(first, groups), passed(checks), _SCALE)))
-    return Statement("headline", tuple(parts), (released,))
+    return Statement("headline", tuple(parts), (released,), SEAL)
 
 
 _SCALE = "The scale: inconclusive, weak, moderate, strong."
@@ -90,7 +91,10 @@ def _answer(a: Answer) -> str:
 
 
 def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
-    said = [_answer(a) for a in others if a.strength in ("very clear", "clear")]
+    clear = [a for a in others if a.strength in ("very clear", "clear")]
+    said = [_answer(a) for a in clear]
+    if len(clear) > 1:
+        said = [f"With support there were {sizes(clear)} than without it."]
     if first.strength in ("very clear", "clear"):
         said = [s.replace("With support there were", "There were also", 1) for s in said]
         said = [s.replace(" than without it", "", 1) for s in said]
@@ -167,12 +171,16 @@ def claims(
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
     may, may_not = [], []
-    for a in found:
-        if a.strength in ("very clear", "clear"):
-            said = f"With support there were {size(a, a.name)} than {than} (95% range {range_of(a)})."
-            may.append(f"“{said}”")
-        elif a.strength == "little or no change":
-            may.append(f"“Support made little or no difference to {a.name} (95% range {range_of(a)}).”")
+    for some in filter(None, (found[:1], found[1:])):
+        clear = [a for a in some if a.strength in ("very clear", "clear")]
+        if len(clear) == 1:
+            may.append(
+                f"“With support there were {size(clear[0], clear[0].name)} than {than} ({_range(clear[0])}).”"
+            )
+        elif clear:
+            may.append(f"“With support there were {sizes(clear)} than {than}.”")
+        if same := [f"{a.name} ({_range(a)})" for a in some if a.strength == "little or no change"]:
+            may.append(f"“Support made little or no difference to {listed(same)}.”")
     open_ = [a for a in found if a.strength == "cannot tell" and not a.nominal]
     if len(open_) == 1:
         a = open_[0]
@@ -198,12 +206,14 @@ def claims(
     elif assignment != "randomised" or called(released) == DID:
         may_not.append(
             f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
-            "alone: it would have changed anyway."
+            "alone: some change would have come anyway."
         )
-    saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
+    saved, better = ("saved or cost", "better or worse")
+    if first.strength in ("very clear", "clear"):
+        saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     may_not += [
         f"“It {saved} so much money”, or that anybody’s health is {better}: contacts are counted here, not "
-        "cash and not health.",
+        "cash or health.",
         f"“It is so for everyone, everywhere”: this holds for the {those}, place and time studied.",
     ]
     if assignment != "randomised":
@@ -213,7 +223,7 @@ def claims(
         )
     may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(
-        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,)
+        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
     )
 
 
@@ -239,7 +249,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
             f"main: got {main!r}; released has {', '.join(map(repr, released)) or 'nothing'}."
         )
     if other not in released:
-        return Statement("sentence", (("list", ("No second method was used.",)),), (released[main],))
+        return Statement("sentence", (("list", ("No second method was used.",)),), (released[main],), SEAL)
     found = {a.outcome: a for a in answers(released[other])}
     pairs = [(a, found[a.outcome]) for a in answers(released[main]) if a.outcome in found]
     names = called(released[main]), called(released[other])
@@ -247,7 +257,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
     doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
     if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
         said += doubts or ["Within their ranges the two methods agree."]
-    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]))
+    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]), SEAL)
 
 
 def _second(method: str, a: Answer) -> str:
@@ -263,6 +273,10 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
 
 
+def _range(a: Answer) -> str:
+    return f"95% range {range_of(a)}"
+
+
 def _per(a: Answer) -> str:
     return f" {a.unit}" if a.difference and a.unit else ""
 
@@ -271,7 +285,7 @@ _UNWELL = (
     "The change among people with support alone is not the effect of support: people are offered it when "
     "they are unwell, and most people who are unwell get better."
 )
-_ANYWAY = "it would have changed anyway, as it did in the comparison."
+_ANYWAY = "some change would have come anyway, and the comparison shows how much."
 
 
 def pretrend(released: Released) -> Statement:
@@ -299,7 +313,7 @@ def pretrend(released: Released) -> Statement:
             f"Before support the groups moved alike as far as these data can tell (test of all points "
             f"together, p {_p(p)}). That is no proof: a small study overlooks much."
         )
-    return Statement("sentence", (("list", (said,)),), (released,))
+    return Statement("sentence", (("list", (said,)),), (released,), SEAL)
 
 
 def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
@@ -317,7 +331,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
     if not released.method.get("has_before", True):
         said = "These data have no time before support began, so there is no before and after to compare."
-        return Statement("sentence", (("list", (said,)),), (released,))
+        return Statement("sentence", (("list", (said,)),), (released,), SEAL)
     unit, factor = rate_unit(released.method)
     those = who(released)
     lines: list[str] = []
@@ -342,7 +356,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
             _UNWELL if unwell else f"The change among those with support alone is not the effect: {_ANYWAY}",
         )
     parts = (("list", tuple(lines)), *((("why", why),) if why else ()))
-    return Statement("sentence", parts, (released,))
+    return Statement("sentence", parts, (released,), SEAL)
 
 
 def _moved(before: float, after: float) -> str:

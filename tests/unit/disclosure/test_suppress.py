@@ -91,7 +91,7 @@ def test_no_row_is_taken_for_a_total_by_accident():
     frame = pd.DataFrame({"stage": ["a", "b", "c"], "treated": [2, 10, 0], "control": [0, 0, 12]})
     frame["persons"] = frame["treated"] + frame["control"]
     _, sums = cells_of(frame, ["stage"], ["persons"], frame[["persons"]] < 8)
-    assert [total.value for _, total in sums if total] == [12, 12]
+    assert [total.value for _, total in sums if total] == [12]
     _, sums = cells_of(frame, ["stage"], ["treated", "control", "persons"], frame.iloc[:, 1:] < 8)
     assert [total for _, total in sums if total] == []
 
