@@ -318,6 +318,11 @@ def test_a_panel_says_who_had_support(tmp_path: Path, design: str, expected: str
     assert expected in "\n".join(problems(tmp_path, PANEL + f"design: {design}\n"))
 
 
+def test_columns_of_a_panel_are_names_and_no_lists(tmp_path: Path) -> None:
+    said = problems(tmp_path, PANEL.replace("[n]}}", "[[n]]}}") + "design: {placebo: {}}\n")
+    assert "x.yaml:1: data.panel.outcomes: expected keys and values, found a list." in said
+
+
 def test_a_notebook_hears_the_same_sentences() -> None:
     with pytest.raises(ParameterError) as error:
         Study(

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from papermill.iorw import read_yaml_file
+from papermill.iorw import load_notebook_node, read_yaml_file
+from papermill.parameterize import parameterize_notebook
 
 from impact import did, interpret, match
 from impact.errors import DataError, ParameterError
@@ -236,6 +237,18 @@ def test_in_a_notebook_a_study_whose_design_is_the_demos_is_refused() -> None:
 
 def test_in_a_notebook_one_changed_value_leaves_the_demo_as_it_is() -> None:
     assert "MADE Demo ('demo',) 9" in run_in_ipython(DEMO, "# Parameters\nseed = 9\n", MAKE)
+
+
+def test_in_a_notebook_a_file_of_several_studies_is_refused() -> None:
+    sections = SMALL | {"matching": {"on": ["sex"]}, "matrix": {"seed": [1, 2]}}
+    notebook = parameterize_notebook(
+        load_notebook_node(str(PARAMS.parent / "notebooks/cohort.ipynb")), sections
+    )
+    (injected,) = (c.source for c in notebook.cells if "injected-parameters" in c.metadata.tags)
+    assert "matrix = " in injected
+    told = run_in_ipython(DEMO, injected, MAKE)
+    assert "matrix: stands for several studies, and this is about one: use `impact run`" in told
+    assert "MADE Untitled" not in told
 
 
 def test_cr2_of_several_outcomes_is_refused_before_anything_runs() -> None:

@@ -4,6 +4,8 @@ The names are those of the parameter file. A study is read at the doors (``run``
 and handed on as plain keyword arguments: ``source``, ``window``, ``did.arguments``, ``matching.arguments``.
 """
 
-from impact.study.model import Study, project_root, read_studies
+from impact.study.batch import manifest, read_studies
+from impact.study.model import Study
+from impact.study.project import project_root
 
-__all__ = ["Study", "project_root", "read_studies"]
+__all__ = ["Study", "manifest", "project_root", "read_studies"]

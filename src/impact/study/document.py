@@ -19,6 +19,7 @@ from impact.errors import ParameterError, nearest
 Location = tuple[int | str, ...]
 
 REQUIRED = ("data", "design", "outcomes")
+SEVERAL = "stands for several studies, and this is about one: use `impact run`, or leave it out."
 
 # Plain scalars that YAML 1.1 and YAML 1.2 read differently, or that a person reads otherwise than a program.
 _READ_IN_TWO_WAYS = (
@@ -178,6 +179,8 @@ def as_given(sections: Any) -> Any:
     if not isinstance(sections, Mapping):
         return sections
     injected = _injected()
+    if "matrix" in injected:
+        return {"matrix": None}  # which a single study refuses
     if not injected & set(REQUIRED):
         return sections
     return {k: v for k, v in sections.items() if k in injected}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,31 +18,16 @@ from pydantic import (
 )
 
 from impact.errors import DataError, ParameterError, nearest, together
-from impact.study.document import Document, Location, as_given, read_document
+from impact.study.document import SEVERAL, Document, Location, as_given, read_document
 from impact.study.matching import Matching
 from impact.study.own_policy import Disclosure
+from impact.study.project import files_of, project_root
 from impact.study.protocol import brief, home, protocol, subtitle
+from impact.study.schema import with_matrix
 from impact.study.sections import Data, Design, Did, Money, Name, Names, Section, Wording
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Return the project's folder: the nearest at or above ``start`` that holds ``params/``.
-
-    The environment variable ``IMPACT_ROOT`` overrides it.
-    """
-    if given := os.environ.get("IMPACT_ROOT"):
-        return Path(given).resolve()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "params").is_dir():
-            return folder
-    raise ParameterError(
-        "There is no project here: no params folder in this folder or in one above it. Go to your project's "
-        "folder, set IMPACT_ROOT to it, or make one with `impact new` (your data) or `impact demo` (ours)."
-    )
 
 
 class Study(Section):
@@ -84,6 +68,8 @@ class Study(Section):
     disclosure: Disclosure = Field("hes", description="rules for what may leave: a policy, or your own")
     seed: int = Field(20261122, ge=0, description="of every random draw")
     _name: str = PrivateAttr("")
+    _file: Path | None = PrivateAttr(None)
+    _varied: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, changes: Sequence[str] = ()) -> Self:
@@ -100,9 +86,37 @@ class Study(Section):
         ParameterError
             With all problems of the file together, each with file and line.
         """
-        document = read_document(path, changes)
+        return cls.of_run(read_document(path, changes), Path(path).stem, file=path)
+
+    @classmethod
+    def of_run(
+        cls,
+        document: Document,
+        name: str,
+        *,
+        file: str | os.PathLike[str],
+        varied: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Validate the sections of one run of a parameter file, and give it its name.
+
+        Parameters
+        ----------
+        document : Document
+            The sections, with the lines they stand on.
+        name : str
+            Name of the study and of its folder.
+        file : path
+            The parameter file.
+        varied : mapping of str to value, optional
+            What the file's matrix varies, and what this run holds: ``{"did.estimator": "twfe"}``.
+
+        Raises
+        ------
+        ParameterError
+            With all problems of the run together, each with file and line.
+        """
         study = cls.model_validate(document.sections, context=document)
-        study._name = Path(path).stem
+        study._name, study._file, study._varied = name, Path(file), dict(varied or {})
         return study
 
     @model_validator(mode="wrap")
@@ -111,6 +125,8 @@ class Study(Section):
         cls, sections: Any, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo
     ) -> Self:
         document = info.context if isinstance(info.context, Document) else Document("", as_given(sections))
+        if isinstance(document.sections, Mapping) and "matrix" in document.sections:
+            raise ParameterError(document.say(("matrix",), SEVERAL))
         # A key gets one sentence, the first, and none because of what is wrong inside it.
         problems: dict[Location, str] = {}
         try:
@@ -128,8 +144,23 @@ class Study(Section):
 
     @property
     def name(self) -> str:
-        """Stem of the parameter file, or else the title in small letters and hyphens."""
+        """The parameter file's stem and what a run varies, or the title in small letters and hyphens."""
         return self._name or re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "study"
+
+    @property
+    def parameter_file(self) -> Path | None:
+        """The file it was read from, as it was named; none of a study made in a notebook."""
+        return self._file
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """What its file's matrix varies, as this run has it; empty for a file without a matrix."""
+        return dict(self._varied)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON Schema of a parameter file, its matrix included."""
+        return with_matrix(super().model_json_schema(*args, **options))
 
     def records(self, page: str) -> dict[str, Path]:
         """Plain keyword arguments of ``disclosure.release``: where a page's record is, and the last report's.
@@ -362,7 +393,7 @@ class Study(Section):
         for table, patterns in given.items():
             found[table] = []
             for pattern in patterns:
-                paths = _matching_files(root, pattern)
+                paths = files_of(root, pattern)
                 found[table] += paths
                 if not paths:
                     beside = (root / pattern).parent
@@ -382,32 +413,3 @@ class Study(Section):
         if self.did:
             wanted += self.did.columns
         return list(dict.fromkeys(wanted))
-
-
-def read_studies(files: Sequence[str | Path], *, changes: Sequence[str] = ()) -> list[Study]:
-    """Read and validate parameter files; all problems of all of them come as one error."""
-    studies, problems = [], []
-    first: dict[str, str] = {}
-    for file in files:
-        stem = Path(file).stem
-        if stem.casefold() in first:
-            problems.append(
-                f"{file}: {first[stem.casefold()]} has the same name, so their outputs would share a folder; "
-                "rename one."
-            )
-            continue
-        first[stem.casefold()] = str(file)
-        try:
-            studies.append(Study.read(file, changes=changes))
-        except ParameterError as error:
-            problems.append(str(error))
-    if problems:
-        # A problem of --set is the same in every file and is said once.
-        raise ParameterError(together(list(dict.fromkeys("\n".join(problems).splitlines()))))
-    return studies
-
-
-def _matching_files(root: Path, pattern: str) -> list[Path]:
-    if any(c in pattern for c in "*?["):
-        return sorted(Path(p) for p in glob.glob(str(root / pattern), recursive=True))
-    return [root / pattern] if (root / pattern).is_file() else []

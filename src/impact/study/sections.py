@@ -37,7 +37,7 @@ def _as_written(names: tuple[str, ...]) -> str | list[str]:
 
 
 def _columns(value: Any) -> Any:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and not any(isinstance(name, list | dict) for name in value):
         return {name: (name,) for name in value}
     return {name: _one_or_more(v) for name, v in value.items()} if isinstance(value, dict) else value
 
