@@ -1,6 +1,6 @@
 """Speed and memory beside the fastest other packages, and that the answers agree.
 
-    python tests/benchmarks/bench.py [did] [match] [data] [--quick] [--rows NAME ...] [--list]
+    python tests/benchmarks/bench.py [did] [match] [data] [pages] [--quick] [--rows NAME ...] [--list]
 
 Each measurement is a process of its own, so that peak memory is that task's; ours and the other package take
 turns, so that a busy moment meets both. A full run writes its sections of ``docs/speed.md``. This file
@@ -28,16 +28,17 @@ from pathlib import Path
 import data_rows
 import did_rows
 import match_rows
+import page_rows
 from rows import Measured, Row, Section
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "speed.md"
-SECTIONS = (did_rows.SECTION, match_rows.SECTION, data_rows.SECTION)
+SECTIONS = (did_rows.SECTION, match_rows.SECTION, data_rows.SECTION, page_rows.SECTION)
 QUICK = 10
 HEAD = """\
 # How fast, and in how much memory
 
-To measure again and write this page again (with `ARGS=did`, `ARGS=match` or `ARGS=data` one section of it):
+To measure again and write this page again (with `ARGS=did`, `match`, `data` or `pages` one section of it):
 
 ```bash
 make bench
@@ -172,14 +173,19 @@ def cells(finding: Finding) -> list[str]:
     beyond = f"{other}: {finding.beyond}" if finding.beyond else ""
     return [
         *start,
-        f"{ours.seconds:.2f} s, {ours.gigabytes:.2f} GB",
-        f"{other}: {peer.seconds:.2f} s, {peer.gigabytes:.2f} GB" if peer else beyond,
+        f"{took(ours)}, {ours.gigabytes:.2f} GB",
+        f"{other}: {took(peer)}, {peer.gigabytes:.2f} GB" if peer else beyond,
         f"{peer.seconds / ours.seconds:.1f}" if peer else "",
         f"{ours.gigabytes / peer.gigabytes:.0%}" if peer else "",
         row.target,
         {True: "yes", False: "no", None: ""}[finding.met],
         finding.apart + {True: "", False: " (**disagree**)", None: ""}[finding.agree],
     ]
+
+
+def took(measured: Measured) -> str:
+    """Return the time in seconds, or in thousandths where it is short."""
+    return f"{measured.seconds:.2f} s" if measured.seconds >= 0.1 else f"{1000 * measured.seconds:.0f} ms"
 
 
 HEADINGS = [

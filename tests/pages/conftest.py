@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,10 @@ def _cell(thing: Any) -> Any:
     return nbformat.v4.new_code_cell("show(thing)", outputs=[output])
 
 
-def _made(labels: list[dict[str, Any]], estimate: Any, error: Any, **method: Any) -> Effects:
-    behind = {"persons": 1200, "treated": 346, "clusters": 120, "events": 212}
+def _made(
+    labels: list[dict[str, Any]], estimate: Any, error: Any, more: Mapping[str, int] = {}, **method: Any
+) -> Effects:
+    behind = {"persons": 1200, "treated": 346, "clusters": 120, "events": 212} | dict(more)
     return Effects(
         pd.DataFrame(labels),
         np.asarray(estimate, float),
@@ -132,13 +134,23 @@ def _made(labels: list[dict[str, Any]], estimate: Any, error: Any, **method: Any
     )
 
 
-def _effects() -> Effects:
-    found = {
-        "emergency_admission": (-58, 22, -0.186, 0.07, 20),
-        "ae": (-41, 26, -0.066, 0.043, 14),
-        "bed_days": (380, 170, 0.15, 0.06, -105),
-        "gp": (-120, 225, -0.02, 0.04, 41),
-    }
+def wide_notebook() -> Any:
+    """One table of effects with as many figures as counts of trusts have."""
+    found = {"emergency_admission": (-1250, 4100, -0.01, 0.02, -129_358), "ae": (250, 990, 0.2, 0.1, 64_429)}
+    released = release({"effects": _effects(found, persons=12_000, events=4_800_880)}, "hes")
+    cells = [nbformat.v4.new_markdown_cell("# Wide\n\n## The numbers"), _cell(released["effects"])]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+_FOUND = {
+    "emergency_admission": (-58, 22, -0.186, 0.07, 20),
+    "ae": (-41, 26, -0.066, 0.043, 14),
+    "bed_days": (380, 170, 0.15, 0.06, -105),
+    "gp": (-120, 225, -0.02, 0.04, 41),
+}
+
+
+def _effects(found: Mapping[str, tuple[float, ...]] = _FOUND, **behind: int) -> Effects:
     labels, estimate, error = [], [], []
     for outcome, (difference, se, ratio, ratio_se, avoided) in found.items():
         for scale, unit in (
@@ -149,7 +161,7 @@ def _effects() -> Effects:
             labels.append({"outcome": outcome, "term": "att", "scale": scale, "unit": unit})
         estimate += [difference / 12, ratio, avoided]
         error += [se / 12, ratio_se, abs(avoided) / 2]
-    return _made(labels, estimate, error)
+    return _made(labels, estimate, error, behind)
 
 
 def _by_time() -> Effects:

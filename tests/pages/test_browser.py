@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from impact.pages import report
+
+from .conftest import wide_notebook
 from .proof import look
 
 pytestmark = pytest.mark.browser
@@ -49,6 +52,22 @@ def test_figures_stay_readable_on_a_phone(open_page: Any, page_file: Path) -> No
     page = open_page(page_file, width=360)
     width = page.eval_on_selector("img", "image => image.getBoundingClientRect().width")
     assert width / (5.2 * 72) * 10 >= 9
+
+
+def test_a_wide_table_breaks_before_the_ranges_and_scrolls_on_no_desktop(
+    open_page: Any, tmp_path: Path
+) -> None:
+    """Six columns with as many figures as trusts' counts have: cut neither on a screen nor on paper."""
+    file = tmp_path / "wide.html"
+    file.write_text(report.render(wide_notebook()), encoding="utf-8")
+    for width, media in ((1280, "screen"), (1100, "screen"), (688, "print")):
+        page = open_page(file, width=width)
+        page.emulate_media(media=media)
+        assert page.locator("thead th").count() == 6
+        box = page.eval_on_selector(".scroll", "e => [e.scrollWidth, e.clientWidth]")
+        assert box[0] <= box[1], (width, media)
+        heights = page.eval_on_selector_all("thead th span", "all => all.map(e => e.getClientRects().length)")
+        assert heights == [1]
 
 
 def test_the_words_of_the_data_are_text(open_page: Any, page_file: Path) -> None:

@@ -19,7 +19,8 @@ import pytest
 
 from impact.pages.report import render
 
-from .proof import look, opened
+from .proof import look, open_details, opened
+from .test_pdf import parts
 
 PAGES = ("index", "findings", "cohort", "did", "matching")
 NOTEBOOKS = PAGES[1:]
@@ -50,6 +51,35 @@ def test_no_page_breaks_a_rule_in_any_view(browser: Any, share: Path, demo_proje
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_no_table_scrolls_on_a_desktop(browser: Any, share: Path, demo_project: Path, name: str) -> None:
+    with opened(browser, share / f"{name}.html") as page:
+        open_details(page)
+        wide = "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+        assert page.eval_on_selector_all(".scroll", wide) == []
+
+
+@pytest.mark.browser
+def test_the_findings_are_two_sheets_with_the_whole_story_on_the_first(
+    browser: Any, share: Path, demo_project: Path, tmp_path: Path
+) -> None:
+    with opened(browser, share / "findings.html") as page:
+        page.pdf(path=tmp_path / "findings.pdf", prefer_css_page_size=True)
+    objects, _ = parts(tmp_path / "findings.pdf")
+    assert len(re.findall(r"/Type /Page\n", objects)) <= 2
+    # A sheet of A4 less its margins, in CSS pixels of a 96th of an inch.
+    wide, high = (round((side - margins) / 25.4 * 96) for side, margins in ((210, 28), (297, 22)))
+    with opened(browser, share / "findings.html", width=wide) as page:
+        page.emulate_media(media="print")
+        ends = page.eval_on_selector(".two", "e => e.getBoundingClientRect().bottom + scrollY")
+        before = page.eval_on_selector_all(
+            ".answer, figure, #what-this-means", "all => all.map(e => e.getBoundingClientRect().bottom)"
+        )
+        assert len(before) == 3
+        assert max(before) < ends <= high
+
+
+@pytest.mark.browser
 def test_a_page_with_code_breaks_no_rule_either(browser: Any, demo_project: Path, tmp_path: Path) -> None:
     page = tmp_path / "findings.html"
     page.write_text(render(demo_project / "outputs/demo/private/findings.ipynb", with_code=True))
@@ -65,11 +95,11 @@ def test_a_text_only_reader_meets_everything_in_order(browser: Any, share: Path,
         answer = page.locator(".answer .lead").first.inner_text()
         picture = page.locator("img").first.get_attribute("alt")
         caption = page.locator("figcaption").first.inner_text()
-        table = page.locator("figure + details caption").first.inner_text()
+        table = page.locator("caption").first.inner_text()
         notice = page.locator(".notice").inner_text()
     question = "Did health support reduce use of NHS services?"
     order = ["Skip to the content", "Pages of this report", f'heading "{question}" [level=1]', "- main"]
-    order += [answer[:60], caption[:40], picture[:60], table, "May be said", "May not be said", notice]
+    order += [answer[:60], caption[:40], picture[:60], "May be said", "May not be said", table, notice]
     places = [dump.find(text) for text in order]
     assert -1 not in places, dump
     assert places == sorted(places)

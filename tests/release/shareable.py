@@ -51,7 +51,7 @@ def assert_shareable(
         if file.suffix.lower() not in READ:
             problems.append(f"{name}: a kind of file that nobody has read")
             continue
-        text = _DATA.sub(" ", file.read_text(encoding="utf-8"))
+        text = _DATA.sub(" ", file.read_text(encoding="utf-8-sig"))
         problems += [f"{name}: {what}" for what in _in_text(f"{name} {text}", ids, written)]
         problems += [f"{name}: {what}" for what in _in_counts(file.suffix.lower(), text, smallest_shown)]
     assert not problems, "\n".join(problems)

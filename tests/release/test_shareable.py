@@ -49,13 +49,14 @@ def test_a_clean_folder_passes(tmp_path):
         ("a.html", page("/home/ann/people.csv"), "a file path"),
         ("a.json", json.dumps({"from": "C:\\Users\\ann"}), "a file path"),
         ("a.html", page(people="7"), "a count under 8 under 'People'"),
+        ("a.csv", "\ufeffpersons,arm\n7,a\n", "a count under 8 under 'persons'"),
         ("a.csv", "arm,supported_persons\na,7\n", "a count under 8 under 'supported_persons'"),
         ("a.json", json.dumps([{"table": [{"events": 1}]}]), "a count under 8 under 'events'"),
         ("a.pickle", "", "nobody has read"),
     ],
 )
 def test_what_must_not_leave_is_found(tmp_path, name, text, found):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(AssertionError, match=found):
         assert_shareable(tmp_path, **INPUTS)
 

@@ -88,7 +88,7 @@ def test_no_number_that_counts_is_under_the_threshold_or_unrounded(demo_project:
     results = json.loads((share / "results.json").read_text())["results"]
     rows = [row for items in results.values() for item in items for row in item["table"]]
     for table in (share / "tables").glob("*.csv"):
-        with table.open() as file:
+        with table.open(encoding="utf-8-sig", newline="") as file:
             rows += list(csv.DictReader(file))
     # Events of hundreds of people and the people themselves; everything else is an estimate or a label.
     counted = [
@@ -202,12 +202,13 @@ def test_labels_of_html_and_names_like_formulas_are_only_text(planted: Path) -> 
     for file in share.glob("*.html"):
         assert "<script" not in file.read_text()
         assert "<b onclick" not in file.read_text()
-    baseline = list(csv.reader((share / "tables/cohort-baseline.csv").open()))
-    rows = [row[:2] for row in baseline if "1+1" in row[0]]
+    tables = {
+        table.name: list(csv.reader(table.read_text("utf-8-sig").splitlines()))
+        for table in (share / "tables").glob("*.csv")
+    }
+    rows = [row[:2] for row in tables["cohort-baseline.csv"] if "1+1" in row[0]]
     assert ["'=1+1", "'=2+2 <b onclick='x()'>"] in rows
-    cells = [
-        cell for table in (share / "tables").glob("*.csv") for row in csv.reader(table.open()) for cell in row
-    ]
+    cells = [cell for rows in tables.values() for row in rows for cell in row]
     assert not [cell for cell in cells if cell[:1] in tuple("=+@|%")]
 
 
@@ -227,9 +228,8 @@ def test_a_run_that_fails_in_its_second_notebook_changes_nothing_shared(
     assert read(share) == before
     failed = planted / "outputs/demo/private/failed"
     assert "KeyError: 'T0000001 of B" in (failed / "traceback.txt").read_text()
-    assert {"cohort.ipynb", "matching.ipynb", "log.txt", "traceback.txt"} == {
-        p.name for p in failed.iterdir()
-    }
+    kept = {"cohort.ipynb", "matching.ipynb", "log.txt", "traceback.txt", "records"}
+    assert kept == {p.name for p in failed.iterdir()}
     outputs = [
         o for cell in nbformat.read(failed / "matching.ipynb", 4).cells for o in cell.get("outputs", ())
     ]

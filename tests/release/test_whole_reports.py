@@ -50,7 +50,7 @@ def attacked(seed: int, rule: Policy, folder: Path) -> list[str]:
     found = []
     for source in (report.world.people, report.world.events):
         counts = [c for c in report.shown(released, rule) if len(c[1]) == len(source)]
-        found += given_away(counts, source["n"].to_numpy(), rule) if counts else []
+        found += given_away(counts, source["n"].to_numpy(), rule, report.perhaps_none(rule)) if counts else []
     return found
 
 

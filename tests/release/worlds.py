@@ -6,7 +6,7 @@ is shown is known to the last digit, and whole numbers of people must add up to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,7 @@ class Published:
     world: World
     results: dict[str, Result] = field(default_factory=dict)
     of: dict[tuple[str, str, int], NDArray[np.bool_]] = field(default_factory=dict)
-    declared: list[tuple[str, NDArray[np.bool_]]] = field(default_factory=list)
+    declared: list[tuple[str, NDArray[np.bool_], list[NDArray[np.bool_]]]] = field(default_factory=list)
 
     def count(self, mask: NDArray[np.bool_]) -> int:
         source = self.world.people if len(mask) == len(self.world.people) else self.world.events
@@ -107,12 +107,12 @@ class Published:
         declared = [b for b in [*among, *by[1:]] if rng.random() < 0.4]
         for column, masks in of.items() if declared else ():
             own = zip(table[declared].itertuples(index=False), rows, masks, strict=True)
-            parts: dict[tuple[str, ...], NDArray[np.bool_]] = {}
+            parts: dict[tuple[str, ...], list[NDArray[np.bool_]]] = {}
             for key, row, mask in own:
                 if row.get(total) != "all":
-                    parts[key] = parts.get(key, False) | mask
+                    parts.setdefault(key, []).append(mask)
             if column != "all":
-                self.declared += [(f"{name} {key} {column}", mask) for key, mask in parts.items()]
+                self.declared += [(f"{name} {k} {column}", np.any(m, axis=0), m) for k, m in parts.items()]
         self.results[name] = Summary(table, {}, people=list(of), percent=percent, adds_up=declared)
 
     def baseline(self, name: str, rng: np.random.Generator) -> None:
@@ -198,6 +198,15 @@ class Published:
         people = {"persons": [self.world.where()]}
         self.results[name] = Summary(self.add(name, table, people), {}, people=["persons"], events=list(of))
 
+    def perhaps_none(self, rule: Policy) -> set[bytes]:
+        """Counts that may be zeros though zeros are shown: those of a total that has no room for so many."""
+        return {
+            part.tobytes()
+            for _, mask, parts in self.declared
+            for part in parts
+            if self.count(mask) < max(rule.smallest_shown, rule.smallest_shown - 2 + len(parts))
+        }
+
     def shown(
         self, released: Mapping[str, Released], rule: Policy
     ) -> Iterator[tuple[str, NDArray[np.bool_], bool]]:
@@ -211,8 +220,12 @@ class Published:
                     yield f"{name} {i} events", own.to_numpy(), not pd.isna(row["events"])
                     persons = self.world.where(arm=row["arm"])
                     yield f"{name} {i} persons", persons, not pd.isna(row["persons"])
-        # Totals that the reader is declared to know; one too small to show is not known either.
-        yield from ((name, mask, True) for name, mask in self.declared if not rule.small(self.count(mask)))
+        # Totals that the reader is declared to know: not those that the report counts itself, which are known
+        # if it shows them, nor one too small to show.
+        counted = {mask.tobytes() for (name, _, _), mask in self.of.items() if name in released}
+        for name, mask, _ in self.declared:
+            if mask.tobytes() not in counted and not rule.small(self.count(mask)):
+                yield name, mask, True
         for (name, column, i), mask in self.of.items():
             if name in released:
                 one = released[name]
@@ -221,7 +234,10 @@ class Published:
 
 
 def given_away(
-    counts: list[tuple[str, NDArray[np.bool_], bool]], n: NDArray[np.int64], rule: Policy
+    counts: list[tuple[str, NDArray[np.bool_], bool]],
+    n: NDArray[np.int64],
+    rule: Policy,
+    perhaps_none: Collection[bytes] = (),
 ) -> list[str]:
     """What a reader of exact counts finds out: each withheld small count that misses a value it should have.
 
@@ -235,9 +251,10 @@ def given_away(
     gone = [k for k, entry in masks.items() if not entry[2]]
     known = [k for k, entry in masks.items() if entry[2]]
     # Where zeros are shown, what is withheld is none, unless zeros had to go as well.
-    least = int(rule.zero_shown and all(value[k] for k in gone))
+    some = rule.zero_shown and all(value[k] for k in gone)
+    least = [int(some and k not in perhaps_none) for k in gone]
     rows = np.array([masks[k][1] for k in [*gone, *known]], float)
-    low = np.r_[np.full(len(gone), least), [value[k] for k in known]]
+    low = np.r_[least, [value[k] for k in known]]
     high = np.r_[np.full(len(gone), np.inf), [value[k] for k in known]]
     found = []
     seen: dict[bytes, set[int]] = {k: {value[k]} for k in gone}

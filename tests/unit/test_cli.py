@@ -205,3 +205,20 @@ def test_new_says_what_it_did_not_find(impact: Impact, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "looks like the people or the contacts table" in done.stderr
     assert "person_id" in done.stderr
+
+
+def test_what_a_person_must_look_at_is_said_beside_where_the_report_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from impact.cli.terminal import show_outcomes
+    from impact.run import Outcome
+
+    study = Study(
+        title="Small", data={"people": "p", "contacts": "c"}, design={"treated": ["a"], "control": ["b"]},
+        outcomes=["ae"],
+    )  # fmt: skip
+    said = "counts that differ by too few from an earlier report: 1 are withheld"
+    assert show_outcomes([Outcome(study, tmp_path, 1.0, remarks=[said, "a second remark"])]) == 0
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [f"small: {said}", "small: a second remark"]
+    assert told.out.splitlines()[-1].endswith("/share/index.html")

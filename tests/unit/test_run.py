@@ -13,7 +13,7 @@ import pytest
 
 from impact.disclosure import NOTICE
 from impact.disclosure.policies import policy
-from impact.errors import DataError, DesignError, ParameterError, RunError
+from impact.errors import DataError, DisclosureError, ParameterError, RunError
 from impact.run import run
 
 STUDY = """\
@@ -139,16 +139,14 @@ def test_values_reach_the_notebook_validated_and_absent_sections_are_not_the_dem
 def test_a_mistake_raised_in_a_notebook_is_told_in_its_own_words_and_harms_nothing(project: Path) -> None:
     run(["params/small.yaml"])
     before = files(project / "outputs/small")
-    notebook(
-        project, "did", "from impact.errors import DesignError\nraise DesignError('No controls are left.')"
-    )
+    notebook(project, "did", "import impact\nimpact.disclosure.release({'a': 1}, 'hes')")
     (outcome,) = run(["params/small.yaml"])
-    assert isinstance(outcome.problem, DesignError)
-    assert str(outcome.problem) == "No controls are left."
+    assert isinstance(outcome.problem, DisclosureError)
+    assert str(outcome.problem).startswith("'a': got int, which is not a result; release one of Effects")
     after = files(project / "outputs/small")
     failed = {name for name in after if name.startswith("private/failed/")}
     assert {"private/failed/did.ipynb", "private/failed/traceback.txt", "private/failed/log.txt"} <= failed
-    assert "DesignError" in after["private/failed/traceback.txt"].decode()
+    assert "DisclosureError" in after["private/failed/traceback.txt"].decode()
     assert {k: v for k, v in after.items() if k not in failed} == before
     assert list((project / "outputs").iterdir()) == [project / "outputs/small"]
 
@@ -232,12 +230,18 @@ def test_an_interrupted_replacement_is_mended_by_the_next_run(project: Path) -> 
     ("code", "told", "exit_code"),
     [
         (
-            "from impact.errors import DesignError as E\nraise E('Nobody is treated.\\nNo controls.')",
-            ["Nobody is treated.", "No controls."],
-            4,
+            "import impact\nimpact.read(people='p.csv', contacts='c.csv', treated=['a'], control=['b'])",
+            ["people: file 'p.csv' is not there.", "contacts: file 'c.csv' is not there."],
+            3,
         ),
-        ("from impact.errors import DisclosureError as E\nraise E('Not released.')", ["Not released."], 5),
+        ("import impact\nimpact.disclosure.release({'a': 1}, 'hes')", ["'a': got int, which is"], 5),
         ("raise KeyError('943 476 5919')", ["cohort: cell 3 stopped with KeyError."], 6),
+        # Whoever raises it, a cell's own words are not repeated.
+        (
+            "from impact.errors import DataError as E\nraise E('943 476 5919')",
+            ["cohort: cell 3 stopped with DataError."],
+            6,
+        ),
     ],
 )
 def test_the_command_says_what_stopped_and_exits_with_its_code(
@@ -247,12 +251,13 @@ def test_the_command_says_what_stopped_and_exits_with_its_code(
     command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/small.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == exit_code
-    assert done.stderr.splitlines() == [
-        "small: stopped",
-        *(f"small: {line}" for line in told),
-        "small: the details are in outputs/small/private/failed",
-    ]
-    assert "943 476 5919" not in done.stdout
+    first, *lines, last = done.stderr.splitlines()
+    assert first == "small: stopped"
+    assert [line.startswith(f"small: {said}") for line, said in zip(lines, told, strict=True)] == [
+        True
+    ] * len(told)
+    assert last == "small: the details are in outputs/small/private/failed"
+    assert "943 476 5919" not in done.stdout + done.stderr
 
 
 def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no_findings():

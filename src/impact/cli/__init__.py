@@ -55,7 +55,7 @@ def run(
     ] = None,
     changes: Changes = [],  # noqa: B006 - typer reads the default and nothing changes it
     not_sent: Annotated[
-        bool, typer.Option("--not-sent", help="Nobody got the last report: do not compare with it")
+        bool, typer.Option("--not-sent", help="Nobody got the last report: forget what it showed")
     ] = False,
     with_code: Annotated[
         bool, typer.Option("--with-code", help="Keep the code on the pages, closed, for colleagues")

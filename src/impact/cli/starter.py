@@ -125,7 +125,13 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         f"prior_{outcomes[0]}_q*",
         "  # outcome_model: {bed_days: hurdle}  # whether any, and how many; others by rates",
         "  # negative_control: [outpatient]  # ! services that support cannot change: no effect is expected",
-        "disclosure: hes  # ! or opensafely, threshold_10: ask whoever gave you the data",
+        "# wording:  # the study's own words for its pages",
+        "#   question: Did support change use of NHS services?  # title of the findings",
+        "#   support: a health worker who visits  # what support was, in a few words",
+        "#   without: the usual help  # what people without it had",
+        "#   dates: January 2023 to December 2024  # which time the data are of",
+        "# contact: Northtown Homes, health team, health@northtown.example  # ! whom a reader may ask",
+        "disclosure: hes  # ! opensafely, opensafely_midpoint6, threshold_10: ask who gave you the data",
         "seed: 20261122",
     ]
     return lines

@@ -33,8 +33,8 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
                 typer.echo(f"{outcome.study.name}: {line}", err=True)
             typer.echo(f"{outcome.study.name}: the details are in {place}/private/failed", err=True)
         else:
-            if outcome.remark:
-                typer.echo(f"{outcome.study.name}: {outcome.remark}", err=True)
+            for remark in outcome.remarks:
+                typer.echo(f"{outcome.study.name}: {remark}", err=True)
             typer.echo(f"{place}/share/index.html")
     return next((outcome.problem.exit_code for outcome in outcomes if outcome.problem), 0)
 

@@ -193,7 +193,7 @@ class LongData:
         had = self.frame.groupby("unit")["first_treated"].first().notna()
         table = pd.DataFrame({"arm": np.where(had, "supported", "control"), "persons": 1, "left_early": last})
         table = table.groupby("arm", sort=False)[["persons", "left_early"]].sum().astype(int).reset_index()
-        method = {"shows": "units that stop being observed", "per": self.per}
+        method = {"shows": "who stopped being observed early", "per": self.per}
         return Summary(table, method, people=("persons", "left_early"))
 
     def around_start(

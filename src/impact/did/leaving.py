@@ -110,11 +110,12 @@ def leaving_notes(panel: Panel, name: str) -> list[str]:
         return []  # Leaving is weighed for, and the note of the weights says so.
     said = {
         "support": "supported people left {times} as often as others at the same time",
-        "past use": "people who left had had {times} as much of it, until then, as others of their arm",
+        "past use": "people who left had had {times} as much of it, until then, as others of their group",
     }
     return [
         f"Leaving, {name}: {said[related].format(times=_times(found.relative))}; this result holds if, "
-        "without support, they would have changed as those who stayed did. See censoring_weights."
+        "without support, they would have changed as those who stayed did. Those who left can be weighed for "
+        "(censoring_weights)."
         for related, found in _tests(panel, name, Spells.of(panel, panel.exposure[name])).items()
         if abs(found.statistic) > _ERRORS and not 1 / _THIRD < found.relative < _THIRD
     ]
@@ -123,7 +124,7 @@ def leaving_notes(panel: Panel, name: str) -> list[str]:
 def _times(relative: float) -> str:
     if not np.isfinite(relative):
         return "many times"
-    return f"{relative:.1f} times" if relative > 1 else f"only {100 * relative:.0f} per cent"
+    return f"{relative:.1f} times" if relative > 1 else f"only {100 * relative:.0f}%"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,10 @@ protection rests on it) and the exact total of each set of rows that adds up, fr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ class Set:
     total: int | None = None
 
 
+class Goal(NamedTuple):
+    """A withheld cell must be able to be ``target`` or more (``outward`` 1), or that or less (-1)."""
+
+    cell: int
+    target: int
+    outward: int
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """What the reader knows: how cells add up, and the least that a withheld one can be.
@@ -42,43 +51,77 @@ class Knowledge:
     equal: Whole
 
     @classmethod
-    def of(cls, value: Whole, least: Whole, sets: Sequence[Set]) -> Knowledge:
-        """Write the sets as equations."""
+    def of(cls, value: Whole, least: Whole, sets: Sequence[Set], free: Mask) -> Knowledge:
+        """Write the sets as equations.
+
+        ``free`` are counts that nobody sees and that stand for nothing but the sum of others, or for what is
+        left of one: the sums take their place. Equations that then hold whatever is withheld are left out.
+        """
         where = [(i, j, 1) for i, one in enumerate(sets) for j in one.parts]
         where += [(i, one.total, -1) for i, one in enumerate(sets) if one.total is not None]
         row, column, sign = np.array(where, np.int64).reshape(-1, 3).T
         sums = coo_array((sign, (row, column)), shape=(len(sets), len(value))).tocsr()
+        made: dict[int, int] = {}
+        for i, one in enumerate(sets):
+            if one.total is not None and free[one.total] and not free[list(one.parts)].any():
+                made.setdefault(one.total, i)
+        others = np.setdiff1d(np.arange(len(sets)), list(made.values()))
+        if made:
+            sums = sums[others] + sums[others][:, list(made)] @ sums[list(made.values())]
+            sums.eliminate_zeros()
+        signs: list[Any] = [(sums > 0).astype(int), (sums < 0).astype(int)]
+        more, less = signs
+        once = (free & ((more + less).sum(0) == 1)).astype(int)
+        # What is left over is 0 or more, and says nothing where all it is left of is 0 or more as well.
+        nothing = [(one.sum(1) == 1) & (one @ once > 0) for one in signs]
+        sums = sums[np.flatnonzero(~nothing[0] & ~nothing[1] & ((more + less).sum(1) > 0))]
         return cls(value, least, sums, np.asarray(sums @ value))
 
-    def given_away(self, hidden: Mask, low: Whole, high: Whole) -> Iterator[tuple[int, int]]:
-        """Return each withheld cell that cannot be as large as ``high`` or as small as ``low``, and which.
-
-        A cell whose ``high`` is below its ``low`` needs no protection.
-        """
+    def given_away(self, hidden: Mask, goals: Sequence[Goal]) -> list[Goal]:
+        """Return the goals that no world reaches in which everything that is shown is as it is."""
         rest = self.equal - self.sums @ np.where(hidden, 0, self.value)
+        of = defaultdict(list)
+        for goal in goals:
+            of[goal.cell].append(goal)
+        lost: list[Goal] = []
         for cells, sets in self._hang_together(hidden):
-            sums = self.sums[sets][:, cells]
-            for at in np.flatnonzero(high[cells] >= low[cells]):
-                cell = int(cells[at])
-                for target, outward in ((int(high[cell]), 1), (int(low[cell]), -1)):
-                    if not _reaches(sums, rest[sets], self.least[cells], int(at), target, outward):
-                        yield cell, target
+            here = [(at, g) for at, cell in enumerate(cells.tolist()) for g in of.get(cell, ())]
+            if here:
+                sums = self.sums[sets][:, cells]
+                lost += _out_of_reach(sums, rest[sets], self.least[cells], self.value[cells], here)
+        return lost
 
-    def cheapest(self, hidden: Mask, cell: int, target: int, cost: NDArray[np.float64]) -> Whole | None:
-        """Return the cells to withhold as well so that a cell could be ``target``, by least cost.
+    def smallest(self, cell: int) -> int:
+        """Return the least that a cell can be by how cells add up alone, whatever they are."""
+        cells, sets = self.around(np.ones(len(self.value), bool))[cell]
+        found = milp(
+            (cells == cell).astype(float),
+            integrality=np.ones(len(cells), int),
+            bounds=Bounds(self.least[cells], np.inf),
+            constraints=LinearConstraint(self.sums[sets][:, cells], 0, 0),
+        )
+        return int(self.least[cell]) if found.x is None else round(float(found.x[cells == cell][0]))
+
+    def around(self, loose: Mask) -> dict[int, tuple[Whole, Whole]]:
+        """Return by cell the cells that are not fixed and hang together with it, and the sets they share."""
+        return {int(cell): both for both in self._hang_together(loose) for cell in both[0]}
+
+    def cheapest(
+        self, hidden: Mask, goal: Goal, cost: NDArray[np.float64], around: tuple[Whole, Whole]
+    ) -> Whole | None:
+        """Return the cells to withhold as well so that a goal is in reach, by least cost.
 
         Shown cells may leave their values at their cost: those that do are the ones to withhold. One whose
         cost is infinite stays. Returns None where there is no way.
         """
-        loose = np.isfinite(cost) | hidden
-        cells, sets = next(c for c in self._hang_together(loose) if cell in c[0])
-        fixed = self.sums[sets] @ np.where(loose, 0, self.value)
+        cells, sets = around
+        fixed = self.sums[sets] @ self.value - self.sums[sets][:, cells] @ self.value[cells]
         sums, gone = self.sums[sets][:, cells], hidden[cells]
         shown = np.flatnonzero(~gone)
         value = np.where(gone, 0, self.value[cells])
         low, high = self.least[cells].astype(float), np.full(len(cells), np.inf)
         low[~gone] = high[~gone] = value[~gone]
-        low[cells == cell] = high[cells == cell] = target
+        low[cells == goal.cell] = high[cells == goal.cell] = goal.target
         moves, none, free = sums[:, shown], np.zeros(len(shown)), np.full(len(shown), np.inf)
         found = linprog(
             np.r_[np.zeros(len(cells)), cost[cells][shown], cost[cells][shown]],
@@ -111,24 +154,40 @@ class Knowledge:
         yield from ((c, s) for c, s in zip(mine, theirs, strict=True) if len(s))
 
 
-def _reaches(sums: Any, rest: Whole, least: Whole, at: int, target: int, outward: int) -> bool:
-    """Whether a withheld cell can be at least (at most) ``target`` while everything still adds up."""
-    if len(rest) == 1:
-        sign = sums.toarray()[0]
-        sign = sign * sign[at]
-        others = np.delete(sign, at)
-        furthest = sums.toarray()[0][at] * rest[0] - others @ np.delete(least, at)
-        if outward > 0:
-            return bool((others < 0).any() or furthest >= target)
-        return bool(least[at] <= target and ((others > 0).any() or furthest <= target))
-    low, high = least.astype(float), np.full(len(least), np.inf)
-    low[at], high[at] = (target, np.inf) if outward > 0 else (low[at], target)
-    if low[at] > high[at]:
-        return False
-    found = milp(
-        np.zeros(len(least)),
-        integrality=np.ones(len(least), int),
-        bounds=Bounds(low, high),
-        constraints=LinearConstraint(sums, rest, rest),
-    )
-    return bool(found.status == 0)
+def _out_of_reach(
+    sums: Any, rest: Whole, least: Whole, value: Whole, goals: Sequence[tuple[int, Goal]]
+) -> Iterator[Goal]:
+    """Return the goals that no whole numbers reach; each world that is found may reach several at once."""
+    if len(rest) == 1 and abs(sums).max() == 1:
+        sign, total = sums.toarray()[0], int(rest[0])
+        yield from (goal for at, goal in goals if not _alone(sign, total, least, at, goal))
+        return
+    lowest, highest = value.copy(), value.copy()
+    rng, left = np.random.default_rng(0), list(goals)
+    while left:
+        at, goal = left.pop()
+        low, high = least.astype(float), np.full(len(least), 4.0 * (value.sum() + goal.target))
+        low[at], high[at] = (goal.target, high[at]) if goal.outward > 0 else (low[at], goal.target)
+        push = np.zeros(len(least))
+        np.subtract.at(push, [i for i, _ in left], [rng.random() * g.outward for _, g in left])
+        found = low[at] <= high[at] and milp(
+            push,
+            integrality=np.ones(len(least), int),
+            bounds=Bounds(low, high),
+            constraints=LinearConstraint(sums, rest, rest),
+            options={"mip_rel_gap": 1.0},
+        )
+        if not found or found.x is None:
+            yield goal
+            continue
+        lowest, highest = np.minimum(lowest, np.rint(found.x)), np.maximum(highest, np.rint(found.x))
+        left = [(i, g) for i, g in left if not lowest[i] <= g.target <= highest[i]]
+
+
+def _alone(sign: Whole, total: int, least: Whole, at: int, goal: Goal) -> bool:
+    """Whether a goal is reached where only one set tells of its cell."""
+    others = np.delete(sign, at) * sign[at]
+    furthest = sign[at] * total - others @ np.delete(least, at)
+    if goal.outward > 0:
+        return bool((others < 0).any() or furthest >= goal.target)
+    return bool(least[at] <= goal.target and ((others > 0).any() or furthest <= goal.target))

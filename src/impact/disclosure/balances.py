@@ -73,8 +73,7 @@ def _add_cells(
     for (sample, arm), size in whole.items():
         # Those who were left out are the difference of the two sizes of an arm.
         if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
-            out = before.labels | {("rule", "left out")}
-            sums.append(([size, Cell("persons", out, before.value - size.value)], before))
+            sums.append(([size, others(size, before)], before))
     groups: dict[tuple[str, ...], Cell] = {}
     level = np.where(_leveled(table), table.get("level", ""), "1")
     for arm in _ARMS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,17 @@ _WHEN = ("before", "after")
 # A row of these is everyone, not a group among them.
 _EVERYONE = {("covariate", "people"), ("sample", "before"), ("stage", "in the study")}
 _SAMPLE = ("rule", "matched")
+# All but some: such labels overlap with each other and with others, and cannot be added up.
+_NOT = "not"
+REST = (_NOT, "not shown", "other")
+_LEFT_OUT = (_NOT, str([_SAMPLE]))
+_SAMPLES = {_SAMPLE[0], _NOT}
 # What tables call the same people.
 _SAME = {
     ("sample", "after"): _SAMPLE,
     ("rule", "weighted"): _SAMPLE,
-    ("sample", "left out"): ("rule", "left out"),
+    ("sample", "left out"): _LEFT_OUT,
+    ("rule", "left out"): _LEFT_OUT,
     ("question", "supported people"): ("arm", "supported"),
     ("question", "people who could be controls"): ("arm", "control"),
 }
@@ -38,7 +45,8 @@ class Cell:
     """One count: what is counted, among whom, how many, and where it would stand.
 
     ``row`` and ``column`` are its place in the table of a result, or ``column`` is empty for a count that
-    is shown nowhere, such as the rest of a percentage.
+    is shown nowhere, such as the rest of a percentage. A count that is withheld because it is mostly that of
+    one or two people must be able to be ``guard`` more or less.
     """
 
     measure: str
@@ -47,6 +55,7 @@ class Cell:
     row: int = -1
     column: str = ""
     shown: bool = False
+    guard: int = 0
 
 
 def who(cell: Cell) -> Cell:
@@ -60,7 +69,7 @@ def others(part: Cell, whole: Cell) -> Cell:
     """Return the rest of a whole; where a part is a yes, its rest is the no, which a table may show too."""
     own = part.labels - whole.labels
     what, which = next(iter(own)) if len(own) == 1 else ("", "")
-    rest = (what, _OTHER[which]) if which in _OTHER else ("not", str(sorted(own)))
+    rest = (what, _OTHER[which]) if which in _OTHER else (_NOT, str(sorted(own)))
     return Cell(whole.measure, whole.labels | {rest}, whole.value - part.value)
 
 
@@ -111,15 +120,17 @@ def cells_of(
     cells: dict[tuple[int, str], Cell] = {}
     sums: list[Sum] = []
     for j, (column, (measure, more, everyone)) in enumerate(counts.items()):
+        among, perhaps = _among(rows, values[:, j]) if everyone else (None, [])
         for i in map(int, np.flatnonzero(np.isfinite(values[:, j]))):
-            own = {k: v for k, v in rows[i] if (k, v) == _SAMPLE or not everyone}
-            key = frozenset((own | more).items())
+            # Whatever a total is called, it counts everyone of whom its row is the total.
+            over = set() if everyone else {*totals.get(i, ())}
+            over |= {table["covariate"].iloc[i]} if "level" in over and "covariate" in table else set()
+            of = [pair for pair in rows[i] if pair[0] not in over]
+            key = _key(of, among, more)
             seen = not bool(hidden[column].iloc[i])
             cells[i, column] = cell = Cell(measure, key, round(values[i, j]), i, column, seen)
-            for label in () if everyone else totals.get(i, ()):
-                # Whatever the total is called, it counts everyone of whom its row is the total.
-                everybody = frozenset(pair for pair in key if pair[0] != label)
-                sums.append(([cell], Cell(measure, everybody, cell.value)))
+            same = {_key(rows[i], some, more) for some in perhaps} - {key}
+            sums += [([Cell(measure, other, cell.value)], cell) for other in same]
         for parts, total in () if everyone else groups:
             inside = [cells[i, column] for i in parts if (i, column) in cells]
             sums.append((inside, None if total is None else cells.get((total, column))))
@@ -150,11 +161,12 @@ def _that_add_up(
                     found.setdefault(a, []).append(label)
                     sums.append(([int(i) for i in g if i != a], a))
                 break
-    told = {frozenset([*parts, total]) for parts, total in sums}
+    told = {frozenset(parts) for parts, _ in sums}
     for rows in _groups(table, adds_up) if adds_up else []:
-        # Rows among which a total was found by its name need no second look.
+        # Rows among which a total was found by its name need no second look, and are not added to it.
+        rows = np.array([i for i in rows if i not in found], int)
         sums += [] if frozenset(rows) in told else [_with_total(values, rows)]
-    if not sums:
+    if not sums and "covariate" not in labels:
         sums = [g for g in [_with_total(values, np.arange(len(table)))] if g[1] is not None]
     return found, sums
 
@@ -192,6 +204,33 @@ def _rows(table: pd.DataFrame, labels: Sequence[str]) -> list[list[tuple[str, st
         )
     rows = zip(*pairs, strict=True) if pairs else iter([()] * len(table))
     return [[p for p in map(_arm, row) if p[1] and p not in _EVERYONE] for row in rows]
+
+
+def _key(row: Sequence[tuple[str, str]], among: set[str] | None, more: dict[str, str]) -> Labels:
+    own = dict(pair for pair in row if among is None or pair[0] in among)
+    return frozenset((own | more).items())
+
+
+def _among(
+    rows: Sequence[Sequence[tuple[str, str]]], values: NDArray[np.float64]
+) -> tuple[set[str], list[set[str]]]:
+    """Say by which labels those differ of whom rows are parts, and by which others they may.
+
+    They differ by as few as tell apart the rows in which they are not as many. What all rows share they are
+    taken to share too; if that, or any other label, says nothing of them, they may be those without.
+    """
+    known = [(dict(row), value) for row, value in zip(rows, values, strict=True) if np.isfinite(value)]
+    # A covariate of a first table has rows of its own, and each of its levels is a part of the same whole.
+    whats = [w for w in sorted({w for row, _ in known for w in row}) if all(w in r for r, _ in known)]
+    alike = {what for what in whats if len({row[what] for row, _ in known}) == 1}
+    vary = sorted({*whats, *_SAMPLES} - alike)
+    for some in chain.from_iterable(combinations(vary, k) for k in range(len(vary) + 1)):
+        groups = {(*map(row.get, some), value) for row, value in known}
+        if len(groups) == len({group[:-1] for group in groups}):
+            rest = {*alike, *_SAMPLES} - set(some)
+            maybe = chain.from_iterable(combinations(sorted(rest), k) for k in range(len(rest) + 1))
+            return {*some, *alike}, [{*some, *one} for one in maybe]
+    return _SAMPLES, []
 
 
 def _arm(pair: tuple[Any, Any]) -> tuple[str, str]:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-from impact.disclosure.cells import Cell
+from impact.disclosure.cells import Cell, Labels, who
 from impact.disclosure.draft import Draft
 from impact.disclosure.policies import Policy
 
-# From what needs nothing to what must not be sent.
-STATUS = ("pass", "review", "fail")
+Status = Literal["pass", "review", "fail"]
 
-# What no rule can judge.
-_SENTENCES = "read its sentences: they may name a person or a small place"
-_SITES = "the number of sites or buildings stands as it is"
-_ALREADY = "earlier reports give a withheld count of this table away together; speak to whoever has them"
+# From what must not be sent to what needs nothing: the order in which a checker reads.
+STATUS: tuple[Status, ...] = ("fail", "review", "pass")
+_NAMED = 5
 
 
 def checked(
-    name: str, draft: Draft, policy: Policy, placed: Sequence[tuple[int, Cell]], given_away: bool
+    name: str,
+    draft: Draft,
+    policy: Policy,
+    placed: Sequence[tuple[int, Cell]],
+    given_away: Sequence[tuple[str, Labels]] = (),
 ) -> dict[str, Any]:
     """Say which rule a table passed and what it withheld; numbers of figures, never a figure.
+
+    Parameters
+    ----------
+    placed : sequence of (number, Cell)
+        The counts of the table, before others were withheld to protect them.
+    given_away : sequence of (measure, labels)
+        Counts that are too small and that this table, or what was shown before, gives away.
 
     Returns
     -------
@@ -32,11 +42,18 @@ def checked(
     small = {(cell.row, cell.column) for _, cell in placed if not cell.shown}
     withheld = int(draft.hidden.to_numpy().sum())
     counted = {(c.row, c.column) for c in draft.cells if c.column and not c.shown}
-    look = [_ALREADY] if given_away else []
-    if draft.notes or any(draft.table[c].dtype == object for c in draft.table):
-        look.append(_SENTENCES)
-    if "clusters" in draft.table and draft.table["clusters"].notna().any():
-        look.append(_SITES)
+    look = list(draft.look)
+    if given_away:
+        found = sorted({count_of(measure, labels) for measure, labels in given_away})
+        more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        look.append(
+            f"together with other pages or an earlier report it gives away {'; '.join(found[:_NAMED])}{more}"
+        )
+    if "clusters" in draft.table and (policy.small(draft.table["clusters"].astype("Float64"))).any():
+        look.append(
+            f"fewer than {policy.smallest_shown} sites or buildings lie behind a figure: "
+            "whoever knows them may recognise one"
+        )
     return {
         "table": name,
         "kind": draft.kind,
@@ -49,3 +66,60 @@ def checked(
         "status": "fail" if given_away else "review" if look else "pass",
         "look": look,
     }
+
+
+def changed(
+    cells: Iterable[Cell], earlier: Mapping[str, Iterable[Cell]], policy: Policy
+) -> list[dict[str, str]]:
+    """Name the counts that differ by too few from what an earlier report shows of the same kind of people.
+
+    The difference is a count as well, of those who came, left or were left out since.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+        Of a table of this report.
+    earlier : mapping of report to cells
+        What the earlier reports counted, the oldest first.
+
+    Returns
+    -------
+    list of dict
+        ``count`` in words, the ``report`` (the last that shows nearly as many), and whether the count is
+        ``withheld`` or ``rounded`` ``now``. What an earlier report shows unchanged is left out.
+
+    Examples
+    --------
+    >>> from impact.disclosure.policies import policy
+    >>> def tenants(n, shown): return Cell("persons", frozenset({("arm", "control")}), n, 0, "persons", shown)
+    >>> changed([tenants(101, True)], {"first": [tenants(100, True)]}, policy("hes"))
+    [{'count': 'people (arm: control)', 'report': 'first', 'now': 'rounded'}]
+    >>> changed([tenants(100, True)], {"first": [tenants(100, True)]}, policy("hes"))
+    []
+    """
+    before: dict[tuple[str, Labels], dict[int, str]] = defaultdict(dict)
+    for report, shown in earlier.items():
+        for cell in map(who, shown):
+            if cell.shown:
+                before[cell.measure, cell.labels][cell.value] = report
+    found: dict[tuple[str, str, str], None] = {}
+    for cell in map(who, cells):
+        known = before.get((cell.measure, cell.labels), {})
+        near = [r for value, r in known.items() if abs(value - cell.value) < policy.smallest_shown]
+        if cell.column and near and cell.value not in known:
+            now = "rounded" if cell.shown else "withheld"
+            found[count_of(cell.measure, cell.labels), max(near), now] = None
+    return [{"count": count, "report": report, "now": now} for count, report, now in found]
+
+
+def count_of(measure: str, labels: Labels) -> str:
+    """Say in words what is counted.
+
+    Examples
+    --------
+    >>> count_of("persons", frozenset({("tenure", "rent"), ("arm", "control")}))
+    'people (arm: control, tenure: rent)'
+    """
+    what = "people" if measure == "persons" else measure.replace("_", " ")
+    among = ", ".join(f"{label.replace('_', ' ')}: {word}" for label, word in sorted(labels))
+    return f"{what} ({among})" if among else what

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.disclosure.cells import Cell, Sum
+from impact.disclosure.digits import events_shown
 from impact.disclosure.policies import Policy
 from impact.disclosure.released import Kind
 
@@ -25,7 +26,7 @@ class Draft:
     """A table on its way: ``hidden`` says which cells are withheld.
 
     ``cells`` are the counts a reader would know of if it were shown like this, and ``sums`` which of them
-    add up.
+    add up. ``look`` says what a person has to look at.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     cells: Iterable[Cell] = ()
     sums: Sequence[Sum] = ()
+    look: list[str] = field(default_factory=list)
 
 
 def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
@@ -83,6 +85,7 @@ def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also
     Returns which of them are withheld.
     """
     treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
+    people = counts.get("treated", counts.get("persons", pd.Series(np.nan, counts.index))).to_numpy(float)
     hidden = pd.DataFrame(index=counts.index)
     for column in [c for c in COUNTS if c in counts]:
         values = counts[column].to_numpy(float)
@@ -90,7 +93,8 @@ def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also
         about_people = column != "clusters" or (values >= treated)
         small = policy.small(values) & about_people
         small |= rows_of([a for a in also if a[1] == column], len(values))
-        shown = np.where(about_people, policy.rounded(values), values)
+        rounded = events_shown(values, people, policy) if column == "events" else policy.rounded(values)
+        shown = np.where(about_people, rounded, values)
         draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
         draft.hidden[column] = hidden[column] = small
     return hidden

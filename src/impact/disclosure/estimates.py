@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from impact.did import bands
 from impact.disclosure.cells import Cell, Sum, cells_of
 from impact.disclosure.coarsen import coarsen_effects, coarsen_rates, enough_behind, is_reference
+from impact.disclosure.digits import as_printed, fewer_digits, rates_shown
 from impact.disclosure.draft import COUNTS, Also, Draft, blank, count_columns, hide, rows_of
 from impact.disclosure.policies import Policy
 from impact.results import NULL_VALUE, Bounds, Effects, Rates, Test
@@ -29,6 +32,8 @@ def effects_draft(result: Effects, policy: Policy, also: Also) -> Draft:
         # A band covers the points that are shown: fewer points have a narrower one.
         pooled = bands(pooled, seed=result.method["seed"], conf_level=result.conf_level)
     table = pooled.table
+    as_printed(table, pooled.labels.columns, pooled.counts, policy)
+    fewer_digits(table, _EFFECT)
     draft = Draft("effects", table, blank(table), notes=notes)
     count_columns(draft, pooled.counts, policy, also)
     reference = is_reference(pooled)
@@ -60,6 +65,7 @@ def _parameters(labels: pd.DataFrame) -> int:
 def test_draft(result: Test, policy: Policy, also: Also) -> Draft:
     """Withhold a test with too little behind it."""
     table = result.table
+    fewer_digits(table, ("df", "smallest_p", *_EFFECT))
     draft = Draft("test", table, blank(table))
     few = not enough_behind(result.counts, policy).all()
     if few:
@@ -82,6 +88,7 @@ def bounds_draft(result: Bounds, policy: Policy, also: Also) -> Draft:
         draft.notes.append(f"Bounds with {policy.few} people or events behind them are withheld.")
     # All that was computed, whatever it is called: only the limits that were asked for are no result.
     numbers = [str(c) for c in table if pd.api.types.is_numeric_dtype(table[c]) and c not in _ASKED]
+    fewer_digits(draft.table, numbers)
     hide(draft, few, (*numbers, *COUNTS))
     _add_cells(draft, _outcome_of(result, len(table)), result.counts, draft.hidden)
     return draft
@@ -92,22 +99,27 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     pooled, notes = coarsen_rates(result, policy)
     table = pooled.table.drop(columns="person_months").reset_index(drop=True)
     few = ~enough_behind(table, policy) | rows_of(also, len(table))
+    who = [table[c].to_numpy(float) for c in ("events", "largest", "second") if c in table]
+    guard = policy.guard(*who) if len(who) == 3 else np.zeros(len(table), int)
     table = table.drop(columns=["largest", "second"], errors="ignore")
     if policy.round_to == 1:
         # Without rounding, the change from one period to the next is the number who died or moved.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
         table["persons"] = arms.transform("max")
     counts = table[["persons", "events"]].copy()
+    rate = "rate_per_1000_person_months"
+    table[rate] = rates_shown(table[rate], counts["events"], counts["persons"], policy)
     draft = Draft("rates", table, blank(table), notes=notes)
     count_columns(draft, counts, policy)
     if few.any():
         mostly = ", or mostly those of one or two," if policy.asks_who_dominates else ""
         draft.notes.append(f"Rates with {policy.few} people or events{mostly} behind them are withheld.")
-    hide(draft, few, ("persons", "events", "rate_per_1000_person_months"))
+    hide(draft, few, ("persons", "events", rate))
     labels = table[["outcome", "arm", "period"]].copy()
     if pd.api.types.is_numeric_dtype(labels["period"]):
         labels["when"] = np.where(labels["period"] < 0, "before", "after")
     _add_cells(draft, labels, counts, draft.hidden)
+    draft.cells = [replace(c, guard=int(guard[c.row])) if c.column == "events" else c for c in draft.cells]
     return draft
 
 

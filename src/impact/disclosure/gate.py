@@ -48,7 +48,7 @@ def release(
         File in the private folder that keeps what this page shows. The records beside it are of the other
         pages of the same report: nothing on this page gives away what is withheld there.
     previous : path, optional
-        Folder with the records of the last report of the same study that was sent.
+        Folder with the records of the earlier reports of the same study that were sent, one a folder.
 
     Returns
     -------
@@ -120,7 +120,11 @@ def release(
         also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
         if also:
             drafts[str(name)] = _drafted(str(name), result, rule, also)
-    sheet = [checked(name, draft, rule, placed[name], name in gone) for name, draft in drafts.items()]
+    told = [counts.keys[at][:2] for at in lost]
+    sheet = [
+        checked(name, draft, rule, placed[name], told if name in gone else ())
+        for name, draft in drafts.items()
+    ]
     counted = {at for cells in placed.values() for at, _ in cells} | elsewhere
     withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
     released = {n: _released(n, results[n].method, draft, rule, withheld) for n, draft in drafts.items()}

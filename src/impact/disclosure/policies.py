@@ -143,6 +143,22 @@ class Policy:
         over, rest = both - self.two_largest * n, self.p_ratio * first - (n - both)
         return np.asarray(self.asks_who_dominates & (n > 0) & (np.maximum(over, rest) > 1e-9 * n))
 
+    def guard(self, total: ArrayLike, largest: ArrayLike, second: ArrayLike) -> NDArray[np.int64]:
+        """How many more or fewer a dominated number must be able to be, as far as a reader can tell; or 0.
+
+        As many more as would make it one that may be shown: then the second largest, who knows their own,
+        cannot tell what the largest has to within ``p_ratio`` of it (the upper protection level of the
+        p% rule and of the dominance rule: Hundepool et al. 2012, Statistical Disclosure Control, 4.2).
+
+        Examples
+        --------
+        >>> policy("threshold_10").guard([100, 100, 100], [45, 46, 85], [45, 45, 6]).tolist()
+        [0, 2, 2]
+        """
+        n, first, both = (np.asarray(v, float) for v in (total, largest, np.add(largest, second)))
+        least = np.maximum(both / self.two_largest - n, self.p_ratio * first - (n - both))
+        return np.where(self.dominated(total, largest, second), np.ceil(least - 1e-9), 0).astype(np.int64)
+
 
 @cache
 def policies() -> dict[str, Policy]:

@@ -1,4 +1,4 @@
-"""What has been shown of a study: kept inside, so that later pages and releases give nothing away beside it.
+"""What has been shown of a study: kept inside, so that later pages and reports give nothing away beside it.
 
 A page's record holds the exact counts behind it, those that were withheld too. It belongs in the private
 folder, and is never shared.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +17,61 @@ from impact.disclosure.cells import Cell, Sum
 from impact.disclosure.draft import Draft
 from impact.errors import DataError
 
+# Of the files: one in another form may leave out what the comparison needs, and is refused.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a page showed: the counts of each table and how they add up, and what the sheet says of it."""
+
+    tables: Mapping[str, tuple[list[Cell], list[Sum]]]
+    sheet: Sequence[Mapping[str, Any]]
+
 
 def read(folder: Path, *, but: str = "") -> Iterator[tuple[list[Cell], list[Sum]]]:
-    """Return the counts of each table of the pages recorded in a folder, except of one page.
+    """Return the counts of each table of all pages recorded in a folder or within, except of one page there.
 
     Raises
     ------
     DataError
-        For a file that is no record.
+        For a file that is no record, or one in another form.
     """
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        if path.stem == but:
-            continue
-        try:
-            tables = json.loads(path.read_text(encoding="utf-8"))["tables"]
-            yield from (_restored(table) for table in tables)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise DataError(
-                f"{path.name} in {folder.name!r} is not a record of what was released; "
-                "put back the file, or move it away if that release was never sent."
-            ) from error
+    for path in sorted(folder.rglob("*.json")):
+        if path != folder / f"{but}.json":
+            yield from load(path).tables.values()
+
+
+def load(path: Path) -> Record:
+    """Return the record of a page.
+
+    Raises
+    ------
+    DataError
+        For a file that is no record, or one in another form.
+    """
+    told = f"{path.parent.name}/{path.name}"
+    mend = (
+        "If that report was sent, make it again from the data it was made from, and then this one; "
+        "if nobody got it, move the file away."
+    )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.get("format", 1) != FORMAT:
+            raise DataError(f"{told} was recorded by another version of impact. {mend}")
+        tables = {str(name): _restored(table) for name, table in found["tables"].items()}
+        return Record(tables, list(found["sheet"]))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise DataError(f"{told} is not a record of what a report showed. {mend}") from error
 
 
 def write(path: Path, drafts: Mapping[str, Draft], sheet: Sequence[Mapping[str, Any]]) -> None:
     """Record a page, in one step: a reader finds the old record or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tables = [_plain(draft) for draft in drafts.values()]
+    tables = {name: _plain(draft) for name, draft in drafts.items()}
     new = path.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps({"tables": tables, "sheet": list(sheet)}), encoding="utf-8")
+    said = {"format": FORMAT, "tables": tables, "sheet": list(sheet)}
+    new.write_text(json.dumps(said), encoding="utf-8")
     os.replace(new, path)
 
 
@@ -55,7 +83,7 @@ def _plain(draft: Draft) -> dict[str, Any]:
     ]
     for cell in draft.cells:
         cells.setdefault(cell, len(cells))
-    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown), c.column] for c in cells]
+    rows = [[c.measure, sorted(c.labels), c.value, bool(c.shown), c.column, c.guard] for c in cells]
     return {"cells": rows, "sums": sums}
 
 
@@ -67,8 +95,9 @@ def _restored(table: Mapping[str, Any]) -> tuple[list[Cell], list[Sum]]:
             int(value),
             column=str(column),
             shown=bool(shown),
+            guard=int(guard),
         )
-        for measure, labels, value, shown, column in table["cells"]
+        for measure, labels, value, shown, column, guard in table["cells"]
     ]
     sums: list[Sum] = [
         ([cells[i] for i in parts], None if total is None else cells[total]) for parts, total in table["sums"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from impact.disclosure.cells import cells_of, others
+from impact.disclosure.digits import events_shown, rates_shown
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
 from impact.disclosure.policies import Policy
 from impact.disclosure.wording import COUNT_NAMES
@@ -39,19 +41,20 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
     for column in counted:
         draft.table[column] = as_counts(table[column], hidden[column], policy)
         draft.hidden[column] = hidden[column]
-    cells, sums = cells_of(table, labels, counted, hidden, result.adds_up)
-    for column, (numerator, denominator) in result.percent.items():
-        for i in map(int, np.flatnonzero(table[column].notna())):
-            if (i, numerator) in cells and (i, denominator) in cells:
-                part, whole = cells[i, numerator], cells[i, denominator]
-                rest = others(part, whole)
-                sums += [([part, rest], whole)] if rest.value else []
-    draft.cells, draft.sums = cells.values(), sums
+    _add_cells(draft, everything, result, hidden, policy)
     if policy.totals == "sum of rounded":
         _sum_totals(draft, counted, policy)
+    for column, (events, people) in result.rates.items():
+        both = table[events], table[people]
+        draft.table[column] = rates_shown(table[column], *both, policy)
+        draft.table[events] = draft.table[events].where(hidden[events], events_shown(*both, policy))
+    for column, (before, after) in result.change.items():
+        ratio = draft.table[after] / draft.table[before].where(draft.table[before] > 0)
+        draft.table[column] = (100 * (ratio - 1)).round(1)
     for column, sources in result.derived.items():
         behind = [s for s in sources if s in counted]
-        if behind and pd.api.types.is_float_dtype(table[column]):
+        made = column in result.rates or column in result.change
+        if behind and not made and pd.api.types.is_float_dtype(table[column]):
             # A count of 0, such as of the events of a time that was not observed, is no denominator.
             n = table[behind].where(table[behind] > 0).min(axis=1)
             draft.table[column] = coarse(table[column], n, policy)
@@ -72,6 +75,32 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
     return draft
 
 
+def _add_cells(
+    draft: Draft, table: pd.DataFrame, result: Summary, hidden: pd.DataFrame, policy: Policy
+) -> None:
+    """Note what each count counts, the rest of each percentage, and whose events they mostly are."""
+    numbers = {*result.derived, *result.percent, *(c for pair in result.largest.values() for c in pair)}
+    labels = [c for c in table.columns if c not in numbers and c not in hidden]
+    cells, sums = cells_of(table, labels, [str(c) for c in hidden], hidden, result.adds_up)
+    for column, (numerator, denominator) in result.percent.items():
+        for i in map(int, np.flatnonzero(table[column].notna())):
+            if (i, numerator) in cells and (i, denominator) in cells:
+                part, whole = cells[i, numerator], cells[i, denominator]
+                rest = others(part, whole)
+                sums += [([part, rest], whole)] if rest.value or not policy.zero_shown else []
+    for column, (first, second) in result.largest.items():
+        guard = policy.guard(*(table[c].to_numpy(float) for c in (column, first, second)))
+        for i in map(int, np.flatnonzero(guard)):
+            cells[i, column] = replace(cells[i, column], guard=int(guard[i]))
+    draft.cells, draft.sums = cells.values(), sums
+    unknown = [c for c in result.events if c not in result.largest]
+    if unknown and policy.asks_who_dominates:
+        draft.look.append(
+            f"it is not known who has most of {', '.join(unknown)}: look whether one or two people have more "
+            f"than {policy.two_largest:.0%} of any"
+        )
+
+
 def matched_draft(result: Matched, policy: Policy, also: Also) -> Draft:
     """Of a matched sample only the counts by arm and rule pass."""
     counts = result.counts.reset_index(drop=True)
@@ -87,8 +116,8 @@ def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy
     hidden = pd.DataFrame(policy.small(values), index=table.index, columns=list(counted))
     for column, (numerator, denominator) in result.percent.items():
         # The rest of a percentage is a count too, shown or not.
-        rest = (values[denominator] - values[numerator]).where(table[column].notna(), 0)
-        hidden.loc[(rest > 0) & policy.small(rest), numerator] = True
+        rest = (values[denominator] - values[numerator]).where(table[column].notna())
+        hidden.loc[(rest >= 0) & policy.small(rest), numerator] = True
     if result.people and result.events:
         # Events of a handful of people describe those people, however many events there were.
         few_people = hidden[list(result.people)].any(axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations
@@ -10,11 +10,10 @@ from itertools import chain, combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from impact.disclosure.attack import Knowledge, Mask, Set, Whole
-from impact.disclosure.cells import Cell, Labels, Sum, who
+from impact.disclosure.attack import Goal, Knowledge, Mask, Set, Whole
+from impact.disclosure.cells import REST, Cell, Labels, Sum, who
+from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
-
-Key = tuple[str, Labels, int]
 
 
 @dataclass
@@ -29,13 +28,16 @@ class Counts:
     shown: list[bool] = field(default_factory=list)
     fixed: list[bool] = field(default_factory=list)
     sets: dict[Set, None] = field(default_factory=dict)
+    guard: dict[int, int] = field(default_factory=dict)
+    withheld: set[int] = field(default_factory=set)
     _placed: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _rows: set[int] = field(default_factory=set)
+    _named: set[int] = field(default_factory=set)
 
     def number(self, cell: Cell, *, fixed: bool = False) -> int:
         """Return the number of a count; two cells that count the same people, and as many, are one."""
-        key = (cell.measure, cell.labels, cell.value)
+        key = (cell.measure, who(cell).labels, cell.value)
         at = self._number.setdefault(key, len(self.keys))
         if at == len(self.keys):
             self.keys.append(key)
@@ -44,6 +46,9 @@ class Counts:
         self.shown[at] |= cell.shown
         self._placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
+        self.withheld |= {at} if fixed and cell.column and not cell.shown else set()
+        if cell.guard:
+            self.guard[at] = max(cell.guard, self.guard.get(at, 0))
         return at
 
     def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False) -> None:
@@ -51,27 +56,22 @@ class Counts:
 
         What an earlier table shows (``fixed``) cannot be taken back.
         """
-        numbers = {self.number(cell, fixed=fixed): cell for cell in cells}
-        for at, cell in numbers.items():
-            if (whoever := who(cell)) != cell:
-                self._add_up([at], self.number(whoever, fixed=fixed))
-        totals: set[int] = set()
-        rest: set[int] = set()
+        numbers = {self.number(cell, fixed=fixed) for cell in cells}
         for parts, total in sums:
             of = [self.number(part) for part in parts]
             self._add_up(of, None if total is None else self.number(total))
-            if len(of) == 1:
-                # A row that is the total of others is not added to them.
-                totals.add(of[0])
-            else:
-                # What is shown nowhere, such as the rest of a percentage, adds up as well.
-                rest |= {at for at, part in zip(of, parts, strict=True) if not part.column}
-        alone = (numbers.keys() | rest) - totals
-        self._add_alike(sorted(alone))
-        self._rows |= alone
+            # What is shown nowhere, such as the rest of a percentage, adds up as well.
+            numbers |= {*of} if len(of) > 1 else set()
+        self._named |= numbers
+        self._add_alike(sorted(numbers), of_one_table=True)
+        self._rows |= numbers
 
-    def _add_alike(self, rows: Iterable[int]) -> None:
-        """Add up rows that are alike in some things, if no row is there twice, to all that are."""
+    def _add_alike(self, rows: Iterable[int], *, of_one_table: bool) -> None:
+        """Add up rows that are alike in some things, and differ in all others, to all that are.
+
+        Not if a row is there twice; and those that are the rest of something overlap. Of several tables
+        together only if every level of one thing is there with every level of the others.
+        """
         patterns: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
         for at in rows:
             measure, labels, _ = self.keys[at]
@@ -82,9 +82,21 @@ class Counts:
                 for at in members:
                     groups[frozenset(p for p in self.keys[at][1] if p[0] in some)].append(at)
                 for labels, parts in groups.items():
-                    if 1 < len(parts) == len({self.keys[at][1] for at in parts}):
+                    different = {self.keys[at][1] for at in parts}
+                    apart = [w for w in whats if w not in some]
+                    kinds = [len({pair for p in different for pair in p if pair[0] == w}) for w in apart]
+                    if not 1 < len(parts) == len(different) or min(kinds) < 2 or {*apart} & {*REST}:
+                        continue
+                    if of_one_table or len(parts) == np.prod(kinds):
                         total = Cell(measure, labels, sum(self.keys[at][2] for at in parts))
                         self._add_up(parts, self.number(total))
+
+    def _add_nested(self) -> None:
+        """Say of each count what is within it; what is left over is a count that nobody makes."""
+        for parts, whole, rest in list(nested(self.keys, self._named)):
+            measure, labels, _ = self.keys[whole]
+            left = Cell(measure, labels | {("other", str(parts))}, rest or 0)
+            self._add_up(parts if rest is None else [*parts, self.number(left)], whole)
 
     def _add_up(self, parts: Sequence[int], total: int | None) -> None:
         self.sets[Set(tuple(sorted(parts)), total)] = None
@@ -95,14 +107,16 @@ class Counts:
         Those that are too small to show, and the cheapest others, until every one that is too small could
         be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
         """
-        self._add_alike(sorted(self._rows))
+        self._add_alike(sorted(self._rows), of_one_table=False)
+        self._add_nested()
+        named = np.isin(np.arange(len(self.keys)), list(self._named))
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
         hidden, least, sets = (~shown | small) & ~fixed, np.zeros(len(value), np.int64), []
         # A reader who sees zeros elsewhere takes it that what is withheld is none, and is told which are.
-        least[(shown | small) & (value > 0)] = int(policy.zero_shown)
-        for one in self._that_tell(shown):
+        least[(shown | small & named) & (value > 0)] = int(policy.zero_shown)
+        for one in self._that_tell():
             parts, total = list(one.parts), value[list(one.parts)].sum()
             if one.total is None:
                 # k withheld counts hold at least k where zeros are shown: a total below this has no room
@@ -112,72 +126,80 @@ class Counts:
                     hidden[parts], least[parts] = ~fixed[parts], 0
             if one.total is not None or total >= policy.smallest_shown:
                 sets.append(one)
-        totals = [one.total for one in sets if one.total is not None]
-        low = np.full(len(value), int(policy.zero_shown))
-        # As many parts as are withheld are at least in their total: no secret, where zeros are shown.
-        by_size = sorted((one for one in sets if one.total is not None), key=lambda one: value[one.total])
-        for one in by_size if policy.zero_shown else ():
-            parts = [at for at in one.parts if hidden[at] and value[at]]
-            low[one.total] = max(low[one.total], low[parts].sum())
-        high = np.where(small, policy.smallest_shown - 1, -1)
-        if policy.round_to == 1:
-            for at, other in self._nearly_the_same(~hidden, policy):
-                hidden[at] = True
-                reach = policy.smallest_shown - 1
-                low[at], high[at] = max(0, value[other] - reach), value[other] + reach
+        known = [one for one in sets if one.total is not None]
+        free = ~named & ~shown
+        high = np.where(small & named, policy.smallest_shown - 1, -1)
+        low = _by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
+        apart = [(at, at, reach) for at, reach in self.guard.items()]
+        few = policy.smallest_shown - 1
+        for at, other, reach in [*apart, *((*both, few) for both in self._nearly_the_same(~hidden, policy))]:
+            hidden[at] |= not fixed[at]
+            low[at], high[at] = max(0, value[other] - reach), value[other] + reach
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        cost[totals] *= 20
+        cost[[one.total for one in known]] *= 20
         cost[fixed] = np.inf
-        return _protected(Knowledge.of(value, least, sets), hidden, low, high, cost)
+        return _protected(Knowledge.of(value, least, sets, free), hidden, low, high, cost)
 
     def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int]]:
         """Find counts of the same kind that differ by too few, and the one that each is too near to.
 
-        Two samples, or two releases, that differ by one person give that person away. Rounding hides it.
+        Two samples, or two releases, that differ by one person give that person away; rounding hides it. One
+        that is nearly what an earlier release withheld, to protect others, is as good as that.
         """
         alike: dict[tuple[str, Labels], list[int]] = defaultdict(list)
-        for at in sorted(np.flatnonzero(shown), key=lambda at: not self.fixed[at]):
+        for at in self.withheld:
+            if not policy.small(self.keys[at][2]) and not self.shown[at]:
+                alike[self.keys[at][:2]].append(at)
+        for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
             measure, labels, value = self.keys[at]
             near = [k for k in alike[measure, labels] if abs(self.keys[k][2] - value) < policy.smallest_shown]
             if near and not self.fixed[at]:
-                yield int(at), near[0]
-            else:
-                alike[measure, labels].append(int(at))
+                yield at, near[0]
+            elif policy.round_to == 1:
+                alike[measure, labels].append(at)
 
-    def _that_tell(self, shown: Mask) -> list[Set]:
-        """Leave out sets with a total that nobody sees and that is in no other set: they tell nothing.
-
-        A total that the report itself counts is known from there, if it is shown, and not from elsewhere.
-        """
+    def _that_tell(self) -> list[Set]:
+        """Leave out what is known from elsewhere of a total that the report itself counts, shown or not."""
         told = {one.parts for one in self.sets if one.total in self._placed}
-        sets = [s for s in self.sets if s.total is not None or (len(s.parts) > 1 and s.parts not in told)]
-        while True:
-            often = Counter(at for one in sets for at in {*one.parts, one.total})
-            kept = [s for s in sets if s.total is None or shown[s.total] or often[s.total] > 1]
-            if len(kept) == len(sets):
-                return sets
-            sets = kept
+        return [s for s in self.sets if s.total is not None or (len(s.parts) > 1 and s.parts not in told)]
+
+
+def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
+    """Return the least that each count must be able to be: what holds of any such report is no secret.
+
+    Where zeros are shown what is withheld is one or more, and a total of k of them is k or more.
+    """
+    low = np.full(len(high), at_least)
+    goals = [Goal(int(cell), at_least, -1) for cell in np.flatnonzero(high >= low)] if at_least else []
+    for goal in alone.given_away(np.ones(len(high), bool), goals):
+        low[goal.cell] = alone.smallest(goal.cell)
+    return low
 
 
 def _protected(
     known: Knowledge, hidden: Mask, low: Whole, high: Whole, cost: NDArray[np.float64]
 ) -> tuple[Mask, list[int]]:
     lost: list[int] = []
-    while True:
-        found = [pair for pair in known.given_away(hidden, low, high) if pair[0] not in lost]
-        if not found:
-            return hidden, lost
+    goals = [
+        goal
+        for cell in map(int, np.flatnonzero(hidden & (high >= low)))
+        for goal in (Goal(cell, int(high[cell]), 1), Goal(cell, int(low[cell]), -1))
+    ]
+    around = known.around(np.isfinite(cost) | hidden)
+    # What is in reach stays in reach when more is withheld.
+    while goals := [goal for goal in known.given_away(hidden, goals) if goal.cell not in lost]:
         before = hidden.sum()
-        for cell, target in found:
-            more = known.cheapest(hidden, cell, target, cost)
+        for goal in goals:
+            more = known.cheapest(hidden, goal, cost, around[goal.cell])
             if more is None:
-                lost.append(cell)
+                lost.append(goal.cell)
             else:
                 hidden[more] = True
-        if hidden.sum() == before and len(stuck := [cell for cell, _ in found if cell not in lost]):
+        if hidden.sum() == before and len(stuck := [goal.cell for goal in goals if goal.cell not in lost]):
             # What a fraction of a person could do, whole people cannot: the cheapest neighbour goes too.
             beside = known.beside(stuck[0], ~hidden & np.isfinite(cost))
             if len(beside):
                 hidden[beside[np.argmin(cost[beside])]] = True
             else:
                 lost += stuck
+    return hidden, lost

@@ -63,7 +63,7 @@ class Shown:
         return data, {MIME: signed(data, self.role)}
 
 
-def show(*things: Any, caption: str | None = None) -> Shown:
+def show(*things: Any, caption: str | None = None, numbers: bool = True) -> Shown:
     """Display what was released: tables, figures and statements, one under the other.
 
     Parameters
@@ -72,6 +72,8 @@ def show(*things: Any, caption: str | None = None) -> Shown:
         Released results, axes drawn by ``pages.plots``, or sentences of ``pages.words``.
     caption : str, optional
         In place of the caption that a table or figure has of itself.
+    numbers : bool
+        Whether the table of a figure's numbers stands below it; false only where the page has it elsewhere.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def show(*things: Any, caption: str | None = None) -> Shown:
     >>> print(show(release({"people": people}, "hes")["people"]).text.splitlines()[2].split())
     ['Comparison', '125']
     """
-    parts = [part for thing in things if (part := _shown(thing, caption)).html]
+    parts = [part for thing in things if (part := _shown(thing, caption, numbers)).html]
     return Shown(
         "\n\n".join(part.text for part in parts),
         "\n".join(part.html for part in parts),
@@ -102,8 +104,8 @@ def show(*things: Any, caption: str | None = None) -> Shown:
     )
 
 
-def _shown(thing: Any, caption: str | None) -> Shown:
-    from impact.pages.words import Statement
+def _shown(thing: Any, caption: str | None, numbers: bool) -> Shown:
+    from impact.pages.statement import Statement
 
     _refuse_identifiers("the caption", caption or "")
     if isinstance(thing, Shown):
@@ -112,27 +114,30 @@ def _shown(thing: Any, caption: str | None) -> Shown:
         return _show_table(thing, caption)
     if isinstance(thing, Statement):
         _refuse_identifiers("a statement", thing.text)
-        role = {"role": thing.role, "text": thing.parts[0][1][0]}
-        return Shown(thing.text, thing.html, thing.sources, role, SEAL)
+        return Shown(thing.text, thing.html, thing.sources, thing.said, SEAL)
     from matplotlib.figure import Figure
 
     from impact.pages.style import DRAWN
 
     figure = getattr(thing, "figure", thing)
     if isinstance(figure, Figure) and figure in DRAWN:
-        return _show_figure(figure, caption)
+        return _show_figure(figure, caption, numbers)
     raise DisclosureError(
         f"show: got {type(thing).__name__}, which was not released; pass a result through "
         "impact.disclosure.release({name: result}, policy), and draw figures with impact.plots."
     )
 
 
-def masthead(title: str, subtitle: str = "") -> Shown:
-    """Put a line above the title of the page: which study it is, whose and from when to when."""
+def masthead(title: str, subtitle: str = "", question: str | None = None) -> Shown:
+    """Put a line above the title of the page: which study it is, whose and from when to when.
+
+    With a question, that is the title, in place of the notebook's first heading.
+    """
     text = " · ".join(part for part in (title, subtitle) if part)
-    _refuse_identifiers("masthead: it", text)
+    _refuse_identifiers("masthead: it", f"{text} {question or ''}")
     line = f'<p class="kicker">{html.escape(text)}</p>'
-    return Shown(text, line, (), {"role": "masthead", "text": text}, SEAL)
+    role = {"role": "masthead", "text": text} | ({"question": question} if question else {})
+    return Shown(text, line, (), role, SEAL)
 
 
 def remarks(sentences: Sequence[str]) -> Shown:
@@ -166,7 +171,7 @@ def _show_table(released: Released, caption: str | None) -> Shown:
     return Shown(shown.text, shown.html, (released,), seal=SEAL)
 
 
-def _show_figure(figure: Figure, said: str | None) -> Shown:
+def _show_figure(figure: Figure, said: str | None, with_numbers: bool) -> Shown:
     from impact.pages.captions import alt, caption
     from impact.pages.style import DRAWN
     from impact.pages.tables import table
@@ -180,6 +185,8 @@ def _show_figure(figure: Figure, said: str | None) -> Shown:
         f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{png}">'
         f"<figcaption>{html.escape(said)}</figcaption></figure>"
     )
+    if not with_numbers:
+        return Shown(words, image, (released,), seal=SEAL)
     is_open = " open" if len(below.rows) <= _OPEN_ROWS else ""
     numbers = f"<details{is_open}><summary>The numbers in this figure</summary>{below.html}</details>"
     return Shown(f"{words}\n\n{below.text}", image + numbers, (released,), seal=SEAL)

@@ -25,6 +25,7 @@ from impact.pages.formats import (
     adjusted,
     inside,
     label,
+    listed,
     number,
     numeric,
     places,
@@ -34,10 +35,10 @@ from impact.pages.formats import (
 
 Strength = Literal["very clear", "clear", "little or no change", "cannot tell", "too rare"]
 MEANING: dict[Strength, str] = {
-    "very clear": "The whole 95% range lies on one side of no change, by a wide margin.",
-    "clear": "The whole 95% range lies on one side of no change.",
-    "little or no change": "The whole 95% range lies within 10% of no change.",
-    "cannot tell": "The 95% range holds both a fall and a rise.",
+    "very clear": "The whole range lies on one side of no change, by a wide margin.",
+    "clear": "The whole range lies on one side of no change.",
+    "little or no change": "The whole range lies within 10% of no change.",
+    "cannot tell": "The range holds both a fall and a rise.",
     "too rare": "There are too few events to estimate an effect.",
 }
 WITHIN = 0.10
@@ -136,9 +137,20 @@ def size(a: Answer, things: str = "") -> str:
     said = about(triple[0], triple)
     if not said.strip("0."):
         return f"no more and no fewer {things}".strip()
-    per = _EACH.get(a.unit, a.unit.replace("per 1,000", "for every 1,000")) if a.difference else ""
     more = "fewer" if triple[0] < 0 else "more"
-    return " ".join(filter(None, ["about", said + mark, more, things, per]))
+    return " ".join(filter(None, ["about", said + mark, more, things, _per(a)]))
+
+
+def _per(a: Answer) -> str:
+    return _EACH.get(a.unit, a.unit.replace("per 1,000", "for every 1,000")) if a.difference else ""
+
+
+def sizes(several: Sequence[Answer]) -> str:
+    """'about 41 fewer A&E attendances (5 to 77 fewer) and about 9 more ... for every 1,000 people a year'."""
+    units = {_per(a) for a in several}
+    same = units.pop() if len(units) == 1 else ""
+    said = [f"{size(a, a.name).removesuffix(same).strip()} ({range_of(a)})" for a in several]
+    return f"{listed(said)} {same}".strip()
 
 
 def range_of(a: Answer) -> str:

@@ -9,8 +9,8 @@ from impact.pages import SEAL, Shown, plots, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, label, listed
 from impact.pages.layout import Table
+from impact.pages.statement import Statement
 from impact.pages.tables import effects
-from impact.pages.words import Statement
 
 
 def steps(released: Mapping[str, Released]) -> Shown:
@@ -24,7 +24,7 @@ def steps(released: Mapping[str, Released]) -> Shown:
         "change who has any."
     )
     return show(
-        Statement("sentence", (("list", (said,)),), (found,)),
+        Statement("sentence", (("list", (said,)),), (found,), SEAL),
         show(found, caption="The two steps and the whole (95% ranges in brackets)"),
     )
 
@@ -62,7 +62,7 @@ def spillover(released: Mapping[str, Released]) -> Shown:
         f"{header}, with all controls and without neighbours (95% ranges in brackets)", columns, found
     )
     table = Shown(laid.text, laid.html, (found,), seal=SEAL)
-    return show(Statement("sentence", (("list", (said,)),), sources), table)
+    return show(Statement("sentence", (("list", (said,)),), sources, SEAL), table)
 
 
 def no_effect_expected(released: Mapping[str, Released]) -> Shown:
@@ -86,4 +86,4 @@ def no_effect_expected(released: Mapping[str, Released]) -> Shown:
             "No effect is expected here, but there are too few of these contacts to say whether there is one."
         )
     caption = "Differences where none is expected (95% ranges in brackets)"
-    return show(Statement("sentence", (("list", (said,)),), (found,)), show(found, caption=caption))
+    return show(Statement("sentence", (("list", (said,)),), (found,), SEAL), show(found, caption=caption))

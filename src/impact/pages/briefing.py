@@ -12,15 +12,14 @@ from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import Answer, about, answers, range_of, size
-from impact.pages.called import DID, called
+from impact.pages.called import DID, called, left_out
 from impact.pages.evidence import checks_on
-from impact.pages.formats import inside, listed, number, numeric, plain, who
-from impact.pages.words import Statement
+from impact.pages.formats import listed, number, numeric, plain, who
+from impact.pages.statement import Statement
 
 _YEAR = "per 1,000 people a year"
 _MONEY = (
-    "In money: not worked out on this page. Fewer contacts free time and beds, more contacts take them up; "
-    "neither is the same as cash."
+    "In money: not worked out here. Fewer contacts free time and beds, more take them up; neither is cash."
 )
 
 
@@ -34,7 +33,7 @@ def meaning(released: Released) -> Statement:
     """
     first = answers(released)[0]
     said = (_for_people(first, who(released)), _for_services(first, released), _MONEY)
-    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,))
+    return Statement("sentence", (("list", tuple(filter(None, said))),), (released,), SEAL)
 
 
 def _for_people(a: Answer, those: str) -> str:
@@ -42,12 +41,12 @@ def _for_people(a: Answer, those: str) -> str:
     if a.strength == "too rare":
         return f"For people with support: too few {a.name} to say."
     if those != "people":
-        return f"For one person: nothing can be said, as this study counts {those} and not people."
+        return f"For one person: nothing can be said, as this study compares {those} and not people."
     if a.unit != _YEAR or a.difference is None:
         return f"For people with support: {size(a, a.name)} ({range_of(a)})."
     best, low, high = (v / 10 for v in a.difference)
     reach = _span(low, high)
-    lead = "For people with support: if 100 are supported for a year,"
+    lead = "For people with support: if 100 have it for a year,"
     if a.strength == "cannot tell":
         fits = f"{lead} anything from {reach} {a.name} than without it fits the data."
         return f"{fits} That is nothing to count on."
@@ -116,7 +115,7 @@ def checked(released: Mapping[str, Released]) -> Statement:
     sources = tuple(
         released[n] for n in ("effects", "pretrend", "balance", "negative_control") if n in released
     )
-    return Statement("sentence", (("list", tuple(said) or (none,)),), sources)
+    return Statement("sentence", (("list", tuple(said) or (none,)),), sources, SEAL)
 
 
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
@@ -126,25 +125,22 @@ _COHORT_PAGE = ("Who is in the study", "cohort.ipynb")
 
 
 def how(released: Mapping[str, Released]) -> Shown:
-    """Say in a few lines how it was done, with links to the pages behind it and the whole plan folded away.
+    """Say in a few lines how it was done, with links to the pages behind it.
 
     Parameters
     ----------
     released : mapping of name to Released
-        With ``effects``, ``brief`` (elements of ``Study.brief``) and ``trial``.
+        With ``effects`` and ``brief`` (elements of ``Study.brief``).
     """
-    trial = show(released["trial"])
     brief = tuple(map(plain, released["brief"].table["in this study"]))
-    lines = Statement("sentence", (("list", brief),), (released["brief"],))
+    lines = Statement("sentence", (("list", brief),), (released["brief"],), SEAL)
     by_did = called(released["effects"]) == DID
     pages = [_DID_PAGE] if by_did else [_MATCHING_PAGE]
     pages += [_MATCHING_PAGE] if by_did and "beside" in released else []
     pages.append(_COHORT_PAGE)
     links = " · ".join(f'<a href="{href}">{html.escape(text)}</a>' for text, href in pages)
-    more = f"<p>The pages behind this one: {links}.</p>"
-    plan = f"<details><summary>The whole plan</summary>{trial.html}</details>"
-    text = "\n".join([*brief, trial.text])
-    return Shown(text, show(lines).html + more + plan, (released["brief"], *trial.sources), seal=SEAL)
+    more = f"<p>The pages behind this one: {links} (with the whole plan).</p>"
+    return Shown("\n".join(brief), show(lines).html + more, (released["brief"],), seal=SEAL)
 
 
 def people(released: Mapping[str, Released]) -> Statement:
@@ -164,13 +160,13 @@ def people(released: Mapping[str, Released]) -> Statement:
     out = shown.loc[(shown["stage"] == "left out") & (numeric(shown["persons"]) != 0), "rule"]
     said = [f"In it: {counted['treated']} {those} with support and {counted['control']} without."]
     if len(out):
-        named = listed([f"{inside(str(rule))} ({counted[str(rule)]})" for rule in out])
+        named = listed([f"{left_out(rule)} ({counted[str(rule)]})" for rule in out])
         said.append(f"Not in it: {named}. The answer says nothing about them.")
     else:
         said.append(
             "Nobody in the file was left out." if those == "people" else "None in the file was left out."
         )
-    return Statement("sentence", (("list", tuple(said)),), (flow,))
+    return Statement("sentence", (("list", tuple(said)),), (flow,), SEAL)
 
 
 def contact(said: str | None) -> Shown:

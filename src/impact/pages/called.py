@@ -1,9 +1,10 @@
-"""What readers call the method behind some effects, and whom a matched effect is about."""
+"""What readers call the method behind some effects, whom a matched effect is about, and who was left out."""
 
 from __future__ import annotations
 
 from impact.did import ESTIMATORS
 from impact.disclosure import Released
+from impact.pages.formats import inside, label
 
 DID, MATCHING, WEIGHTING = "difference-in-differences", "matching", "weighting"
 CRUDE = "the crude comparison"
@@ -38,3 +39,25 @@ def called(released: Released) -> str:
 def about_whom(released: Released) -> str:
     """Say whom a matched effect is about, where it is not those who had support."""
     return _ABOUT.get(str((released.method.get("matching") or {}).get("estimand")), "")
+
+
+# Why somebody was left out, as readers are told.
+_LEFT_OUT = {
+    "arm not listed": "in a group that is not compared",
+    "no consent": "did not agree",
+    "not linked": "not found in the NHS data",
+    "no start date": "no date on which support began",
+    "no time observed": "never observed",
+    "where": "not among the rows that are studied",
+}
+
+
+def left_out(rule: object) -> str:
+    """Say why people were left out.
+
+    Examples
+    --------
+    >>> left_out("no consent"), left_out("opted out")
+    ('did not agree', 'opted out')
+    """
+    return _LEFT_OUT.get(str(rule), inside(label(rule)))

@@ -78,9 +78,9 @@ def caption(kind: str, released: Released) -> str:
 
 
 _CAPTIONS = {
-    "rates": "Solid line and circles: people with support. Dashed line and squares: the comparison. Dotted "
+    "rates": "Solid line and circles: with support. Dashed line and squares: the comparison. Dotted "
     "line: support starts.",
-    "event_study": "Each point sets people with support beside the comparison, with its 95% range; the line "
+    "event_study": "Each point sets those with support beside the comparison, with its 95% range; the line "
     "is no difference. Squares: before support, where points should lie near it. Circles: with support.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from impact.pages.report import Page, template
 
-_SAID = {
-    "pass": "Every rule is met, and nothing needs judgement.",
-    "review": "Every rule is met; what is listed needs a person's judgement.",
-    "fail": "Do not send this report: see what is listed.",
+# What a status is called, and what it says of the whole report.
+SAID = {
+    "fail": ("Must not be sent", "Something that is withheld could be worked out. Nothing was written."),
+    "review": ("To be looked at", "Every rule is met; what is listed first needs a person's judgement."),
+    "pass": (
+        "Passed",
+        "Every rule is met, and no table needs to be looked at for its own sake. "
+        "A person still signs for what no rule can judge.",
+    ),
 }
+DONE = {"withheld": "withheld", "rounded": "shown rounded, which hides by how many"}
+# What no rule can judge.
+TO_SIGN = (
+    "The words on the pages, in the tables and in the figures name no person, and no place with few people.",
+    "No report or table on the same people that went out otherwise (of another study, from another folder, "
+    "made by hand) shows figures that these could be set beside.",
+    "Numbers of sites and buildings stand as they are: readers may know them.",
+    "What is sent is the folder share with the fingerprint below, and nothing of the folder private.",
+)
 
 
-def checker(*, title: str, pages: Mapping[str, Sequence[Mapping[str, Any]]], status: str) -> str:
-    """Return the sheet: which rule each table passed, what it withheld, and what to look at.
+def checker(sheet: Mapping[str, Any]) -> str:
+    """Return the sheet as a page: the verdict, what to look at, what was done to each table, where to sign.
 
     Parameters
     ----------
-    title : str
-        Of the study.
-    pages : mapping of page to rows
-        As ``disclosure.release(...).sheet`` gives them.
-    status : str
-        The worst of all tables: 'pass', 'review' or 'fail'.
+    sheet : mapping
+        What ``checker.json`` holds, which the page shows in full.
 
     Examples
     --------
-    >>> row = {"table": "flow", "rule": "HES", "figures": 9, "withheld": 2, "too_small": 1,
-    ...        "to_protect_others": 1, "status": "pass", "look": [], "notes": []}
-    >>> "Withheld to protect others" in checker(title="Northtown", pages={"cohort": [row]}, status="pass")
+    >>> table = {"table": "flow", "figures": 9, "withheld": 2, "too_small": 1, "to_protect_others": 1,
+    ...          "notes": [], "status": "pass", "look": [], "since": []}
+    >>> rule = {"title": "HES", "sentence": "Counts of 1 to 7 are not shown.", "source": "", "read": "2026"}
+    >>> page = {"title": "Who is in the study", "href": "cohort.html", "tables": [table]}
+    >>> sheet = {"title": "Northtown", "made": "2026-11-23 05:44:19 UTC", "status": "pass", "rule": rule,
+    ...          "compared_with": [], "left_out": [], "pages": [page], "files": [], "fingerprint": "0a1b",
+    ...          "made_with": {"impact": "0.1.0", "sha256": "2c3d", "python": "3.11"}, "to_sign": TO_SIGN}
+    >>> "Who is in the study" in checker(sheet)
     True
     """
-    page = Page(title=f"Checker's sheet: {title}", date=dt.date.today())
-    return template("checker.html.j2", page, checked=pages, status=status, said=_SAID[status])
+    made = dt.date.fromisoformat(sheet["made"][:10])
+    page = Page(title="Checker's sheet", kicker=sheet["title"], date=made)
+    tables = [(of["title"], of["href"], table) for of in sheet["pages"] for table in of["tables"]]
+    counted = {status: sum(table["status"] == status for *_, table in tables) for status in SAID}
+    to_look = [row for status in SAID for row in tables if row[2]["status"] == status and row[2]["look"]]
+    changes = [(title, table, change) for title, _, table in tables for change in table["since"]]
+    words = {"counted": counted, "to_look": to_look, "changes": changes, "said": SAID, "done": DONE}
+    return template("checker.html.j2", page, sheet=sheet, **words)

@@ -34,6 +34,7 @@ DOTS: dict[Evidence, str] = {
 }
 FEW_GROUPS = 20
 BALANCED = 0.1
+_PASSED = f"standard deviations (passed up to {number(BALANCED, 2)})"
 # A whole range this near to no change, in per cent, is strong evidence that there is none to speak of.
 _VERY_NEAR = 5
 
@@ -121,7 +122,7 @@ def _alike_before(test: Released) -> Check:
     if np.isnan(p):
         return Check("Whether the groups moved alike before support could not be tested.", None)
     said = "moved alike as far as these data can tell" if p >= 0.05 else "did not move alike"
-    return Check(f"Before support the groups {said} (p {p_value(p)}; passed at 0.05 or more).", p >= 0.05)
+    return Check(f"Before support the groups {said} (p {p_value(p)}; passed from 0.05 up).", p >= 0.05)
 
 
 def _alike_after(balance: Released) -> Check:
@@ -129,7 +130,8 @@ def _alike_after(balance: Released) -> Check:
     if not name:
         return Check("Whether matching made the groups alike cannot be shown: too few people.", None)
     said = (
-        f"the groups differ most in {inside(name)}, by {number(worst, 2)}; passed up to {number(BALANCED, 2)}"
+        f"the groups are {'' if worst <= BALANCED else 'not '}alike: they differ most in {inside(name)}, by "
+        f"{number(worst, 2)} {_PASSED}"
     )
     return Check(f"After matching, {said}.", worst <= BALANCED)
 
@@ -138,8 +140,9 @@ def _followed_alike(balance: Released) -> Check | None:
     name, worst = _worst(balance, followed=True)
     if not name:
         return None
-    said = f"differ in {inside(name)} by {number(worst, 2)}; passed up to {number(BALANCED, 2)}"
-    return Check(f"After matching, the groups {said}.", worst <= BALANCED, minor=True)
+    alike = worst <= BALANCED
+    said = f"followed for as long: {inside(name)} differ by {number(worst, 2)} {_PASSED}"
+    return Check(f"The groups were {'' if alike else 'not '}{said}.", alike, minor=True)
 
 
 def _worst(balance: Released, *, followed: bool) -> tuple[str, float]:

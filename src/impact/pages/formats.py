@@ -35,6 +35,7 @@ NAMES = {
     "members": "People in the household",
     "imd_fifth": "Deprivation fifth",
     "imd_decile": "Deprivation tenth",
+    "arm": "Group",
     "supported": "With support",
     "treated": "With support",
     "control": "Comparison",
@@ -210,11 +211,14 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def who(released: Released) -> str:
-    """Tell what is counted: people, or the units of a ready-made panel without person-time."""
+    """Tell what is counted: people, or the units of a ready-made panel without person-time (trusts)."""
     units = {str(released.method["per"])} if released.method.get("per") else set()
     if not units and {"scale", "unit"} <= set(released.table.columns):
         units = set(released.table.loc[released.table["scale"] == "difference", "unit"])
-    return "people" if units <= OF_PEOPLE else "units"
+    if units <= OF_PEOPLE:
+        return "people"
+    named = {found[1] for unit in units if (found := re.match(r"per (\w+) and ", unit))}
+    return f"{label(*named).lower()}s" if len(named) == 1 else "units"
 
 
 def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:

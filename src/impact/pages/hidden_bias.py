@@ -11,12 +11,12 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
-from impact.pages import Shown, show
+from impact.pages import SEAL, Shown, show
 from impact.pages.answers import answers
 from impact.pages.formats import inside, interval_text, label, number, numeric, p_value, readers_units
 from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.statement import Statement
 from impact.pages.style import GREY, INK, TEAL, figure
-from impact.pages.words import Statement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,13 +42,13 @@ def hidden_bias(released: Mapping[str, Released]) -> Shown:
         first = answers(released["effects"])[0]
         if first.strength not in ("clear", "very clear"):
             said = f"The estimate for {first.name} is not clear anyway; a hidden reason adds to that doubt."
-            things.append(Statement("sentence", (("list", (said,)),), (released["effects"],)))
+            things.append(Statement("sentence", (("list", (said,)),), (released["effects"],), SEAL))
     if bounds := released.get("rosenbaum_bounds"):
-        things.append(Statement("sentence", (("list", (within_sets(bounds),)),), (bounds,)))
+        things.append(Statement("sentence", (("list", (within_sets(bounds),)),), (bounds,), SEAL))
         if bounds.table["p_value"].notna().any():
             things.append(shares_of_chance(bounds))
     if values := released.get("e_value"):
-        things.append(Statement("sentence", (("list", (explained_away(values),)),), (values,)))
+        things.append(Statement("sentence", (("list", (explained_away(values),)),), (values,), SEAL))
         things.append(values)
     return show(*things)
 

@@ -46,11 +46,14 @@ class Table:
         e = html.escape
         align = ["" if column.words else ' class="n"' for column in self.columns]
         head = "".join(
-            f'<th scope="col"{a}>{e(c.header)}</th>' for a, c in zip(align, self.columns, strict=True)
+            f'<th scope="col"{a}>{_heading(c.header)}</th>' for a, c in zip(align, self.columns, strict=True)
         )
         body = "".join(
             f'<tr><th scope="row"{align[0]}>{e(row[0])}</th>'
-            + "".join(f"<td{a}>{e(cell)}</td>" for a, cell in zip(align[1:], row[1:], strict=True))
+            + "".join(
+                f"<td{a}>{_figures(cell) if a else e(cell)}</td>"
+                for a, cell in zip(align[1:], row[1:], strict=True)
+            )
             + "</tr>"
             for row in self.rows
         )
@@ -68,6 +71,17 @@ class Table:
         """Plain text, for terminals and text-only readers."""
         frame = pd.DataFrame(self.rows, columns=[column.header for column in self.columns])
         return "\n".join([self.caption, frame.to_string(index=False), *self.notes, *self.how])
+
+
+def _heading(text: str) -> str:
+    """Escape a heading so that 'p-value' is not broken at its hyphen."""
+    return re.sub(r"[\w&;]+-\w+", r"<span>\g<0></span>", html.escape(text))
+
+
+def _figures(text: str) -> str:
+    """Escape a cell of figures, which a narrow column may break before its brackets and nowhere else."""
+    figure, bracket, rest = html.escape(text).partition(" (")
+    return f"<span>{figure}</span> <span>({rest}</span>" if bracket else figure
 
 
 def cells_of(

@@ -117,7 +117,8 @@ def _draw_event_times(ax: Axes, part: pd.DataFrame, *, null: float) -> None:
     ax.plot(x[base], y[base], linestyle="none", marker="D", color=INK, markerfacecolor="white", markersize=6)
     for i in np.flatnonzero(base):
         ax.annotate("base", (x[i], y[i]), (0, 7), textcoords="offset points", ha="center", fontsize=10)
-    top = ax.get_ylim()[1]
+    digits, top = places(ax.get_yticks()), ax.get_ylim()[1]
+    ax.yaxis.set_major_formatter(lambda v, _: number(v, digits))
     ax.annotate(" support starts", (-0.5, top), va="top", ha="left", fontsize=10, color=SOFT)
 
 

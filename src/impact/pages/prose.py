@@ -31,6 +31,8 @@ class Block:
 def text_blocks(source: str) -> Iterator[Block]:
     """Split markdown at its headings, so that a section can be left out with everything under it."""
     to_html = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
+    # A comment is for whoever edits the notebook.
+    source = re.sub(r"<!--.*?-->", "", source, flags=re.DOTALL)
     for part in _split_at_headings(source):
         text = clean(str(to_html(part)))
         found = re.match(r"\s*<h([1-6])>(.*?)</h\1>", text, re.DOTALL)

@@ -13,7 +13,7 @@ import hashlib
 import html
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +28,7 @@ from traitlets import Bool
 from impact.disclosure import NOTICE
 from impact.pages.alts import refuse_wordless
 from impact.pages.clean import clean
+from impact.pages.evidence import DOTS
 from impact.pages.prose import Block, code_block, text_blocks, with_captions
 from impact.pages.signed import MIME, refuse_unsigned
 
@@ -55,7 +56,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of a study as its index lists it: title, link, headline, whether it stopped, remarks, PDF."""
+    """One page of a study as its index lists it; ``sure`` is the word for the evidence of its headline."""
 
     title: str
     href: str
@@ -63,6 +64,7 @@ class Entry:
     stopped: str = ""
     remarks: Sequence[str] = ()
     pdf: str = ""
+    sure: str = ""
 
 
 class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untyped
@@ -110,7 +112,7 @@ def render(
     """
     nb = _read(notebook)
     blocks = list(_blocks(nb, with_code=with_code))
-    title = next((b.heading for b in blocks if b.level == 1), "") or "Impact report"
+    title = _title(nb, blocks) or "Impact report"
     page = Page(title=title, date=_date(nb), links=links, kicker=kicker or _role(nb, "masthead"))
     page.stopped = STOPPED if _has_stopped(nb) else ""
     page.rules = _rules(nb)
@@ -162,10 +164,11 @@ def index(
 def entry(notebook: Any, *, href: str) -> Entry:
     """Read a page's title and headline from an executed notebook, for the index."""
     nb = _read(notebook)
-    title = next((b.heading for b in _blocks(nb) if b.level == 1), "") or Path(href).stem
+    title = _title(nb, _blocks(nb)) or Path(href).stem
     remarks: list[str] = next((m["remarks"].splitlines() for _, _, m in _marked(nb) if m.get("remarks")), [])
     headline = _role(nb, "headline") or _who_is_in(nb)
-    return Entry(title, href, headline, STOPPED if _has_stopped(nb) else "", remarks)
+    sure = _role(nb, "headline", "sure")
+    return Entry(title, href, headline, STOPPED if _has_stopped(nb) else "", remarks, sure=sure)
 
 
 def _who_is_in(nb: Any) -> str:
@@ -192,6 +195,17 @@ _FILES = {
     "overlap": "chances of being supported",
     "unmatched": "the unmatched comparison",
     "matched": "people matched",
+    "brief": "how it was done, in brief",
+    "pretrend": "whether the groups moved alike before support",
+    "balance": "how alike the groups are after matching",
+    "beside": "effects by the other method",
+    "rates": "rates over time",
+    "bounds": "if the groups would have moved apart anyway",
+    "by-month": "effects month by month",
+    "table-one": "the groups described",
+    "feasibility": "how many can be matched",
+    "rosenbaum-bounds": "how much hidden bias would change the answer",
+    "e-value": "how strong a hidden cause would have to be",
 }
 
 
@@ -235,8 +249,13 @@ def _marked(nb: Any) -> Iterator[tuple[Any, Mapping[str, Any], Mapping[str, Any]
             yield output, data, output.get("metadata", {}).get(MIME, {})
 
 
-def _role(nb: Any, role: str) -> str:
-    return next((str(m.get("text", "")) for _, _, m in _marked(nb) if m.get("role") == role), "")
+def _role(nb: Any, role: str, key: str = "text") -> str:
+    return next((str(m.get(key, "")) for _, _, m in _marked(nb) if m.get("role") == role), "")
+
+
+def _title(nb: Any, blocks: Iterable[Block]) -> str:
+    """The study's own question, where the masthead has one, or else the first heading."""
+    return _role(nb, "masthead", "question") or next((b.heading for b in blocks if b.level == 1), "")
 
 
 def _is_not_run(nb: Any) -> bool:
@@ -351,7 +370,7 @@ def _environment() -> jinja2.Environment:
     )
     style = re.sub(r"/\*.*?\*/", "", (TEMPLATES / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
     digest = hashlib.sha256(style.encode()).digest()
-    environment.globals.update(style=style, style_hash=base64.b64encode(digest).decode())
+    environment.globals.update(dots=DOTS, style=style, style_hash=base64.b64encode(digest).decode())
     return environment
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages import SEAL, Shown
 from impact.pages.answers import strengths
 from impact.pages.formats import (
     estimate_text,
@@ -19,6 +21,7 @@ from impact.pages.formats import (
     require_released,
 )
 from impact.pages.style import INK, SOFT, TEAL, figure
+from impact.pages.tables import effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +36,8 @@ def caption(released: Released) -> str:
     units = shown.loc[shown["scale"] == "difference", "unit"].unique()
     of = f" {units[0]}" if len(units) == 1 else ""
     return (
-        f"Difference{of} with the 95% range, and the ratio of use with support to use without. Each line has "
-        "its own scale. Filled circle: clear, the range lies on one side of no change (also once several "
-        "services are allowed for). Diamond: not clear."
+        f"Difference{of} with its 95% range; below it, use with support divided by use without. Each line "
+        "has its own scale. Filled circle: a clear change. Diamond: not clear."
     )
 
 
@@ -57,16 +59,16 @@ def services(released: Released) -> Axes:
         return forest(released)
     part, sure = forest_rows(shown, "difference"), strengths(released)
     ratios = shown[shown["scale"] == "log ratio"].set_index("outcome")
-    with figure(released, "forest", [0.95 + 0.66 * len(part)], "difference") as axes:
+    with figure(released, "forest", [0.75 + 0.5 * len(part)], "difference") as axes:
         ax = axes[0]
         ax.axvline(0, color=INK, linewidth=1)
         for i, row in enumerate(part.to_dict("records")):
-            _line(ax, -i, row, clear=sure[str(row["outcome"])] in ("clear", "very clear"))
+            _line(ax, -i - 0.12, row, clear=sure[str(row["outcome"])] in ("clear", "very clear"))
             over: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center"}
             name = textwrap.shorten(label(row["outcome"]), 48)
-            ax.text(0, -i + 0.36, name, weight="bold", backgroundcolor="white", **over)
+            ax.text(0, -i + 0.3, name, weight="bold", backgroundcolor="white", **over)
             ratio = ratios.loc[row["outcome"]] if row["outcome"] in ratios.index else None
-            for lift, said, ink in zip((0.12, -0.18), _said(row, ratio), (INK, SOFT), strict=True):
+            for lift, said, ink in zip((0.2, -0.18), _said(row, ratio), (INK, SOFT), strict=True):
                 ax.text(1, -i + lift, said, ha="right", color=ink, fontsize=10, **over)
         ax.set(xlim=(-1.05, _RIGHT), ylim=(-len(part) + 0.5, 0.75), xticks=[], yticks=[])
         ax.grid(visible=False)
@@ -76,6 +78,14 @@ def services(released: Released) -> Axes:
         for x, words, to in ((0, "◀ fewer with support", "left"), (edge, "more ▶", "right")):
             ax.text(x, 1, words, transform=ax.transAxes, ha=to, va="bottom", color=SOFT, fontsize=10)
     return axes[0]
+
+
+def numbers(released: Released) -> Shown:
+    """The chart's numbers as a table; on whom they rest and how they were made, the method's page says."""
+    laid = effects(released)
+    columns = tuple(c for c in laid.columns if not c.header.endswith("with support"))
+    laid = replace(laid, columns=columns, how=())
+    return Shown(laid.text, laid.html, (released,), seal=SEAL)
 
 
 def _line(ax: Axes, y: float, row: Any, *, clear: bool) -> None:

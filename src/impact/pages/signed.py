@@ -19,7 +19,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
 
-from impact.errors import DisclosureError, together
+from impact.errors import DisclosureError, RunError, together
 
 MIME = "application/vnd.impact+json"
 _SIGNATURE = "signature"
@@ -55,8 +55,14 @@ def _number(text: str) -> float:
     return float(text) + 0.0
 
 
-def refuse_unsigned(notebook: Any) -> None:
+def refuse_unsigned(notebook: Any, place: str = "") -> None:
     """Stop at outputs with the mark of a released result that ``impact.show`` did not make here.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+    place : str
+        What stands before the number of a cell in the message.
 
     Raises
     ------
@@ -64,26 +70,38 @@ def refuse_unsigned(notebook: Any) -> None:
         All cells with such an output together, by their place in the notebook.
     """
     problems = []
-    for place, cell in enumerate(notebook.cells, 1):
+    for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
             data, said = output.get("data", {}), output.get("metadata", {}).get(MIME) or {}
             if MIME in data and signed(data, said)[_SIGNATURE] != said.get(_SIGNATURE):
                 problems.append(
-                    f"cell {place} has an output that is marked as released, and impact.show did not make it "
-                    "here, or it was changed since: show what was released by impact.show, and run the "
-                    "notebook on this computer."
+                    f"{place}cell {number} has an output that is marked as released, and impact.show did not "
+                    "make it here, or it was changed since: show what was released by impact.show, and run "
+                    "the notebook on this computer."
                 )
     if problems:
         raise DisclosureError(together(list(dict.fromkeys(problems))))
 
 
 def secret() -> bytes:
-    """Return the secret with which Jupyter signs this user's notebooks; Jupyter makes it if it is missing."""
+    """Return the secret with which Jupyter signs this user's notebooks; Jupyter makes it if it is missing.
+
+    Raises
+    ------
+    RunError
+        If Jupyter's data folder cannot be written or read.
+    """
     file = Path(jupyter_data_dir()) / "notebook_secret"
-    if not file.is_file():
+    try:
+        if file.is_file():
+            return file.read_bytes()
         # It takes a second to import, and this happens once on a computer.
         from nbformat.sign import MemorySignatureStore, NotebookNotary
 
         file.parent.mkdir(parents=True, exist_ok=True)
         return bytes(NotebookNotary(data_dir=str(file.parent), store_factory=MemorySignatureStore).secret)
-    return file.read_bytes()
+    except OSError as error:
+        raise RunError(
+            "Jupyter's data folder cannot be used, and what is shown is signed with the secret in it; set "
+            "JUPYTER_DATA_DIR to a folder in which you may write."
+        ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages.called import left_out
 from impact.pages.formats import (
     MISSING,
     READERS_UNITS,
@@ -25,6 +26,7 @@ from impact.pages.formats import (
     places,
     plain,
     rate_unit,
+    require_released,
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
@@ -32,6 +34,7 @@ from impact.pages.layout import Column, Table, cells_of, table_of
 
 def summary(released: Released) -> Table:
     """Lay out a description by what it shows."""
+    require_released(released)
     if {"arm", "bin_low", "bin_high", "persons"} <= set(released.table.columns):
         return _overlap(released)
     if released.kind == "matched":
@@ -151,7 +154,7 @@ def _naive(released: Released) -> Table:
         cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
         columns.append(Column(label(arm), cells))
     what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
-    return table_of(released, f"{what}, {unit}, with the comparison beside", columns, notes(released))
+    return table_of(released, f"{what}, {unit}", columns, notes(released))
 
 
 def _overlap(released: Released) -> Table:
@@ -227,6 +230,44 @@ def _words(value: Any) -> str:
     return MISSING if pd.isna(value) else str(value)
 
 
+# The elements of the trial that a study stands in for, in plain words and with their terms.
+_ELEMENTS = {
+    "Eligibility": "Who could be in it",
+    "Arms": "What is compared",
+    "Assignment": "How support was given",
+    "Time zero": "From when (time zero)",
+    "Follow-up": "For how long",
+    "Outcomes": "What is counted",
+    "Estimand": "Whom it is about (estimand)",
+    "Analysis": "How it is analysed",
+}
+
+
+def _trial(released: Released) -> Table:
+    """The trial that the study stands in for, element by element."""
+    elements, said = (released.table[name] for name in ("element", "in this study"))
+    columns = [
+        Column("Element of the trial", [_ELEMENTS.get(str(e), label(e)) for e in elements], True),
+        Column("In this study", [_capital(plain(str(sentence))) for sentence in said], True),
+    ]
+    return table_of(released, "The trial this study stands in for", columns, notes(released))
+
+
+def _flow(released: Released) -> Table:
+    """Everyone in the file, who was left out and why, and who is in the study."""
+    shown = released.table
+    who_or_why = [
+        left_out(rule) if stage == "left out" else _ARMS.get(rule, str(rule))
+        for stage, rule in zip(shown["stage"], shown["rule"], strict=True)
+    ]
+    columns = [
+        Column("Step", [_capital(stage) for stage in shown["stage"]], True),
+        Column("Who, or why not", who_or_why, True),
+        Column(who(released).capitalize(), cells_of(released, "persons", shown.index)),
+    ]
+    return table_of(released, "From everyone in the file to the study", columns, notes(released))
+
+
 def _quality(released: Released) -> Table:
     """The checks of the records that found something, and how many found nothing."""
     shown = released.table
@@ -234,7 +275,7 @@ def _quality(released: Released) -> Table:
     columns = [
         Column(title, cells_of(released, name, found, show), name != "count")
         for name, title, show in (
-            ("rule", "Check", lambda rule: _capital(plain(rule))),
+            ("rule", "Check", lambda rule: _capital(plain(left_out(rule)))),
             ("table", "Table", label),
             ("column", "Column", str),
             ("count", "Records", number),
@@ -254,6 +295,8 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "people at the index date, by arm": _baseline,
     "people before and after matching": _table_one,
     "whether matching can work": _feasibility,
+    "who is in the study": _flow,
+    "target trial": _trial,
     "before and after": _naive,
     "placebo": _placebo,
 }

@@ -13,6 +13,7 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages import SEAL, Shown, hidden_bias, show
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
+from impact.pages.called import called
 from impact.pages.formats import (
     MISSING,
     SCALES,
@@ -20,7 +21,6 @@ from impact.pages.formats import (
     by_arm,
     characteristics,
     estimate_text,
-    inside,
     interval_text,
     label,
     notes,
@@ -36,8 +36,8 @@ from impact.pages.formats import (
     who,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.statement import Statement
 from impact.pages.summaries import summary
-from impact.pages.words import Statement
 
 
 def table(released: Released) -> Table:
@@ -83,18 +83,15 @@ def effects(released: Released) -> Table:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
         columns.append(_effect_column(released, rows, scale))
         main = rows if main is None else main
-    # What was pooled or withheld changes how a table is read; the rest is for those who check it.
-    said = notes(released)
-    under = [note for note in said if re.search(r"\b[Ss]hown|withheld", note)]
-    how = [note for note in said if note not in under]
+    under, how = _notes(released)
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
         columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
         if several:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
-                f"The primary outcome is {inside(label(index['outcome'][0]))}; the p-values of the others "
-                "are adjusted for being several (Holm)."
+                f"{label(index['outcome'][0])} were named first, as the main result; the p-values of the "
+                "others allow for looking at several (Holm)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
@@ -110,7 +107,7 @@ def effects(released: Released) -> Table:
         f"{_effects_caption(keys)}{what} ({_level(shown)} ranges in brackets)",
         columns,
         under,
-        how=[*how, *_how(released.method)],
+        how=[*how, *_how(released)],
     )
 
 
@@ -186,8 +183,10 @@ def rates(released: Released) -> Table:
     order = shown["outcome"].map({o: i for i, o in enumerate(shown["outcome"].unique())})
     index = shown.assign(order=order).sort_values(["order", "period"], kind="stable")
     index = index[keys].drop_duplicates().reset_index(drop=True)
+    from_start = (numeric(index["period"]) < 0).any() and released.method.get("clock") == "event"
+    header = "Months from start" if from_start else "Period"
     columns = [
-        Column("Period", [period(p, s) for p, s in zip(index["period"], index["step"], strict=True)], True)
+        Column(header, [period(p, s) for p, s in zip(index["period"], index["step"], strict=True)], True)
     ]
     if index["outcome"].nunique() > 1:
         columns.insert(0, Column("Service", index["outcome"].map(label).tolist(), True))
@@ -259,7 +258,8 @@ def bounds(released: Released) -> Table:
     ]
     what = f": {label(shown['outcome'].iloc[0])}" if len(shown) else ""
     caption = f"The effect if the groups would not have moved alike{what}"
-    return table_of(released, caption, columns, [*under, *notes(released)], how=_how(released.method))
+    more, how = _notes(released)
+    return table_of(released, caption, columns, [*under, *more], how=[*how, *_how(released)])
 
 
 def test(released: Released) -> Table:
@@ -273,7 +273,7 @@ def test(released: Released) -> Table:
         Column("Smallest possible p-value", cells_of(released, "smallest_p", shown.index, p_value)),
     ]
     caption = f"{label(method['shows'])}: {label(method['outcome'])} ({_level(shown)} range in brackets)"
-    return table_of(released, caption, columns, notes(released), how=_how(method))
+    return table_of(released, caption, columns, notes(released), how=_how(released))
 
 
 def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Shown:
@@ -290,7 +290,9 @@ def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Sho
     found = [r for r in released.values() if require_released(r).kind == "test" and "estimate" in r.table]
     if not found:
         advice = _advice(require_released(released[effects]))
-        return show(*([Statement("sentence", (("list", advice),), (released[effects],))] if advice else []))
+        return show(
+            *([Statement("sentence", (("list", advice),), (released[effects],), SEAL)] if advice else [])
+        )
     each = [test(one) for one in found]
     columns = [Column("Test", [label(one.method["shows"]) for one in found], True)]
     for same in zip(*(one.columns[1:] for one in each), strict=True):
@@ -300,7 +302,7 @@ def few_sites(released: Mapping[str, Released], effects: str = "effects") -> Sho
     notes_, how = (tuple(dict.fromkeys(n for one in each for n in getattr(one, k))) for k in ("notes", "how"))
     laid = Table(caption, tuple(columns), found[0], notes_, how)
     lead = ("why", ("These tests do not lean on there being many groups.",))
-    words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found))
+    words = Statement("sentence", (lead, ("list", tuple(map(_drawn, found)))), tuple(found), SEAL)
     return show(words, Shown(laid.text, laid.html, tuple(found), seal=SEAL))
 
 
@@ -351,18 +353,28 @@ def _drawn(one: Released) -> str:
     return " ".join(filter(None, said))
 
 
-def _how(method: Mapping[str, Any]) -> list[str]:
-    """One line on how the effects were estimated, for colleagues who check."""
+def _notes(released: Released) -> tuple[list[str], list[str]]:
+    """What was pooled or withheld, which changes how a table is read; and the rest, for who checks it."""
+    said = notes(released)
+    under = [note for note in said if re.search(r"\b[Ss]hown|withheld", note)]
+    return under, [note for note in said if note not in under]
+
+
+def _how(released: Released) -> list[str]:
+    """One line on how the effects were estimated, for colleagues who check: plain words, then the terms."""
+    method = {name: str(value).replace("_", " ") for name, value in released.method.items() if value}
+    if "estimator" in method:
+        method["estimator"] = f"{called(released)} ({method['estimator']})"
     said = [
-        f"{name}: {str(method[key]).replace('_', ' ')}"
+        f"{name}: {method[key]}"
         for key, name in (
-            ("estimator", "Estimator"),
-            ("estimand", "estimand"),
-            ("control", "comparison"),
-            ("family", "family"),
-            ("inference", "standard errors"),
-            ("clusters", "clusters"),
+            ("estimator", "Method"),
+            ("estimand", "what is estimated"),
+            ("control", "compared with those"),
+            ("family", "model of the counts"),
+            ("inference", "how the ranges were made"),
+            ("clusters", "groups"),
         )
-        if method.get(key) not in (None, "", [])
+        if key in method
     ]
     return ["; ".join(said) + "."] if said else []

@@ -5,18 +5,18 @@ How sure the words are is tied to numbers and to nothing else: see ``answers`` a
 
 from __future__ import annotations
 
-import html
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size
+from impact.pages import SEAL
+from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
-from impact.pages.evidence import DOTS, FEW_GROUPS, Evidence, checks_on, disagree, evidence, passed
+from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
     label,
     listed,
@@ -28,59 +28,7 @@ from impact.pages.formats import (
     require_released,
     who,
 )
-
-
-@dataclass(frozen=True)
-class Statement:
-    """Sentences, with the released results they were made from.
-
-    Parameters
-    ----------
-    role : 'headline', 'claims' or 'sentence'
-    parts : sequence of (what it is, sentences)
-    sources : sequence of Released
-    """
-
-    role: Literal["headline", "claims", "sentence"]
-    parts: tuple[tuple[str, tuple[str, ...]], ...]
-    sources: tuple[Released, ...]
-
-    def __post_init__(self) -> None:
-        if not self.sources:
-            raise DisclosureError("words: a statement needs the released result it was made from.")
-        for source in self.sources:
-            require_released(source)
-
-    @property
-    def text(self) -> str:
-        """All sentences as plain text."""
-        return "\n".join(" ".join(filter(None, sentences)) for _, sentences in self.parts)
-
-    @property
-    def html(self) -> str:
-        """The sentences as HTML; whatever stood in the data is shown as text."""
-        if self.role == "claims":
-            return f'<div class="two">{"".join(_box(*part) for part in self.parts)}</div>'
-        paragraphs = "".join(_paragraph(*part) for part in self.parts)
-        if self.role == "headline":
-            return f'<section class="answer" aria-label="The answer">{paragraphs}</section>'
-        return paragraphs
-
-
-def _box(title: str, sentences: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
-    kind = "box not" if "not" in title else "box"
-    return f'<div class="{kind}"><p class="boxhead">{html.escape(title)}</p><ul>{items}</ul></div>'
-
-
-def _paragraph(what: str, sentences: Sequence[str]) -> str:
-    said = [html.escape(sentence) for sentence in sentences]
-    if what == "list" and len(said) > 1:
-        return f"<ul>{''.join(f'<li>{s}</li>' for s in said)}</ul>"
-    if what == "sure":
-        dots = DOTS[cast("Evidence", sentences[0].rstrip("."))]
-        said[0] = f'<span aria-hidden="true">{dots}</span> <b>{said[0]}</b>'
-    return f'<p class="{what}">{" ".join(filter(None, said))}</p>'
+from impact.pages.statement import Statement
 
 
 def headline(
@@ -88,6 +36,7 @@ def headline(
     page: Mapping[str, Released] | None = None,
     *,
     assignment: Literal["observed", "randomised"] = "observed",
+    support: str = "",
 ) -> Statement:
     """Say in plain words what a study found, how large it is and how strong the evidence is.
 
@@ -99,6 +48,8 @@ def headline(
         Everything the page shows; the checks among it count for the evidence.
     assignment : 'observed' or 'randomised'
         Whether support was given by lot.
+    support : str
+        What support was, in a few words such as 'free care': said where it is first named.
 
     Returns
     -------
@@ -106,15 +57,24 @@ def headline(
     """
     first, *others = answers(released)
     checks = checks_on(page or {})
-    parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_answer(first),))]
+    parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_named(_answer(first), support),))]
     if others:
         parts.append(("others", tuple(_others(first, others))))
     if whom := about_whom(released):
         parts.append(("why", (whom,)))
     groups = float(numeric(released.table.get("clusters", []))[:1].min(initial=np.inf))
     word = evidence(first, checks, assignment=assignment, groups=groups)
-    parts.append(("sure", (f"{word}.", *_how_sure(first, groups, len(others)), passed(checks))))
-    return Statement("headline", tuple(parts), (released,))
+    parts.append(("sure", (f"{word}.", *_how_sure(first, groups), passed(checks), _SCALE)))
+    return Statement("headline", tuple(parts), (released,), SEAL)
+
+
+_SCALE = "The scale: inconclusive, weak, moderate, strong."
+
+
+def _named(said: str, support: str) -> str:
+    """Say what support was where a sentence first speaks of it: 'With support (free care) there were'."""
+    words = f" ({support})" if support else ""
+    return re.sub(r"\bsupport\b", lambda found: found[0] + words, said, count=1, flags=re.IGNORECASE)
 
 
 def _answer(a: Answer) -> str:
@@ -131,7 +91,10 @@ def _answer(a: Answer) -> str:
 
 
 def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
-    said = [_answer(a) for a in others if a.strength in ("very clear", "clear")]
+    clear = [a for a in others if a.strength in ("very clear", "clear")]
+    said = [_answer(a) for a in clear]
+    if len(clear) > 1:
+        said = [f"With support there were {sizes(clear)} than without it."]
     if first.strength in ("very clear", "clear"):
         said = [s.replace("With support there were", "There were also", 1) for s in said]
         said = [s.replace(" than without it", "", 1) for s in said]
@@ -147,9 +110,12 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
             )
             for scale in _SPLIT
         ),
-        (
-            "For {} the range lies on one side of no change, but not once several services are allowed for.",
-            lambda a: a.strength == "cannot tell" and a.nominal,
+        *(
+            (
+                f"There may have been {more} {{}}, but it may be chance, as several services were looked at.",
+                lambda a, fewer=fewer: a.strength == "cannot tell" and a.nominal and a.fewer == fewer,
+            )
+            for fewer, more in ((True, "fewer"), (False, "more"))
         ),
         ("It shows little or no change in {}.", lambda a: a.strength == "little or no change"),
         ("There were too few {} to say anything.", lambda a: a.strength == "too rare"),
@@ -169,23 +135,16 @@ _SPLIT = {
 }
 
 
-def _how_sure(first: Answer, groups: float, others: int) -> list[str]:
-    chance = "" if first.strength == "too rare" or np.isnan(first.p) else f" (p {_p(first.p)})"
+def _how_sure(first: Answer, groups: float) -> list[str]:
     meaning = MEANING[first.strength]
     if first.strength == "cannot tell" and first.split:
         meaning = f"{_SPLIT[first.split][:1].upper()}{_SPLIT[first.split][1:]}."
-    said = [meaning[:-1] + chance + "."]
+    said = [meaning]
     triple = first.difference or first.percent
     if first.strength in ("clear", "very clear") and triple is not None:
         near, far = sorted(abs(v) for v in triple[1:])
         if far > WIDE * near:
             said.append("Its size is much less sure than its direction.")
-    if others:
-        said.append(
-            f"{label(first.outcome)} were named first, as the main result; the "
-            f"p-value{'s' if others > 1 else ''} of the other{f' {others}' if others > 1 else ''} "
-            f"{'are' if others > 1 else 'is'} adjusted for being several (Holm)."
-        )
     if groups < FEW_GROUPS:
         said.append(f"Only {number(groups)} groups stand behind this, so the range may be too narrow.")
     return said
@@ -195,7 +154,9 @@ def _p(value: float) -> str:
     return p_value(value) if value < 0.001 else f"= {p_value(value)}"
 
 
-def claims(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
+def claims(
+    released: Released, *, assignment: Literal["observed", "randomised"] = "observed", support: str = ""
+) -> Statement:
     """List what may be said on the strength of the released effects, and what may not.
 
     Parameters
@@ -204,22 +165,33 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
         Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
     assignment : 'observed' or 'randomised'
         Whether support was given by lot.
+    support : str
+        What support was, in a few words: each sentence that may be said names it.
     """
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
     may, may_not = [], []
-    for a in found:
-        if a.strength in ("very clear", "clear"):
-            said = f"With support there were {size(a, a.name)} than {than} (95% range {range_of(a)})."
-            may.append(f"“{said}”")
-        elif a.strength == "little or no change":
-            may.append(f"“Support made little or no difference to {a.name} (95% range {range_of(a)}).”")
+    for some in filter(None, (found[:1], found[1:])):
+        clear = [a for a in some if a.strength in ("very clear", "clear")]
+        if len(clear) == 1:
+            may.append(
+                f"“With support there were {size(clear[0], clear[0].name)} than {than} ({_range(clear[0])}).”"
+            )
+        elif clear:
+            may.append(f"“With support there were {sizes(clear)} than {than}.”")
+        if same := [f"{a.name} ({_range(a)})" for a in some if a.strength == "little or no change"]:
+            may.append(f"“Support made little or no difference to {listed(same)}.”")
     open_ = [a for a in found if a.strength == "cannot tell" and not a.nominal]
     if len(open_) == 1:
         a = open_[0]
         may.append(f"“We cannot tell whether support changed {a.name}: from {range_of(a)}{_per(a)}.”")
     elif open_:
         may.append(f"“We found no clear change in {listed([a.name for a in open_])}.”")
+    may += [
+        f"“There may have been {'fewer' if a.fewer else 'more'} {a.name} with support, or it is chance.”"
+        for a in found
+        if a.strength == "cannot tell" and a.nominal
+    ]
     unclear = [a.name for a in found if a.strength in ("cannot tell", "too rare")]
     if unclear:
         may_not.append(
@@ -229,27 +201,29 @@ def claims(released: Released, *, assignment: Literal["observed", "randomised"] 
     if assignment != "randomised" and those == "people" and first.fewer:
         may_not.append(
             f"“{label(first.outcome)} fell by so much since support began”, from people with support alone: "
-            "people are offered support when they are unwell, and most get better without it."
+            "people are offered it when unwell, and most get better without it."
         )
     elif assignment != "randomised" or called(released) == DID:
         may_not.append(
             f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
-            "alone: it would have changed anyway."
+            "alone: some change would have come anyway."
         )
+    saved, better = ("saved or cost", "better or worse")
+    if first.strength in ("very clear", "clear"):
+        saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     may_not += [
-        "“It saved so much money”: contacts that did not happen free time and beds, not cash."
-        if first.fewer
-        else "“It cost so much money”: contacts are counted here, not cash.",
-        f"“It works for everyone, everywhere”: this holds for the {those}, place and months studied.",
+        f"“It {saved} so much money”, or that anybody’s health is {better}: contacts are counted here, not "
+        "cash or health.",
+        f"“It is so for everyone, everywhere”: this holds for the {those}, place and time studied.",
     ]
     if assignment != "randomised":
         may_not.append(
-            "“This proves that support was the cause”: support was not given by lot, so part of the "
-            "difference may come from who was offered it and who accepted."
+            "“This proves that support was the cause”: it was not given by lot, so part may come from "
+            "who was offered it and who accepted."
         )
-    may = may or ["“There were too few events to say anything yet.”"]
+    may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(
-        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,)
+        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
     )
 
 
@@ -275,7 +249,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
             f"main: got {main!r}; released has {', '.join(map(repr, released)) or 'nothing'}."
         )
     if other not in released:
-        return Statement("sentence", (("list", ("No second method was asked for.",)),), (released[main],))
+        return Statement("sentence", (("list", ("No second method was used.",)),), (released[main],), SEAL)
     found = {a.outcome: a for a in answers(released[other])}
     pairs = [(a, found[a.outcome]) for a in answers(released[main]) if a.outcome in found]
     names = called(released[main]), called(released[other])
@@ -283,7 +257,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
     doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
     if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
         said += doubts or ["Within their ranges the two methods agree."]
-    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]))
+    return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]), SEAL)
 
 
 def _second(method: str, a: Answer) -> str:
@@ -299,6 +273,10 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
 
 
+def _range(a: Answer) -> str:
+    return f"95% range {range_of(a)}"
+
+
 def _per(a: Answer) -> str:
     return f" {a.unit}" if a.difference and a.unit else ""
 
@@ -307,7 +285,7 @@ _UNWELL = (
     "The change among people with support alone is not the effect of support: people are offered it when "
     "they are unwell, and most people who are unwell get better."
 )
-_ANYWAY = "it would have changed anyway, as it did in the comparison."
+_ANYWAY = "some change would have come anyway, and the comparison shows how much."
 
 
 def pretrend(released: Released) -> Statement:
@@ -335,7 +313,7 @@ def pretrend(released: Released) -> Statement:
             f"Before support the groups moved alike as far as these data can tell (test of all points "
             f"together, p {_p(p)}). That is no proof: a small study overlooks much."
         )
-    return Statement("sentence", (("list", (said,)),), (released,))
+    return Statement("sentence", (("list", (said,)),), (released,), SEAL)
 
 
 def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
@@ -353,7 +331,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
     if not released.method.get("has_before", True):
         said = "These data have no time before support began, so there is no before and after to compare."
-        return Statement("sentence", (("list", (said,)),), (released,))
+        return Statement("sentence", (("list", (said,)),), (released,), SEAL)
     unit, factor = rate_unit(released.method)
     those = who(released)
     lines: list[str] = []
@@ -378,7 +356,7 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
             _UNWELL if unwell else f"The change among those with support alone is not the effect: {_ANYWAY}",
         )
     parts = (("list", tuple(lines)), *((("why", why),) if why else ()))
-    return Statement("sentence", parts, (released,))
+    return Statement("sentence", parts, (released,), SEAL)
 
 
 def _moved(before: float, after: float) -> str:

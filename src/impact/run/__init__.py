@@ -6,23 +6,27 @@ that a run that fails or is stopped leaves the earlier ones as they were.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impact.disclosure.record import read
 from impact.errors import DataError, ImpactError, RunError, together
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt
 from impact.run.lookout import refuse_names
 from impact.run.pdf import Printer
 from impact.run.progress import Progress
-from impact.run.share import NO_TIME_BEFORE, check_sheet, share
+from impact.run.share import NO_TIME_BEFORE, share
+from impact.run.sheet import check
 from impact.study import Study, project_root, read_studies
 
 __all__ = ["NOTEBOOKS", "Extras", "Outcome", "run"]
 
+_log = logging.getLogger(__name__)
 NOTEBOOKS = ("cohort", "did", "matching", "findings")
 
 
@@ -30,7 +34,7 @@ NOTEBOOKS = ("cohort", "did", "matching", "findings")
 class Outcome:
     """What became of one study: its folder, the headline of its report, or the problem that stopped it.
 
-    ``remark`` says what the report is without, though it was asked for.
+    ``remarks`` say what the report is without, though it was asked for, and what a person must look at.
     """
 
     study: Study
@@ -38,7 +42,7 @@ class Outcome:
     seconds: float
     headline: str = ""
     problem: ImpactError | None = None
-    remark: str = ""
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def run(
         Such as ``did.control=never_treated``, made to every study.
     was_sent : bool
         Whether the last report of each study was, or may have been, sent: then this one gives nothing away
-        beside it.
+        beside it, as beside the ones before. If it was not, what it showed is forgotten.
     extras : Extras
         Whether the pages keep their code, and whether there is a PDF of each.
     progress : Progress, optional
@@ -110,28 +114,33 @@ def _find_data(studies: Sequence[Study]) -> None:
 
 def _run_one(study: Study, folder: Path, progress: Progress, *, was_sent: bool, extras: Extras) -> Outcome:
     began = time.monotonic()
-    # A report that nobody got gives nothing away: there is nothing to compare with.
-    sent = folder / "private" / ("records" if was_sent else "none")
     to_run, skipped = _plan(study)
     printer = Printer() if extras.pdf else None
-    with Attempt(folder) as attempt, quiet(attempt.log):
+    with Attempt(folder, was_sent=was_sent) as attempt, quiet(attempt.log):
         try:
+            # A record that cannot be read stops the run now, and not when a notebook has estimated for long.
+            list(read(attempt.records.parent))
             executed = {
-                name: execute(_notebook(name), study, attempt.private, sent=sent, progress=progress)
+                name: execute(
+                    _notebook(name), study, attempt.private, records=attempt.records, progress=progress
+                )
                 for name in to_run
             }
             wanted: Any = {"with_code": extras.with_code, "printer": printer}
-            headline = share(study, executed, skipped, folder=attempt.share, **wanted)
+            pages = share(study, executed, skipped, folder=attempt.share, **wanted)
             refuse_names(study, attempt.share)
-            check_sheet(study, attempt.private)
+            remarks = check(study, attempt, pages)
+            for remark in remarks:
+                _log.warning(remark)
             attempt.keep()
         except ImpactError as problem:
             attempt.keep_failure(problem)
             progress.stopped(study.name)
             return Outcome(study, folder, time.monotonic() - began, problem=problem)
     progress.finished(study.name)
-    seconds, remark = time.monotonic() - began, printer.problem if printer else ""
-    return Outcome(study, folder, seconds, headline, remark=remark)
+    headline = pages["findings"].headline if "findings" in pages else ""
+    remarks += [printer.problem] if printer and printer.problem else []
+    return Outcome(study, folder, time.monotonic() - began, headline, remarks=remarks)
 
 
 def _plan(study: Study) -> tuple[list[str], dict[str, str]]:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import papermill
 import zmq
@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from impact import errors
 from impact.errors import ImpactError, RunError
+from impact.pages.signed import refuse_unsigned, secret
 from impact.run.progress import Progress
 from impact.study import Study, project_root
 
@@ -72,18 +73,20 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
 papermill_engines.register("impact", Engine)
 
 
-def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress: Progress) -> Any:
+def execute(notebook: Path, study: Study, folder: Path, *, records: Path, progress: Progress) -> Any:
     """Execute a notebook with a study's sections, write it into a folder and return it.
 
-    What it shows is recorded in the folder's ``records``, and compared with those in ``sent``, of the last
-    report of the study.
+    What it shows is recorded in the folder ``records``, and compared with what the reports beside it showed.
 
     Raises
     ------
     ImpactError
-        The user's mistake that was raised in the notebook, in its own words, or ``RunError``.
+        The user's mistake, in the words of the function that raised it; ``RunError`` for any other; or
+        ``DisclosureError`` where an output says that it was released and ``show`` did not make it.
     """
     name = notebook.stem
+    # The kernel signs with it, so it must be there before.
+    secret()
     cells = len(papermill.iorw.load_notebook_node(str(notebook)).cells) + 1
     progress.notebook(study.name, name, cells)
     try:
@@ -96,7 +99,7 @@ def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress:
             language="python",
             progress_bar=False,
             progress=progress,
-            records={"IMPACT_RECORDS": str(folder / "records"), "IMPACT_SENT": str(sent)},
+            records={"IMPACT_RECORDS": str(records), "IMPACT_SENT": str(records.parent)},
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)
@@ -105,6 +108,7 @@ def execute(notebook: Path, study: Study, folder: Path, *, sent: Path, progress:
             f"{name}: the notebook's process died, most often because memory ran out; "
             "close other programs, or take a shorter window or fewer people."
         ) from error
+    refuse_unsigned(executed, f"{name}, ")
     progress.notebook_done(study.name, name)
     return executed
 
@@ -114,16 +118,24 @@ class KernelError(Exception):
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__()
-        self.traceback_text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines)) + "\n"
+        self.traceback_text = _plain(lines)
 
 
 def _ours(error: Any, notebook: str) -> ImpactError:
-    """Return the user's mistake as it was raised in the kernel; anything else becomes a ``RunError``."""
+    """Return the user's mistake as a function of ours raised it; anything else becomes a ``RunError``."""
     kind = getattr(errors, error.ename, None)
-    if isinstance(kind, type) and issubclass(kind, ImpactError):
-        return kind(error.evalue)
-    # The text of another error is not shown: it may hold a person's value.
+    frames = re.findall(r"^(?:File (.+?):\d+, in|Cell In)", _plain(error.traceback), re.MULTILINE)
+    place = Path(frames[-1] if frames else "").expanduser()
+    ours = isinstance(kind, type) and issubclass(kind, ImpactError)
+    if ours and place.is_relative_to(Path(errors.__file__).parent):
+        return cast("type[ImpactError]", kind)(error.evalue)
+    # The text of another error, also of our kind but raised in a cell, may hold a person's value.
     return RunError(f"{notebook}: cell {error.exec_count} stopped with {error.ename}.")
+
+
+def _plain(traceback: list[str]) -> str:
+    """Return the kernel's traceback as text without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback)) + "\n"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import tempfile
@@ -10,9 +11,12 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from impact.errors import ImpactError
+from impact.errors import ImpactError, RunError
 
 PARTS = ("private", "share")
+RECORDS = "records"
+# The name of a report's folder of records: names in order are in the order of time.
+MADE = "%Y-%m-%d-%H%M%S"
 _STALE_SECONDS = 24 * 3600
 
 
@@ -20,9 +24,23 @@ class Attempt:
     """A hidden folder beside a study's folder, with its own ``share`` and ``private``.
 
     ``keep`` moves both to their place; whatever else happens, they vanish and the earlier ones stay.
+
+    Parameters
+    ----------
+    folder : path
+        Of the study.
+    was_sent : bool
+        Whether the last report was, or may have been, sent. What it showed is forgotten if it was not.
+
+    Attributes
+    ----------
+    records : path
+        Where this report's records go: the folders beside it hold those of the earlier reports.
+    earlier, left_out : list of str
+        The earlier reports it is compared with, by the time they were made, and the one it is not.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, was_sent: bool = True) -> None:
         self.folder = folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         _clear(folder)
@@ -31,6 +49,22 @@ class Attempt:
         self.share.mkdir()
         self.private.mkdir()
         self.log = self.private / "log.txt"
+        self._found = _reports(folder / "private")
+        self.left_out = [] if was_sent else self._found[-1:]
+        self.earlier = self._take_over()
+        self.records = self.private / RECORDS / f"{dt.datetime.now(dt.UTC):{MADE}}"
+
+    def _take_over(self) -> list[str]:
+        """Copy what the earlier reports showed; of those that showed the same, the first."""
+        old, new = self.folder / "private" / RECORDS, self.private / RECORDS
+        if old.is_dir():
+            shutil.copytree(old, new, ignore=lambda *_: self.left_out)
+        kept: dict[tuple[tuple[str, bytes], ...], str] = {}
+        for report in _reports(self.private):
+            pages = sorted((new / report).iterdir())
+            if kept.setdefault(tuple((p.name, p.read_bytes()) for p in pages), report) != report:
+                shutil.rmtree(new / report)
+        return list(kept.values())
 
     def __enter__(self) -> Attempt:
         return self
@@ -41,8 +75,19 @@ class Attempt:
         shutil.rmtree(self._build, ignore_errors=True)
 
     def keep(self) -> None:
-        """Move what was made to its place; the shared part last, because it is the one that is sent."""
+        """Move what was made to its place; the shared part last, because it is the one that is sent.
+
+        Raises
+        ------
+        RunError
+            If another run of the study was quicker: its report was not compared with.
+        """
         self.folder.mkdir(exist_ok=True)
+        if _reports(self.folder / "private") != self._found:
+            raise RunError(
+                "another run of this study wrote its report meanwhile; run it again, so that this one gives "
+                "nothing away beside it."
+            )
         for part in PARTS:
             _swap(self._build / part, self.folder / part)
 
@@ -53,6 +98,11 @@ class Attempt:
         (self.private / "traceback.txt").write_text(text, encoding="utf-8")
         (self.folder / "private").mkdir(parents=True, exist_ok=True)
         _swap(self.private, self.folder / "private" / "failed")
+
+
+def _reports(private: Path) -> list[str]:
+    """Return the reports whose records lie in a study's private folder, the oldest first."""
+    return sorted(p.name for p in (private / RECORDS).glob("*") if p.is_dir())
 
 
 def _swap(new: Path, place: Path) -> None:

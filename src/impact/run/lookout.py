@@ -7,7 +7,7 @@ import datetime
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -24,29 +24,48 @@ _READ = (".html", ".json", ".csv")
 _NO_TEXT = re.compile(
     r"data:[\w/+.;-]+;base64,[A-Za-z0-9+/=\s]+|<style.*?</style>", re.DOTALL | re.IGNORECASE
 )
-_NAMING = sorted(NAMING | {"record_id"})
-_LIVES = ("died", "date_of_birth", "dob", "birth_date")
+# Columns are known by their letters alone: NHS Number, nhs_number and NHSNumber are one.
+_NAMING = {name.replace("_", "") for name in NAMING} | {
+    *("recordid", "nhsno", "tenantid", "nationalinsurancenumber", "ninumber"),
+    *("tenantname", "personname", "fullname", "firstname", "lastname", "givenname", "familyname"),
+    *("email", "emailaddress", "phone", "telephone", "mobile"),
+}
+_LIVES = {"died", "dateofbirth", "dob", "birthdate", "dateofdeath", "deathdate"}
+# A column of people in which at least these many values, and this share of them, are each one person's.
+_OWN_VALUES, _OWN_SHARE = 20, 0.9
 # What stands in such a column where nobody is named.
 _NOBODY = ("all", "missing", "mixed", "n a", "none", "not known", "other", "various", "unknown")
 # A longer name is found by its first words.
 _WORDS = 4
+# What of a column of remarks tells of one person: digits, words enough, or words that all begin like names.
+_TELLING = f"""
+    regexp_matches(given, '\\d') OR len(string_split(value, ' ')) >= {_WORDS}
+    OR regexp_matches(given, '\\p{{Ll}}')
+    AND regexp_full_match(given, '(\\p{{Lu}}[\\p{{L}}''’.]*[^\\p{{L}}]*){{2,}}')
+"""
 
 
 def refuse_names(study: Study, folder: Path) -> None:
     """Stop a report in which a file holds a value of a naming column of the data, or a day of death.
 
-    A value with a digit in it or of several words is looked for everywhere, one of a single plain word, such
-    as a house called Control, only as a whole cell of a table. A building is a name only where fewer people
-    live in it than may be shown.
+    A column names people if it is called so, in the data or in the parameter file, and also if nearly every
+    person has a text of their own in it. A value with a digit in it or of several words is looked for
+    everywhere, one of a single plain word, such as a house called Control, only as a whole cell of a table. A
+    building is a name only where fewer people live in it than may be shown. A PDF is printed from the page
+    beside it, and says no more; a file of any other kind cannot be searched, and stops the report.
 
     Raises
     ------
     DisclosureError
         All places together, by file and column of the data; never the value.
     """
-    texts = {
-        p.relative_to(folder).as_posix(): _text(p) for p in sorted(folder.rglob("*")) if p.suffix in _READ
-    }
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    texts = {name: _text(p) for name, p in files.items() if p.suffix in _READ}
+    problems = [
+        f"{name}: this kind of file cannot be searched for names; leave it out."
+        for name, p in files.items()
+        if name not in texts and not (p.suffix == ".pdf" and p.with_suffix(".html") in files.values())
+    ]
     con = connect()
     for name, found in (("words", _words), ("cells", _cells)):
         frame = pd.DataFrame(
@@ -56,49 +75,72 @@ def refuse_names(study: Study, folder: Path) -> None:
         )
         con.register(name, frame)
     days = {file: {day for _, day in days_in(as_typed(text))} for file, text in texts.items()}
-    least, problems = policy(study.disclosure).smallest_shown, []
-    for table, files in study.files.items():
-        sql, types = scan(con, table, files)
-        renamed = getattr(study.data.rename, table, {})
-        for ours in [*_NAMING, *_LIVES]:
-            if (column := renamed.get(ours, ours)) not in types:
-                continue
-            found_in = (
-                _of_a_life(con, sql, column, days)
-                if ours in _LIVES
-                else _named(con, sql, column, least if (table, ours) == ("people", "building_id") else 0)
-            )
-            problems += [f"{file}: holds a value of the column {column!r} of {table}." for file in found_in]
+    least = policy(study.disclosure).smallest_shown
+    for table, given in study.files.items():
+        sql, types = scan(con, table, given)
+        for column, name in _meanings(study, table, types).items():
+            found_in: set[str] = set()
+            if name in _LIVES:
+                found_in |= _of_a_life(con, sql, column, days)
+            if name in _NAMING:
+                of_few = (table, name) == ("people", "buildingid")
+                found_in |= _named(con, sql, column, least=least if of_few else 0)
+            elif table == "people" and _is_of_each(con, sql, column):
+                found_in |= _named(con, sql, column, where=_TELLING)
+            problems += [
+                f"{file}: holds a value of the column {column!r} of {table}." for file in sorted(found_in)
+            ]
     if problems:
         raise DisclosureError(together(problems))
 
 
-def _named(con: duckdb.DuckDBPyConnection, sql: str, column: str, least: int) -> list[str]:
+def _meanings(study: Study, table: str, types: Mapping[str, str]) -> dict[str, str]:
+    """What each column of a table is called by the parameter file, or else by itself; in letters alone."""
+    panel = study.data.panel
+    renamed = panel.rename if panel else getattr(study.data.rename, table, {})
+    ours = {column: name for name, column in renamed.items()}
+    if panel:
+        ours[renamed.get(panel.unit, panel.unit)] = "person_id"
+    return {column: re.sub(r"[\W_]+", "", ours.get(column, column).lower()) for column in types}
+
+
+def _is_of_each(con: duckdb.DuckDBPyConnection, sql: str, column: str) -> bool:
+    """Whether nearly every person has a value of their own here, such as a name or a remark."""
+    values = f"count({quote(column)}), count(DISTINCT {quote(column)})"
+    known, different = ask(con, column, f"SELECT {values} FROM {sql}").fetchone() or (0, 0)
+    return bool(different >= max(_OWN_VALUES, _OWN_SHARE * known))
+
+
+def _named(
+    con: duckdb.DuckDBPyConnection, sql: str, column: str, *, least: int = 0, where: str = "true"
+) -> set[str]:
     """Find the files that hold a value of a column; with ``least``, one of fewer rows than this."""
     few = f"HAVING count(*) < {least}" if least else ""
     listed = ", ".join(literal(word) for word in _NOBODY)
     plain = f"regexp_replace(lower(CAST({quote(column)} AS VARCHAR)), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')"
     query = f"""
-        WITH named AS (SELECT trim({plain}) AS value FROM {sql} GROUP BY 1 {few}),
+        WITH named AS (
+            SELECT trim({plain}) AS value, any_value(CAST({quote(column)} AS VARCHAR)) AS given
+            FROM {sql} GROUP BY 1 {few}
+        ),
         known AS (
             SELECT value, string_split(value, ' ') AS parts, regexp_matches(value, '\\p{{L}}') AS written
-            FROM named WHERE len(value) > 2 AND value NOT IN ({listed})
+            FROM named WHERE len(value) > 2 AND value NOT IN ({listed}) AND ({where})
         )
         SELECT file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
         WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
         UNION SELECT file FROM cells JOIN known ON cells.value = known.value WHERE written
-        ORDER BY file
     """
-    return [str(row[0]) for row in ask(con, column, query).fetchall()]
+    return {str(row[0]) for row in ask(con, column, query).fetchall()}
 
 
 def _of_a_life(
     con: duckdb.DuckDBPyConnection, sql: str, column: str, days: dict[str, set[datetime.date]]
-) -> list[str]:
+) -> set[str]:
     """Find the files that hold a day on which someone was born or died."""
     values = ask(con, column, f"SELECT DISTINCT CAST({quote(column)} AS VARCHAR) FROM {sql}").fetchall()
     theirs = {day for (value,) in values if value for _, day in days_in(value) if day.day != 1}
-    return [file for file, said in days.items() if (said & theirs) - {datetime.date.today()}]
+    return {file for file, said in days.items() if (said & theirs) - {datetime.date.today()}}
 
 
 def _text(file: Path) -> str:

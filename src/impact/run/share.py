@@ -17,10 +17,8 @@ from typing import Any
 import nbformat
 
 from impact.disclosure import NOTICE
-from impact.disclosure.checker import STATUS
 from impact.disclosure.policies import policy
 from impact.disclosure.released import as_cell
-from impact.pages.checker import checker
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.run.pdf import Printer
 from impact.study import Study, project_root
@@ -41,8 +39,8 @@ def share(
     folder: Path,
     with_code: bool = False,
     printer: Printer | None = None,
-) -> str:
-    """Write everything that may be sent from the executed notebooks; return the report's headline."""
+) -> dict[str, Entry]:
+    """Write everything that may be sent from the executed notebooks; return the pages, as they are read."""
     executed, ran = dict(executed), list(executed)
     pages = {name: entry(notebook, href=f"{name}.html") for name, notebook in executed.items()}
     if skipped.get("did") == NO_TIME_BEFORE:
@@ -53,7 +51,7 @@ def share(
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
     for name, notebook in executed.items():
         file = folder / pages[name].href
-        _write(file, render(notebook, links=links, kicker=study.title, with_code=with_code))
+        _write(file, render(notebook, links=links, with_code=with_code))
         if printer:
             pages[name] = replace(pages[name], pdf=printer(file))
     results = {name: harvest(notebook) for name, notebook in executed.items()}
@@ -61,25 +59,13 @@ def share(
     _write(folder / "manifest.json", _json(manifest(study, ran, skipped)))
     page = index(
         title=study.title,
+        kicker=study.masthead["subtitle"],
         pages=list(pages.values()),
         skipped=[(name, _sentence(why)) for name, why in skipped.items()],
         files=[*files, ("Manifest: inputs, parameters, versions (JSON)", "manifest.json")],
     )
     _write(folder / "index.html", page)
-    return pages["findings"].headline if "findings" in pages else ""
-
-
-def check_sheet(study: Study, private: Path) -> None:
-    """Write what a checker of outputs has to look at and sign, as a page and as JSON, into ``private``."""
-    pages = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))["sheet"]
-        for path in sorted((private / "records").glob("*.json"))
-    }
-    status = max((row["status"] for rows in pages.values() for row in rows), key=STATUS.index, default="pass")
-    said = {"study": study.name, "title": study.title, "disclosure": study.disclosure, "status": status}
-    said["rule"] = policy(study.disclosure).sentence
-    _write(private / "checker.json", _json({**said, "pages": pages}))
-    _write(private / "checker.html", checker(title=study.title, pages=pages, status=status))
+    return pages
 
 
 def manifest(study: Study, notebooks: Sequence[str], skipped: Mapping[str, str]) -> dict[str, Any]:

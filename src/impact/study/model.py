@@ -22,8 +22,8 @@ from impact.errors import DataError, ParameterError, nearest, together
 from impact.study.document import Document, Location, as_given, read_document
 from impact.study.matching import Matching
 from impact.study.own_policy import Disclosure
-from impact.study.protocol import brief, home, protocol
-from impact.study.sections import Data, Design, Did, Money, Name, Names, Section
+from impact.study.protocol import brief, home, protocol, subtitle
+from impact.study.sections import Data, Design, Did, Money, Name, Names, Section, Wording
 from impact.study.wording import contradictions, sentence
 
 TABLES = ("people", "contacts", "coverage", "survey")
@@ -79,6 +79,7 @@ class Study(Section):
     matching: Matching | None = Field(None, description="run a matched comparison")
     money: Money | None = Field(None, description="costs")
     notes: Names = Field((), description="sentences that a reader of the pages must know")
+    wording: Wording = Field(Wording.model_validate({}), description="the study's own words for its pages")
     contact: Name | None = Field(None, description="whom a reader of the pages may ask: a team, an address")
     disclosure: Disclosure = Field("hes", description="rules for what may leave: a policy, or your own")
     seed: int = Field(20261122, ge=0, description="of every random draw")
@@ -307,6 +308,16 @@ class Study(Section):
     def brief(self) -> dict[str, str]:
         """How it was done, in five plain sentences."""
         return brief(self)
+
+    @property
+    def masthead(self) -> dict[str, str]:
+        """Plain keyword arguments of ``pages.masthead``: which study it is, whose, and of which time."""
+        return {"title": self.title, "subtitle": subtitle(self)}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Plain keyword arguments of the words on pages: how support was given, and what it was."""
+        return {"assignment": self.design.assignment, "support": self.wording.support or ""}
 
     @property
     def remarks(self) -> list[str]:

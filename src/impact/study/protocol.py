@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def brief(study: Study) -> dict[str, str]:
         else _BRIEF_LOT[design.assignment],
         "Start": "From the day support began, or a day on which it might have begun."
         if not study.data.panel
-        else "From the first supported period, or the first observed where all begin together.",
+        else "From the first period with support, or from the first of all where all begin together.",
         "Counted": f"Counted {counted}: {_words((first, *study.outcomes[1:]))}.",
         "Compared": " ".join(_plainly(study)),
     }
@@ -130,10 +132,20 @@ def _plainly(study: Study) -> list[str]:
         paired = "People with support were matched to similar people without it"
         who = weighted if matching.method in _WEIGHTS else paired
         beside = "As a second method, " if did and not did.matched else ""
-        said = f"{who} on {_words(_on(matching))}"
+        said = f"{who} on {_in_short(_on(matching))}"
         said += f", and exactly on {_words(matching.exact)}." if matching.exact else "."
         out.append(beside + (said[:1].lower() + said[1:] if beside else said))
     return out or ["Nothing was compared: the study has no method."]
+
+
+def _in_short(names: Sequence[str]) -> str:
+    """Name use in the year before once: 'age, sex, and ae and gp in the year before'."""
+    before = [name for name in names if re.fullmatch(r"prior_[a-z_]+", name)]
+    if len(before) < 2:
+        return _words(names)
+    others = [f"{name}, " for name in names if name not in before]
+    used = _words([name.removeprefix("prior_") for name in before])
+    return f"{''.join(others)}{'and ' if others else ''}{used} in the year before"
 
 
 _WEIGHTS = ("entropy_balance", "inverse_probability")
@@ -157,11 +169,26 @@ def _estimand(study: Study) -> str:
 
 
 def _arms(study: Study) -> str:
-    if study.design.placebo:
-        return "No programme: pretend starts, drawn by the seed."
-    if study.design.treated:
-        return f"Support ({_words(study.design.treated)}) or none ({_words(study.design.control)})."
-    return "Support from the first supported period on, or none."
+    said, design = study.wording, study.design
+    if design.placebo:
+        return "No programme: pretend starts, drawn at random."
+    # Arms that the file numbers need the study's own words.
+    support = said.support or _words(design.treated)
+    without = said.without or _words(design.control)
+    if not support:
+        return "Support from the first supported period on, or none."
+    return f"Support ({support}) or none{f' ({without})' if without else ''}."
+
+
+def subtitle(study: Study) -> str:
+    """Return whose study it is and which time its data are of, as far as the parameters say."""
+    design, said = study.design, study.wording
+    named = [part.strip() for part in (study.contact or "").split(",")]
+    # How to reach somebody stands at the foot of the findings.
+    whose = said.organisation or ", ".join(part for part in named if not re.search(r"[@\d]", part))
+    ends = [f"{datetime.strptime(m, '%Y-%m'):%B %Y}" for m in (design.start, design.end) if m]
+    dates = said.dates or (" to ".join(ends) if len(ends) == 2 else "")
+    return " · ".join(filter(None, [whose, dates and f"data of {dates}"]))
 
 
 def _time(study: Study) -> dict[str, str]:
@@ -169,7 +196,7 @@ def _time(study: Study) -> dict[str, str]:
     if study.data.panel:
         return {
             "Time zero": "The first supported period, or the first observed where all begin together.",
-            "Follow-up": f"{design.months_after} periods from the start, while observed.",
+            "Follow-up": f"Up to {design.months_after} periods from the start, while observed.",
         }
     # Risk sets have dates of their own; other methods and the description of people those of the design.
     own = study.matching is not None and study.matching.method == "risk_set" and study.did is None

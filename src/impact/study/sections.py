@@ -340,3 +340,13 @@ class Money(Section):
 
     price_year: Annotated[str, Field(pattern=r"^\d{4}/\d{2}$")] = Field(description="such as 2023/24")
     support_cost_per_person: Number | None = Field(None, ge=0, description="in pounds, for one person")
+
+
+class Wording(Section):
+    """What readers of the pages are told in the study's own words."""
+
+    question: Name | None = Field(None, description="title of the findings page")
+    support: Name | None = Field(None, description="what support was, such as free care")
+    without: Name | None = Field(None, description="what people without it had, such as usual care")
+    organisation: Name | None = Field(None, description="whose study it is; default: contact")
+    dates: Name | None = Field(None, description="which time the data are of; default: design.start and end")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from impact.data import Cohort
-from impact.disclosure import NOTICE, release
+from impact.disclosure import NOTICE, policies, release
 from impact.errors import DisclosureError, ParameterError
 from impact.match import hurdle
 from impact.results import Balance, Effects, Matched, Summary, Test
@@ -257,3 +257,23 @@ def test_steps_of_a_hurdle_rest_on_the_people_who_have_any_and_not_on_their_even
     cohort = Cohort.from_frame(frame, treated="helped", outcomes=["nights"], exposure="months")
     table = one(hurdle(cohort, outcome="nights")).table
     assert table.loc[table["term"] != "effect", "estimate"].isna().all()
+
+
+@pytest.mark.parametrize("rule", policies().values(), ids=lambda rule: rule.name)
+def test_a_percentage_of_100_shows_that_the_rest_is_none(rule) -> None:
+    table = pd.DataFrame({"covariate": "alone", "level": ["1"], "persons": [50], "all": [50]})
+    table["percent"] = 100.0
+    out = release({"t": Summary(table, {}, ["persons"], percent={"percent": ("persons", "all")})}, rule)
+    assert out["t"].table["percent"].isna().tolist() == [not rule.zero_shown]
+    assert out["t"].table["persons"].isna().tolist() == [not rule.zero_shown]
+
+
+def test_events_of_nobody_knows_whom_are_for_a_person_to_look_at() -> None:
+    table = pd.DataFrame({"year": [1, 2], "persons": [50, 60], "visits": [400, 300]})
+    unknown = Summary(table, {}, people=["persons"], events=["visits"])
+    sheet = release({"t": unknown}, "threshold_10").sheet
+    assert sheet[0]["status"] == "review"
+    assert "who has most of visits: look whether one or two people have more than 90%" in sheet[0]["look"][0]
+    known = Summary(table.assign(a=9, b=8), {}, ["persons"], ["visits"], largest={"visits": ("a", "b")})
+    assert release({"t": known}, "threshold_10").sheet[0]["status"] == "pass"
+    assert release({"t": unknown}, "hes").sheet[0]["status"] == "pass"

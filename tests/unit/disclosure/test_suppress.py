@@ -91,9 +91,20 @@ def test_no_row_is_taken_for_a_total_by_accident():
     frame = pd.DataFrame({"stage": ["a", "b", "c"], "treated": [2, 10, 0], "control": [0, 0, 12]})
     frame["persons"] = frame["treated"] + frame["control"]
     _, sums = cells_of(frame, ["stage"], ["persons"], frame[["persons"]] < 8)
-    assert [total.value for _, total in sums if total] == [12, 12]
+    assert [total.value for _, total in sums if total] == [12]
     _, sums = cells_of(frame, ["stage"], ["treated", "control", "persons"], frame.iloc[:, 1:] < 8)
     assert [total for _, total in sums if total] == []
+
+
+def test_totals_are_not_added_to_what_they_are_totals_of():
+    """Declared by age, with a row for all tenures in each rule: six rows add up, and not eight."""
+    frame = pd.DataFrame(
+        [("a", r, t, n) for r, ns in {"in": (20, 50, 0), "out": (0, 10, 12)}.items()
+         for t, n in zip(["rent", "own", "other", "all"], [*ns, sum(ns)], strict=True)],
+        columns=["age", "rule", "tenure", "persons"],
+    )  # fmt: skip
+    _, sums = cells_of(frame, ["age", "rule", "tenure"], ["persons"], frame[["persons"]] < 8, ["age"])
+    assert sorted(len(parts) for parts, total in sums if total is None) == [6]
 
 
 def test_a_flow_adds_up_without_being_declared():
@@ -148,3 +159,88 @@ def test_a_person_more_than_in_the_last_report_is_caught(tmp_path):
     for n, gone in ((100, False), (101, True), (109, True), (110, False)):
         new = release(people(n), "threshold_10", previous=tmp_path / "old")
         assert new["arm"].table["persons"].isna().tolist() == [gone]
+
+
+def people(frame, **more):
+    return Summary(pd.DataFrame(frame), {}, people=["persons"], **more)
+
+
+def test_a_part_is_no_more_than_its_whole():
+    """51 controls of 75 and over, of whom 45 matched women: at most 6 matched men, and 7 must be possible."""
+    old = {"age": ["<75", "75+"], "arm": "control", "persons": [100, 51]}
+    matched = {"age": "75+", "arm": "control", "rule": "matched", "sex": ["f", "m"], "persons": [45, 2]}
+    out = release({"old": people(old), "matched": people(matched)}, "hes")
+    assert out["matched"].table["persons"].isna().tolist()[1]
+    assert out["matched"].table["persons"].isna()[0] or out["old"].table["persons"].isna()[1]
+    roomy = release({"old": people(old | {"persons": [100, 52]}), "matched": people(matched)}, "hes")
+    assert roomy["matched"].table["persons"].isna().tolist() == [False, True]
+    assert not roomy["old"].table["persons"].isna().any()
+
+
+@pytest.mark.parametrize("sex", ["f", "m"])
+def test_everyone_in_a_percentage_is_whoever_the_rows_say(sex):
+    """All of the women by age: their number is that of the women elsewhere, which gives the 4 back."""
+    ages = pd.DataFrame({"sex": sex, "age": ["<65", "65-74", "75+"], "persons": [50, 46, 4], "all": 100})
+    ages["percent"] = 1.0 * ages["persons"]
+    percent = {"percent": ("persons", "all")}
+    tables = {"ages": Summary(ages, {}, people=["persons"], percent=percent)}
+    out = release(tables | {"sex": people({"sex": ["f", "m"], "persons": [100, 100]})}, "hes")
+    assert out["ages"].table["persons"].isna().sum() == 2 or out["ages"].table["all"].isna().all()
+
+
+def test_everyone_stands_beside_the_matched_and_the_others():
+    """Whose percentage it is does not depend on the row: of 102 people 99 are controls, in both rows."""
+    rows = pd.DataFrame({"rule": ["matched", "too far"], "persons": [82, 20], "all": 102})
+    rows["percent"] = 100 * rows["persons"] / rows["all"]
+    arms = people({"arm": ["supported", "control"], "persons": [3, 99]})
+    share = Summary(rows, {}, people=["persons"], percent={"percent": ("persons", "all")})
+    out = release({"arms": arms, "share": share}, "hes")
+    assert out["arms"].table["persons"].isna().tolist() == [True, True]
+
+
+def test_rows_of_a_table_that_holds_zeros_are_not_taken_for_sums():
+    """All men, so their row is the sum of the ages; but ages and sexes do not add up to each other."""
+    table = pd.DataFrame(
+        {"covariate": ["sex", "sex", "age", "age", "age"], "level": ["f", "m", "a", "b", "c"],
+         "persons": [0, 53, 30, 19, 4], "all": 53}
+    )  # fmt: skip
+    table["percent"] = 100 * table["persons"] / table["all"]
+    shares = Summary(table, {}, ["persons"], percent={"percent": ("persons", "all")})
+    out = release({"t": shares}, "threshold_10")
+    assert out["t"].table["persons"].isna().tolist()[:2] == [True, True]
+
+
+def test_what_is_nearly_a_withheld_count_of_the_last_report_is_withheld(tmp_path):
+    tenure = {"tenure": ["rent", "own", "other", "all"], "persons": [101, 52, 3, 156]}
+    release({"t": people(tenure)}, "hes", record=tmp_path / "old" / "cohort.json")
+    for n, gone in ((52, True), (53, True), (59, True), (60, False), (44, False), (45, True)):
+        own = people({"tenure": ["own", "private"], "persons": [n, 400]})
+        new = release({"own": own}, "hes", previous=tmp_path / "old")
+        assert new["own"].table["persons"].isna().tolist() == [gone, False], n
+
+
+def test_a_count_that_is_mostly_one_persons_cannot_be_worked_out(tmp_path):
+    """80 of 82 visits are one person's: not withheld alone beside a total, nor told to within 8 by others."""
+    table = pd.DataFrame({"tenure": ["rent", "own", "other"], "persons": [30, 40, 50]})
+    table["visits"], table["first"], table["second"] = [82, 90, 300], [80, 9, 30], [1, 8, 20]
+    both = {"people": ["persons"], "events": ["visits"]}
+    most = Summary(table, {}, largest={"visits": ("first", "second")}, adds_up=["persons"][:0], **both)
+    total = Summary(pd.DataFrame({"place": ["all"], "persons": [120], "visits": [472]}), {}, **both)
+    total.table.drop(columns="place", inplace=True)
+    out = release({"most": most, "all": total}, "threshold_10", record=tmp_path / "new" / "p.json")
+    gone = out["most"].table["visits"].isna()
+    assert gone[0]
+    assert gone.sum() == 2 or out["all"].table["visits"].isna()[0]
+    assert not release({"most": most, "all": total}, "hes")["most"].table["visits"].isna().any()
+    # A later page does not give it back either.
+    later = release({"most": most}, "threshold_10", record=tmp_path / "new" / "q.json")
+    assert later["most"].table["visits"].isna()[0]
+
+
+def test_a_dominated_count_has_room_to_be_one_that_may_be_shown():
+    rule = policy("threshold_10")
+    for total, first, second in [(82, 80, 1), (100, 46, 45), (100, 50, 30), (20, 20, 0)]:
+        reach = int(rule.guard(total, first, second))
+        assert (reach > 0) == bool(rule.dominated(total, first, second))
+        assert not rule.dominated(total + reach, first, second)
+        assert not reach or rule.dominated(total + reach - 1, first, second)

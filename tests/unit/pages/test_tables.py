@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_result_that_was_not_released_has_no_table() -> None:
 
 def test_without_a_before_there_are_rates_after_only(naive: Callable[..., Released]) -> None:
     table = tables.table(naive((np.nan, 214), (np.nan, 232), has_before=False))
-    assert table.caption == "Rates after support began, per 1,000 people a year, with the comparison beside"
+    assert table.caption == "Rates after support began, per 1,000 people a year"
     assert table.rows == [("Emergency admissions", "214", "232")]
 
 
@@ -149,16 +150,24 @@ def test_the_policy_is_said_at_the_foot_and_not_under_each_table(
     assert "or would give them away; others are rounded to the nearest 5" in people.rule.sentence
 
 
-def test_units_that_are_no_people_are_called_units(effects: Callable[..., Released]) -> None:
+def test_a_narrow_column_breaks_a_figure_before_its_range_and_no_word_at_its_hyphen(
+    effects: Callable[..., Released],
+) -> None:
+    html = tables.effects(effects(FIRST)).html
+    assert re.search(r'<td class="n"><span>−\d+</span> <span>\(−\d+ to −\d+\)</span></td>', html)
+    assert '<th scope="col" class="n"><span>p-value</span></th>' in html
+
+
+def test_units_that_are_no_people_are_called_what_they_are(effects: Callable[..., Released]) -> None:
     per_trust = tables.effects(effects({"attendances": FIRST["ae"]}, unit="per trust and month"))
-    assert per_trust.columns[-1].header == "Units (events) with support"
+    assert per_trust.columns[-1].header == "Trusts (events) with support"
     assert tables.effects(effects(FIRST)).columns[-1].header == "People (events) with support"
     flow = Summary(
         pd.DataFrame({"stage": ["in the file"], "persons": [140]}),
         {"per": "per trust and month"},
         people=["persons"],
     )
-    assert tables.table(release({"flow": flow}, "hes")["flow"]).columns[1].header == "Units"
+    assert tables.table(release({"flow": flow}, "hes")["flow"]).columns[1].header == "Trusts"
 
 
 def test_outpatient_in_a_sentence_is_outpatient_appointments() -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -5,7 +6,8 @@ import pytest
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.pages import words
+from impact.pages import SEAL, words
+from impact.pages.statement import Statement
 
 FALL = (-58.0, 22.0, -0.18, 0.07)
 RISE = (62.0, 22.0, 0.19, 0.07)
@@ -30,12 +32,63 @@ def test_a_fall_is_said_with_size_and_range(effects: Make) -> None:
         "without it (95% range 14 to 102 fewer; 16% fewer)."
     )
     assert sure(released).startswith(
-        "Moderate evidence. The whole 95% range lies on one side of no change (p = 0.009)"
+        "Moderate evidence. The whole range lies on one side of no change. Its size"
     )
 
 
 def test_a_rise_is_said_as_plainly(effects: Make) -> None:
-    assert "about 62 more emergency admissions" in lead(effects({"emergency_admission": RISE}))
+    """The words for a harmful result are those for a good one, with the direction changed alone."""
+    mirrored = (("fewer", "more"), ("fell", "changed"), ("saved", "cost"), ("better", "worse"))
+    good, harm = (effects({"ae": e, "gp": e}) for e in ((-62.0, 22.0, -0.19, 0.07), RISE))
+    assert lead(harm).startswith("With support there were about 62 more A&E attendances")
+    for make in (words.headline, words.claims):
+        said = make(good, assignment="randomised").text
+        for one, other in mirrored:
+            said = said.replace(one, other)
+        # Ratios are no mirror images.
+        assert re.sub(r"; \d+% more", "", said) == re.sub(
+            r"; \d+% more", "", make(harm, assignment="randomised").text
+        )
+
+
+def test_several_clear_changes_are_one_sentence_each_with_its_range(effects: Make) -> None:
+    made = effects({"emergency_admission": RISE, "ae": RISE, "gp": FALL})
+    both = (
+        "about 62 more A&E attendances (18 to 106 more) and about 58 fewer GP contacts (14 to 102 fewer) for "
+        "every 1,000 people a year"
+    )
+    assert f"There were also {both}." in words.headline(made).text
+    may = words.claims(made).parts[0][1]
+    assert may[1] == f"“With support there were {both} than there would have been without it.”"
+    alone = words.headline(effects({"emergency_admission": OPEN, "ae": RISE, "gp": RISE})).text
+    assert "With support there were about 62 more A&E attendances" in alone
+
+
+def test_money_and_health_are_not_claimed_either_way(effects: Make) -> None:
+    def said(effect: object) -> str:
+        return words.claims(effects({"ae": effect})).text
+
+    assert "“It saved so much money”, or that anybody’s health is better:" in said(FALL)
+    assert "“It cost so much money”, or that anybody’s health is worse:" in said(RISE)
+    for open_ in (OPEN, SAME):
+        assert "“It saved or cost so much money”, or that anybody’s health is better or worse:" in said(open_)
+
+
+def test_a_rise_that_may_be_chance_is_named_as_a_rise(effects: Make) -> None:
+    nearly = (58.0, 27.0, 0.18, 0.085)
+    made = effects({"ae": OPEN, "gp": nearly, "outpatient": OPEN, "bed_days": OPEN})
+    assert "There may have been more GP contacts, but it may be chance" in words.headline(made).text
+    may = words.claims(made).parts[0][1]
+    assert "“There may have been more GP contacts with support, or it is chance.”" in may
+
+
+@pytest.mark.parametrize("effect", [FALL, RISE, OPEN, SAME])
+def test_what_support_was_is_said_where_it_is_first_named(effects: Make, effect: object) -> None:
+    made = effects({"ae": effect})
+    said = words.headline(made, support=r"free \1 care").parts[0][1][0]
+    assert said.count(r"upport (free \1 care)") == 1
+    assert said.replace(r" (free \1 care)", "") == lead(made)
+    assert r"upport (free \1 care)" in words.claims(made, support=r"free \1 care").parts[0][1][0]
 
 
 def test_a_null_result_says_what_the_data_fit(effects: Make) -> None:
@@ -68,7 +121,8 @@ def test_clear_asks_for_both_scales(effects: Make) -> None:
 
 
 def test_very_clear_needs_a_small_p(effects: Make) -> None:
-    assert "p under 0.001" in sure(effects({"ae": (-58.0, 12.0, -0.18, 0.03)}))
+    assert "by a wide margin" in sure(effects({"ae": (-58.0, 12.0, -0.18, 0.03)}))
+    assert "by a wide margin" not in sure(effects({"ae": FALL}))
 
 
 def test_secondary_outcomes_are_clear_only_after_holm(effects: Make) -> None:
@@ -77,8 +131,7 @@ def test_secondary_outcomes_are_clear_only_after_holm(effects: Make) -> None:
     assert "There were also about 58 fewer GP contacts" in alone
     several = words.headline(effects({"ae": FALL, "gp": nearly, "outpatient": OPEN, "bed_days": OPEN})).text
     assert "There were also" not in several
-    assert "For GP contacts the range lies on one side of no change, but not once several services" in several
-    assert "adjusted for being several (Holm)" in several
+    assert "There may have been fewer GP contacts, but it may be chance, as several services" in several
 
 
 def test_what_may_be_claimed_follows_from_the_numbers(effects: Make) -> None:
@@ -118,7 +171,7 @@ def test_words_need_a_released_result(effects: Make, people: Released) -> None:
     with pytest.raises(DisclosureError, match="need effects"):
         words.headline(people)
     with pytest.raises(DisclosureError, match="needs the released result"):
-        words.Statement("sentence", (("p", ("Anything.",)),), ())
+        Statement("sentence", (("p", ("Anything.",)),), (), SEAL)
 
 
 def test_several_open_answers_are_one_claim(effects: Make) -> None:
@@ -143,7 +196,7 @@ def test_a_range_clear_on_one_scale_only_is_said(effects: Make) -> None:
     released = effects({"ae": (-160.0, 90.0, -0.49, 0.23), "gp": (-160.0, 90.0, -0.49, 0.23)})
     assert sure(released).startswith(
         "Inconclusive. As a ratio the range lies on one side of no change, as a difference it does not; so "
-        "the study does not count it as clear (p ="
+        "the study does not count it as clear. The scale"
     )
     assert "For GP contacts, as a ratio the range lies on one side" in words.headline(released).text
     other = effects({"ae": (-58.0, 22.0, -0.10, 0.07)})
@@ -196,7 +249,7 @@ def test_the_reason_for_a_fall_is_given_only_where_it_holds(
 ) -> None:
     text = words.naive(naive((341, after), (330, 232), **method), assignment=assignment).text
     assert ("unwell" in text) is unwell
-    assert ("it would have changed anyway, as it did in the comparison." in text) is not unwell
+    assert ("some change would have come anyway" in text) is not unwell
 
 
 MATCHED = {"estimator": "matched Poisson regression"}
@@ -239,7 +292,7 @@ def test_two_methods_that_disagree_are_read_with_care(
 
 def test_without_a_second_method_nothing_is_compared(effects: Make) -> None:
     released = {"effects": effects({"ae": FALL})}
-    assert words.beside(released, "effects", "second").text == "No second method was asked for."
+    assert words.beside(released, "effects", "second").text == "No second method was used."
     with pytest.raises(ParameterError, match="main: got 'other'; released has 'effects'"):
         words.beside(released, "other", "effects")
 

@@ -1,0 +1,287 @@
+"""What several studies found, gathered by outcome: read from what they released, or from effects in memory.
+
+What crosses from study to study is what was released of each: an estimate and its standard error for each
+outcome and scale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtridf
+
+from impact.errors import DataError, DesignError, ParameterError, nearest
+from impact.results import Array, Effects
+
+Studies = Mapping[str, Effects | Mapping[str, Any]]
+Mask = NDArray[np.bool_]
+Numbers = NDArray[np.intp]
+
+# Sums over people, such as events avoided, have no average over studies.
+_SCALES = ("difference", "log ratio")
+_CELL = ["outcome", "scale", "unit"]
+_NUMBERS = ("estimate", "std_error", "conf_high", "conf_level")
+_COUNTS = ("persons", "treated", "events", "fewest")
+_NAMED = 5
+
+
+def released_studies(folders: Iterable[str | Path], *, name: str = "effects") -> dict[str, dict[str, Any]]:
+    """Read what finished studies released of their effects, for ``pool``.
+
+    Parameters
+    ----------
+    folders : iterable of paths
+        Each the ``share`` folder of a study, or its ``results.json``.
+    name : str
+        Under which the effects were released; of several pages with them the readers' page comes first.
+
+    Returns
+    -------
+    dict
+        By the name of the study the released result, with the hashes of the files of its people.
+
+    Raises
+    ------
+    DataError
+        Where there are no results, or no effects of that name among them.
+    DesignError
+        If a study is there twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for folder in map(Path, folders):
+        file = folder / "results.json" if folder.is_dir() else folder
+        said = _json(file)
+        try:
+            study, pages = str(said["study"]), dict(said["results"])
+            items = [item for page in sorted(pages, key=lambda p: p != "findings") for item in pages[page]]
+            known = {item["name"]: item for item in reversed(items) if item["kind"] == "effects"}
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{_place(file)}: these are not the results of a study.") from None
+        if name not in known:
+            raise DataError(f"study {study!r} released no effects named {name!r}.{nearest(name, known)}")
+        if study in found:
+            raise DesignError(f"study {study!r} is there twice; leave one out.")
+        beside = file.with_name("manifest.json")
+        inputs = _json(beside)["inputs"] if beside.is_file() else []
+        people = [file["sha256"] for file in inputs if file["table"] in ("people", "panel")]
+        found[study] = {**known[name], "people": people}
+    return found
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(f"{_place(file)}: there are no results to read; run the study first.") from None
+
+
+def _place(file: Path) -> str:
+    return "/".join(file.parts[-3:])
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What k studies found of p outcomes and scales (``cells``): (p, k) arrays, missing where nothing was.
+
+    ``y`` and ``v`` are estimates and variances, ``df`` the degrees of freedom of each study's own interval,
+    ``behind`` its counts; ``first`` is the outcome that each study puts first.
+    """
+
+    names: list[str]
+    cells: pd.DataFrame
+    y: Array
+    v: Array
+    df: Array
+    behind: Mapping[str, Array]
+    method: dict[str, Any]
+    notes: list[str]
+    first: list[str]
+
+    def counts(self, present: Mask, cell: Numbers) -> pd.DataFrame:
+        """People and events behind n averages of these cells (n,) over the studies ``present`` (n, k).
+
+        What a study withholds is not counted. ``fewest`` is the least behind any one study, where its counts
+        are exact: what was released was held to the rule before.
+        """
+        known = {name: np.where(present, values[cell], np.nan) for name, values in self.behind.items()}
+        least = known.pop("fewest")
+        out = {
+            name: np.where(np.isfinite(n).any(1), np.nansum(n, axis=1), np.nan) for name, n in known.items()
+        }
+        out["fewest"] = np.fmin.reduce(np.column_stack([least, out["persons"]]), axis=1)
+        whole = {name: n.astype(int) if np.isfinite(n).all() else n for name, n in out.items()}
+        return pd.DataFrame({**whole, "clusters": present.sum(1)})
+
+    def primary(self, asked: str | None) -> str:
+        """Return the primary outcome: the one asked for, or the one that all studies put first."""
+        pooled, firsts = list(dict.fromkeys(self.cells["outcome"])), list(dict.fromkeys(self.first))
+        if asked is None and len(firsts) > 1:
+            raise ParameterError(f"primary: the studies put different outcomes first: {firsts}; name one.")
+        if asked is not None and asked not in pooled:
+            raise ParameterError(
+                f"primary={asked!r}: not among the outcomes pooled, {pooled}.{nearest(asked, pooled)}"
+            )
+        return asked or firsts[0]
+
+
+def gather(studies: Studies, *, least: int = 2) -> Gathered:
+    """Gather the estimates of outcomes and scales that ``least`` studies have; notes say what is missing."""
+    if not isinstance(studies, Mapping) or len(studies) < 2:
+        raise DesignError(
+            "studies: give a mapping of two or more by name; there is nothing to average of one."
+        )
+    names = [str(name) for name in studies]
+    tables = [_table(name, study) for name, study in zip(names, studies.values(), strict=True)]
+    rows = pd.concat(tables, keys=range(len(names))).reset_index(level=0, names="at")
+    rows = rows[rows["scale"].isin(_SCALES)].reset_index(drop=True)
+    rows["study"] = np.array(names, object)[rows["at"]]
+    first = rows.drop_duplicates("at")["outcome"].astype(str).tolist()
+    rows = _with_df(rows[rows["estimate"].notna() & rows["std_error"].notna()])
+    _refuse_twice(rows)
+    cell = rows.groupby(_CELL, sort=False).ngroup().to_numpy()
+    studied = np.bincount(cell)
+    kept = np.flatnonzero(studied >= least)
+    if not len(kept):
+        raise DesignError(
+            "studies: no outcome has an estimate on one scale in two of them; nothing to average."
+        )
+    cells = rows.drop_duplicates(_CELL)[_CELL]
+
+    def by_study(column: str) -> Array:
+        out = np.full((len(studied), len(names)), np.nan)
+        out[cell, rows["at"]] = rows[column]
+        return np.asarray(out[kept])
+
+    return Gathered(
+        names=names,
+        cells=cells.iloc[kept].reset_index(drop=True),
+        y=by_study("estimate"),
+        v=by_study("std_error") ** 2,
+        df=by_study("df"),
+        behind={name: by_study(name) for name in _COUNTS},
+        method=_method(studies, cells.iloc[kept]),
+        notes=[*_missing(rows, names, least), *_not_alike(studies)],
+        first=first,
+    )
+
+
+def _table(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
+    """Return the columns that count of the table of a study; those that it may lack are then missing."""
+    if isinstance(study, Effects):
+        averaged = study.select(study.labels["scale"].isin(_SCALES))
+        table = pd.concat([averaged.table, _exact(averaged.counts)], axis=1)
+    elif isinstance(study, Mapping) and "table" in study:
+        table = pd.DataFrame(study["table"])
+    else:
+        raise DataError(f"study {name!r}: got {type(study).__name__}; give Effects or a released result.")
+    if missing := [c for c in (*_CELL, *_NUMBERS[:2]) if c not in table]:
+        raise DataError(f"study {name!r}: its table has no column {', '.join(map(repr, missing))}.")
+    numbers = table.reindex(columns=[*_NUMBERS, *_COUNTS]).astype(float)
+    return pd.concat([table[_CELL].fillna(""), numbers], axis=1)
+
+
+def _with_df(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the degrees of freedom by which each interval was made: they show in how far it reaches out."""
+    error = rows["std_error"]
+    wrong = rows[(error <= 0) | np.isinf(error) | np.isinf(rows["estimate"])]
+    if len(wrong):
+        raise DataError(
+            f"study {wrong['study'].iloc[0]!r}, {_what(wrong)}: a standard error must be a number above 0; "
+            "leave it out."
+        )
+    reach = (rows["conf_high"] - rows["estimate"]) / error
+    df = np.asarray(stdtridf(0.5 + rows["conf_level"] / 2, reach), float)
+    return rows.assign(df=np.where(np.isfinite(df), df, np.inf))
+
+
+def _exact(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return counts that were not released, with the least that an average and they could give away."""
+    counts = counts.drop(columns=["clusters", "largest", "second"], errors="ignore").reset_index(drop=True)
+    controls = (counts["persons"] - counts["treated"]).where(lambda n: n > 0)
+    return counts.assign(fewest=counts.assign(controls=controls).min(axis=1))
+
+
+def _refuse_twice(rows: pd.DataFrame) -> None:
+    """Refuse several effects of a study on an outcome, units that differ, and a study under two names."""
+    if len(several := rows[rows.duplicated(["study", *_CELL[:2]])]):
+        raise DesignError(
+            f"study {several['study'].iloc[0]!r} has several effects on {_what(several)}; select one an "
+            "outcome and scale."
+        )
+    if len(mixed := rows[rows.groupby(_CELL[:2])["unit"].transform("nunique") > 1]):
+        raise DesignError(f"{_what(mixed)}: the studies have different units; pool those that have one unit.")
+    same = rows[rows.duplicated([*_CELL, "estimate", "std_error"], keep=False)]
+    if len(same):
+        twice = same[same["estimate"] == same["estimate"].iloc[0]]["study"]
+        raise DesignError(
+            f"studies {listed(list(dict.fromkeys(twice)))} have the same effect on {_what(same)}, with the "
+            "same standard error to the last digit: they are one study; leave one out."
+        )
+
+
+def _what(rows: pd.DataFrame) -> str:
+    """Name the outcome and scale of the first of some rows."""
+    return f"{rows['outcome'].iloc[0]!r} ({rows['scale'].iloc[0]})"
+
+
+def _method(studies: Studies, cells: pd.DataFrame) -> dict[str, Any]:
+    methods = [_method_of(study) for study in studies.values()]
+    said: dict[str, Any] = {"outcome": list(dict.fromkeys(cells["outcome"])), "studies": list(studies)}
+    said["estimators"] = sorted({str(m["estimator"]) for m in methods if m.get("estimator")})
+    return {**said, "control": "as in each study", "seed": None}
+
+
+def _method_of(study: Effects | Mapping[str, Any]) -> Mapping[str, Any]:
+    return study.method if isinstance(study, Effects) else study.get("method") or {}
+
+
+def _missing(rows: pd.DataFrame, names: Sequence[str], least: int) -> list[str]:
+    """Say of each outcome which studies have no estimate of it, on both scales or on one."""
+    said = []
+    for outcome, own in rows.groupby("outcome", sort=False):
+        having = {scale: set(part["study"]) for scale, part in own.groupby("scale", sort=False)}
+        for which in dict.fromkeys(map(frozenset, having.values())):
+            scales = [str(scale) for scale, some in having.items() if some == which]
+            what = "" if len(scales) == len(having) else f"its {' and '.join(scales)} "
+            if len(which) < least:
+                said.append(f"{outcome}: {what}not averaged, as only {next(iter(which))} has an estimate.")
+            elif len(which) < len(names):
+                without = listed([name for name in names if name not in which])
+                said.append(f"{outcome}: {what}without {without}, where it was withheld or not estimated.")
+    return said
+
+
+def _not_alike(studies: Studies) -> list[str]:
+    """Say where studies share their people's file, or were analysed in different ways."""
+    said, shared = [], dict[str, list[str]]()
+    for name, study in studies.items():
+        for file in () if isinstance(study, Effects) else study.get("people", ()):
+            shared.setdefault(file, []).append(str(name))
+    if together := list(dict.fromkeys(n for group in shared.values() if len(group) > 1 for n in group)):
+        said.append(
+            f"{listed(together)} were made from the same file of people. If anybody is in two of them, with "
+            "support or for comparison, the ranges are too narrow."
+        )
+    if len({_method_of(study).get("estimator") for study in studies.values()}) > 1:
+        said.append("The studies were not all analysed in the same way; part of how they differ may be that.")
+    return said
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name some things in a sentence, and say how many more there are.
+
+    Examples
+    --------
+    >>> listed(["North", "East", "South"]), listed(list("abcdefgh"))
+    ('North, East and South', 'a, b, c, d, e and 3 more')
+    """
+    shown, more = list(names[:_NAMED]), len(names) - _NAMED
+    last = f"{more} more" if more > 0 else shown.pop() if shown else ""
+    return f"{', '.join(shown)} and {last}" if shown else last
