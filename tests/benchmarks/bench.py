@@ -1,6 +1,6 @@
 """Speed and memory beside the fastest other packages, and that the answers agree.
 
-    python tests/benchmarks/bench.py [did] [match] [pages] [--quick] [--rows NAME ...] [--list]
+    python tests/benchmarks/bench.py [did] [match] [data] [pages] [--quick] [--rows NAME ...] [--list]
 
 Each measurement is a process of its own, so that peak memory is that task's; ours and the other package take
 turns, so that a busy moment meets both. A full run writes its sections of ``docs/speed.md``. This file
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import data_rows
 import did_rows
 import match_rows
 import page_rows
@@ -32,12 +33,12 @@ from rows import Measured, Row, Section
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "speed.md"
-SECTIONS = (did_rows.SECTION, match_rows.SECTION, page_rows.SECTION)
+SECTIONS = (did_rows.SECTION, match_rows.SECTION, data_rows.SECTION, page_rows.SECTION)
 QUICK = 10
 HEAD = """\
 # How fast, and in how much memory
 
-To measure again and write this page again (with `ARGS=did`, `match` or `pages` one section of it):
+To measure again and write this page again (with `ARGS=did`, `match`, `data` or `pages` one section of it):
 
 ```bash
 make bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from impact.data.cohort import Cohort
@@ -21,6 +22,7 @@ def read(
     panel: Mapping[str, Any] | None = None,
     placebo: Mapping[str, Any] | None = None,
     seed: int = 0,
+    cache: str | Path | None = None,
     **tables: Any,
 ) -> Cohort | LongData:
     """Read a study's data: the tables of the contract, or else a ready-made panel.
@@ -31,6 +33,9 @@ def read(
         Arguments of ``read_panel``; without it ``tables`` are the arguments of ``read_cohort``.
     placebo : mapping, optional
         ``share``, ``from`` and ``to``: draw pretend starts for a panel, by ``seed``.
+    cache : path, optional
+        Folder in which what is read and counted is kept for the next who reads the same files in the same
+        way: see ``read_cohort``.
     **tables
         ``people, contacts, coverage, survey, rename`` for a cohort, and ``treated`` and ``control``.
 
@@ -42,8 +47,8 @@ def read(
     if panel is None:
         if not {"people", "contacts"} <= set(tables):
             raise DataError("people, contacts: a study reads both, or else a panel.")
-        return read_cohort(**tables)
-    data = read_panel(**{**tables, **panel})
+        return read_cohort(**tables, cache=cache)
+    data = read_panel(**{**tables, **panel}, cache=cache)
     if placebo is None:
         return data
     return data.with_placebo(share=placebo["share"], start=placebo["from"], end=placebo["to"], seed=seed)

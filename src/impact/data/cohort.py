@@ -263,7 +263,7 @@ class Cohort:
         if not 0 <= washout < months:
             raise ParameterError(f"washout={washout}: it must be from 0 to below months={months}.")
         risk = self._risk(self._dates("follow_up"))
-        counts, time = persontime.measure(store.con, risk, Grid(washout, months - washout, 1), outcomes)
+        counts, time = persontime.measure(store, risk, Grid(washout, months - washout, 1), outcomes)
         return replace(
             self,
             outcomes={k: v[:, 0] for k, v in counts.items()},
@@ -390,8 +390,8 @@ class Cohort:
 
     def _counts_before(self, day: Days) -> dict[str, Array]:
         """Age and prior use of each person on a day."""
-        con = self._needs_store("prior use").con
-        out = persontime.derived(con, self.people, self._pid, day)
+        store = self._needs_store("prior use")
+        out = persontime.derived(store, self.people, self._pid, day)
         for one in self.histories:
-            out |= one.of(con, self.people, self._pid, day)
+            out |= one.of(store, self.people, self._pid, day)
         return out

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.contract import DAYS_PER_MONTH
+from impact.data.ingest import Store
 from impact.data.persontime import Array, Days, Grid, Risk, add_months, measure
 from impact.errors import ParameterError, nearest, together
 
@@ -51,13 +51,11 @@ class History:
         if problems:
             raise ParameterError(together(problems))
 
-    def of(
-        self, con: duckdb.DuckDBPyConnection, people: pd.DataFrame, pid: NDArray[np.int64], day: Days
-    ) -> dict[str, Array]:
+    def of(self, store: Store, people: pd.DataFrame, pid: NDArray[np.int64], day: Days) -> dict[str, Array]:
         """Return the columns for people on a day each; missing where a period was not observed throughout."""
         count = self.months // self.by
         risk = Risk(pid, people["arm"].to_numpy(str), day, add_months(day, -self.months), day)
-        counts, time = measure(con, risk, Grid(-self.months, self.by, count), self.services)
+        counts, time = measure(store, risk, Grid(-self.months, self.by, count), self.services)
         bounds = [add_months(day, self.by * t - self.months) for t in range(count + 1)]
         days = np.column_stack([(b - a).astype(float) for a, b in pairwise(bounds)])
         # Who has no date has no length of time either.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 
 from impact.data.contract import TABLES, Column
+from impact.data.kept import Kept, opened
 from impact.data.reading import Found, Source, ask, connect, guessed, quote, scan
 from impact.data.rules import RULES, STAYS, Rule
 from impact.errors import DataError, ParameterError, nearest, together
@@ -28,7 +30,8 @@ _LOADED = ("person_id", "service", "start", "end", "record_id", "status")
 class Store:
     """The checked tables ``people``, ``events``, ``stays`` and ``cover`` in DuckDB, by position ``pid``.
 
-    ``columns`` are the columns the people file holds, ``quality`` has the count of every rule.
+    ``columns`` are the columns the people file holds, ``quality`` has the count of every rule; ``kept`` is
+    where counts from these tables can be kept.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -36,12 +39,18 @@ class Store:
     quality: pd.DataFrame
     treated: tuple[str, ...]
     control: tuple[str, ...]
+    kept: Kept | None = None
 
 
 def load(
-    sources: Mapping[str, Source], *, treated: Sequence[str], control: Sequence[str], rename: Rename | None
+    sources: Mapping[str, Source],
+    *,
+    treated: Sequence[str],
+    control: Sequence[str],
+    rename: Rename | None,
+    cache: str | Path | None = None,
 ) -> Store:
-    """Read, type and check all tables.
+    """Read, type and check all tables, or open those that are kept in ``cache``.
 
     Raises
     ------
@@ -49,8 +58,22 @@ def load(
         With every problem of every table: files and columns first, then all rules that stop a study.
     """
     arms = _arms(treated, control)
-    con = connect()
-    found = _find(con, sources, rename or {})
+    columns = {name: dict(mine) for name, mine in (rename or {}).items()}
+    con, facts, kept = opened(
+        connect(),
+        lambda con: _tables(con, sources, arms, columns),
+        cache=cache,
+        sources=sources,
+        asked=["tables of the contract", arms, columns],
+    )
+    return Store(con, facts["columns"], pd.DataFrame(facts["quality"]), tuple(treated), tuple(control), kept)
+
+
+def _tables(
+    con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], arms: Mapping[str, bool], rename: Rename
+) -> dict[str, Any]:
+    """Make the tables; return the columns of people and the count of every rule."""
+    found = _find(con, sources, rename)
     _listed(con, arms)
     extras = _people(con, found["people"])
     for name in ("coverage", "survey"):
@@ -64,8 +87,7 @@ def load(
     for name in sources:
         con.unregister(f"given_{name}")
     columns = [c for c in TABLES["people"].names if c in found["people"].mapping] + extras
-    shown = quality.drop(columns=["stops", "sentence"])
-    return Store(con, columns, shown, tuple(treated), tuple(control))
+    return {"columns": columns, "quality": quality.drop(columns=["stops", "sentence"]).to_dict("records")}
 
 
 def _arms(treated: Sequence[str], control: Sequence[str]) -> dict[str, bool]:

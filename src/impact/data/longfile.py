@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from impact.data.contract import DAYS_PER_MONTH, Column
 from impact.data.ends import ended_problems
 from impact.data.flow import QUALITY, quality_of
+from impact.data.kept import opened
 from impact.data.longdata import LongData, units_flow
 from impact.data.reading import Found, Source, ask, connect, guessed, literal, quote, scan, typed
 from impact.data.rules import RULES
@@ -38,6 +40,7 @@ def read_panel(
     where: Mapping[str, Any] | None = None,
     covariates: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
+    cache: str | Path | None = None,
 ) -> LongData:
     """Read a ready-made long table, one row a unit and period.
 
@@ -65,6 +68,9 @@ def read_panel(
         Further columns to keep.
     rename : mapping, optional
         Your names for columns of the file, which the other arguments and the tables then use.
+    cache : path, optional
+        Folder in which what is read is kept for the next who reads the same file in the same way; only you
+        can open what is kept. A DataFrame is not kept.
 
     Raises
     ------
@@ -109,15 +115,16 @@ def read_panel(
     ]
     if problems:
         raise DataError(together(problems))
-    covariates = [c for c in covariates if c not in ours]
-    raw, checks = _fetched(con, table, words, times, numbers, covariates, where or {})
+    covariates = [c for c in dict.fromkeys(covariates) if c not in ours]
+    place = {"cache": cache, "sources": {"panel": file}}
+    raw, number, checks = _fetched(con, table, words, times, numbers, covariates, where or {}, place)
     if raw.empty:
         raise DataError("panel: the file holds no rows" + (" such as where asks for." if where else "."))
-    frame = raw[[*words, *times, *covariates]].copy()
+    frame = raw.copy()
     for name, columns in summed.items():
-        frame[name] = raw[[f"number_{c}" for c in columns]].sum(axis=1, skipna=False)
+        frame[name] = number[columns].sum(axis=1, skipna=False)
     if exposure:
-        frame["exposure"] = raw[f"number_{exposure}"] * MONTHS[exposure_unit]
+        frame["exposure"] = number[exposure] * MONTHS[exposure_unit]
     if arm:
         checks += _arms(frame, arms)
     checks += _rows(frame, list(summed))
@@ -144,6 +151,19 @@ def _renamed(sql: str, types: Mapping[str, str], rename: Mapping[str, str]) -> F
     return Found("panel", f"(SELECT {columns} FROM {sql})", {name: types[c] for c, name in kept.items()}, {})
 
 
+def _chosen(text: Mapping[str, str], where: Mapping[str, Any]) -> str:
+    """SQL for the rows to keep."""
+    allowed = {
+        c: [str(v) for v in ([given] if isinstance(given, str | int | float) else given)]
+        for c, given in where.items()
+    }
+    rows = [
+        f"coalesce({text[c]} IN ({', '.join(literal(v) for v in values)}), false)"
+        for c, values in allowed.items()
+    ]
+    return " AND ".join(rows) or "true"
+
+
 def _fetched(
     con: Any,
     table: Found,
@@ -152,50 +172,53 @@ def _fetched(
     numbers: Sequence[str],
     covariates: Sequence[str],
     where: Mapping[str, Any],
-) -> tuple[pd.DataFrame, list[Check]]:
-    """Read the columns wanted from the rows wanted, and count what cannot be read."""
+    place: Mapping[str, Any],
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Check]]:
+    """Read the columns and the numbers wanted from the rows wanted, and count what cannot be read."""
     text = {c: typed(Column(c, "text", ""), c, table.types[c])[0] for c in table.types}
     value = {c: typed(Column(c, "float", ""), c, table.types[c])[1] for c in numbers}
-    allowed = {
-        c: [str(v) for v in ([given] if isinstance(given, str | int | float) else given)]
-        for c, given in where.items()
-    }
-    chosen = " AND ".join(
-        f"coalesce({text[c]} IN ({', '.join(literal(v) for v in values)}), false)"
-        for c, values in allowed.items()
-    )
-    guesses = guessed(con, table, [*dict.fromkeys([*times.values(), *covariates])])
-    columns = [f"{text[c]} AS {quote(name)}" for name, c in words.items()]
-    columns += [f"{guesses[c]} AS {quote(name)}" for name, c in times.items()]
-    columns += [f"{guesses[c]} AS {quote(c)}" for c in covariates]
-    columns += [f"{value[c]} AS {quote('number_' + c)}" for c in dict.fromkeys(numbers)]
-    bad = [
-        f"count_if(({chosen or 'true'}) AND {text[c]} IS NOT NULL AND {value[c]} IS NULL)" for c in numbers
-    ]
-    sql = f"SELECT count_if(NOT ({chosen or 'true'})), {', '.join(bad)} FROM {table.scan}"
-    counts = [int(n or 0) for n in ask(con, "panel", sql).fetchone() or ()]
-    units = f"SELECT {text[words['unit']]} AS person_id FROM {table.scan} WHERE {chosen or 'true'}"
-    sql = f"SELECT {', '.join(f'count_if({rule.where})' for rule in UNIT_RULES)} FROM ({units})"
-    named = ask(con, "panel", sql).fetchone() or ()
-    frame = ask(con, "panel", f"SELECT {', '.join(columns)} FROM {table.scan} WHERE {chosen or 'true'}").df()
+    chosen = _chosen(text, where)
+    rows = f"FROM {table.scan} WHERE {chosen}"
+    others = [*times.values(), *covariates]
+
+    def build(con: Any) -> list[int]:
+        guesses = guessed(con, table, list(dict.fromkeys(others)))
+        bad = [f"count_if(({chosen}) AND {text[c]} IS NOT NULL AND {value[c]} IS NULL)" for c in numbers]
+        counts = f"SELECT count_if(NOT ({chosen})), {', '.join(bad)} FROM {table.scan}"
+        rules = ", ".join(f"count_if({rule.where})" for rule in UNIT_RULES)
+        named = f"SELECT {rules} FROM (SELECT {text[words['unit']]} AS person_id {rows})"
+        found = [ask(con, "panel", sql).fetchone() or () for sql in (counts, named)]
+        columns = [text[c] for c in words.values()] + [guesses[c] for c in others] + [*value.values()]
+        # Names of columns may differ only in their capitals, which a table does not tell apart.
+        numbered = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(columns))
+        form = "TEMP VIEW" if place["cache"] is None else "TABLE"
+        ask(con, "panel", f"CREATE {form} panel AS SELECT {numbered} {rows}")
+        return [int(n or 0) for row in found for n in row]
+
+    asked = ["panel", words, times, numbers, covariates, rows, table.types]
+    con, counts, _ = opened(con, build, asked=asked, **place)
+    raw, names = ask(con, "panel", "FROM panel").df(), [*words, *times, *covariates]
+    frame = raw.iloc[:, : len(names)].set_axis(names, axis=1)
+    number = raw.iloc[:, len(names) :].set_axis(list(value), axis=1)
     for name in frame.columns:
         if pd.api.types.is_datetime64_any_dtype(frame[name]):
             frame[name] = frame[name].astype("datetime64[ns]")
         elif name in words or not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = frame[name].astype(object)
-    checks: list[Check] = [(", ".join(where), "where", "W", counts[0], "left out", "are not asked for")]
+    left_out, unreadable, named = counts[0], counts[1 : 1 + len(numbers)], counts[1 + len(numbers) :]
+    checks: list[Check] = [(", ".join(where), "where", "W", left_out, "left out", "are not asked for")]
     checks += [
         (c, "readable", "E", n, "the study stops", "are not a number")
-        for c, n in zip(numbers, counts[1:], strict=True)
+        for c, n in zip(numbers, unreadable, strict=True)
     ]
     checks += [
-        ("unit", rule.name, "E", int(n or 0), rule.action, rule.sentence)
+        ("unit", rule.name, "E", n, rule.action, rule.sentence)
         for rule, n in zip(UNIT_RULES, named, strict=True)
     ]
     for name, c in times.items():
         odd = int(frame[name].notna().sum()) if frame[name].dtype == object else 0
         checks.append((c, "readable", "E", odd, "the study stops", "are neither all numbers nor all dates"))
-    return frame, checks
+    return frame, number, checks
 
 
 def _arms(frame: pd.DataFrame, arms: Mapping[str, bool]) -> list[Check]:
@@ -212,17 +235,19 @@ def _arms(frame: pd.DataFrame, arms: Mapping[str, bool]) -> list[Check]:
 
 def _rows(frame: pd.DataFrame, outcomes: Sequence[str]) -> list[Check]:
     key = ["unit", "period"]
-    stop = "the study stops"
+    stop, units = "the study stops", pd.factorize(frame["unit"])[0]
     checks: list[Check] = [
         ("unit", "missing", "E", int(frame[key].isna().any(axis=1).sum()), stop, "have no unit or no period"),
         ("unit", "duplicate", "E", int(frame.duplicated(key).sum()), stop, "repeat a unit and period"),
     ]
     for name in ("arm", "first_treated", "cluster"):
         if name in frame:
-            moved = frame.groupby("unit")[name].nunique(dropna=False) > 1
-            checks.append((name, "changes", "E", int(moved.sum()), stop, "are units in which it changes"))
+            # Numbers for the values, -1 for none, are compared many times faster than the values.
+            held = pd.Series(pd.factorize(frame[name])[0])[units >= 0].groupby(units[units >= 0])
+            moved = int((held.min() < held.max()).sum())
+            checks.append((name, "changes", "E", moved, stop, "are units in which it changes"))
     if "ended" in frame:
-        found = ended_problems(frame["ended"], pd.factorize(frame["unit"])[0])
+        found = ended_problems(frame["ended"], units)
         checks += [("ended", rule, "E", count, stop, said) for rule, (count, said) in found.items()]
     if "exposure" in frame:
         low = int((frame["exposure"] < 0).sum())

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data.contract import DAYS_PER_MONTH, DERIVED_OUTCOMES
+from impact.data.ingest import Store
 from impact.errors import DataError, nearest, together
 
 Array = NDArray[np.float64]
@@ -110,16 +111,25 @@ def exposure(risk: Risk, grid: Grid, seen: Covered, outcomes: Sequence[str]) -> 
     anchor = np.where(undated, np.datetime64(0, "D"), risk.anchor)
     lo, hi = risk.lo.astype(np.int64), np.where(undated, risk.lo, risk.hi).astype(np.int64)
     bounds = [add_months(anchor, grid.first + grid.step * t).astype(np.int64) for t in range(grid.count + 1)]
-    out = {}
+    arms = pd.unique(risk.arm)
+    out: dict[str, Array] = {}
+    days: dict[str, Array] = {}
     for name in outcomes:
-        days = np.zeros((len(anchor), grid.count))
-        for arms, intervals in _alike(seen, name, pd.unique(risk.arm)):
-            rows = np.flatnonzero(np.isin(risk.arm, arms))
-            for first, last in intervals:
-                begin, end = np.maximum(lo[rows], first.astype(int)), np.minimum(hi[rows], last.astype(int))
-                for t, (b0, b1) in enumerate(pairwise(bounds)):
-                    days[rows, t] += np.maximum(np.minimum(end, b1[rows]) - np.maximum(begin, b0[rows]), 0)
-        out[name] = days / DAYS_PER_MONTH
+        groups = _alike(seen, name, arms)
+        # Most outcomes are observed on the same days as another, and what takes time is done once.
+        if (same := repr(groups)) not in days:
+            days[same] = np.zeros((len(anchor), grid.count))
+            for members, intervals in groups:
+                rows = np.flatnonzero(np.isin(risk.arm, members))
+                for first, last in intervals:
+                    begin, end = (
+                        np.maximum(lo[rows], first.astype(int)),
+                        np.minimum(hi[rows], last.astype(int)),
+                    )
+                    for t, (b0, b1) in enumerate(pairwise(bounds)):
+                        seen_days = np.minimum(end, b1[rows]) - np.maximum(begin, b0[rows])
+                        days[same][rows, t] += np.maximum(seen_days, 0)
+        out[name] = days[same] / DAYS_PER_MONTH
     return out
 
 
@@ -139,14 +149,24 @@ _MONTHS = """
 """
 
 
-def counts(
-    con: duckdb.DuckDBPyConnection,
-    risk: Risk,
-    grid: Grid,
-    seen: Covered,
-    outcomes: Sequence[str],
+def counts(store: Store, risk: Risk, grid: Grid, seen: Covered, outcomes: Sequence[str]) -> dict[str, Array]:
+    """Contacts, and nights for ``bed_days``, within the days at risk: for each outcome (people, periods).
+
+    The notebooks of a study count the same several times, so counts are kept where the tables are.
+    """
+    if store.kept is None:
+        return _counted(store.con, risk, grid, seen, outcomes)
+    names = list(dict.fromkeys(outcomes))
+    made_from = [names, grid, sorted(seen.items()), risk.pid, risk.arm, risk.anchor, risk.lo, risk.hi]
+    found = store.kept.array(
+        made_from, lambda: np.stack([*_counted(store.con, risk, grid, seen, names).values()])
+    )
+    return dict(zip(names, found, strict=True))
+
+
+def _counted(
+    con: duckdb.DuckDBPyConnection, risk: Risk, grid: Grid, seen: Covered, outcomes: Sequence[str]
 ) -> dict[str, Array]:
-    """Contacts, and nights for ``bed_days``, within the days at risk: for each outcome (people, periods)."""
     out = {name: np.zeros((len(risk.pid), grid.count)) for name in outcomes}
     _register(con, risk, seen)
     plain = [name for name in outcomes if name not in DERIVED_OUTCOMES]
@@ -166,14 +186,14 @@ def counts(
 
 
 def measure(
-    con: duckdb.DuckDBPyConnection, risk: Risk, grid: Grid, outcomes: Sequence[str]
+    store: Store, risk: Risk, grid: Grid, outcomes: Sequence[str]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Counts and months at risk of each outcome, (people, periods)."""
-    covered = cover(con)
+    covered = cover(store.con)
     if problems := unknown(covered, outcomes):
         raise DataError(together(problems))
     seen = observed(covered, outcomes, [str(a) for a in pd.unique(risk.arm)])
-    found = counts(con, risk, grid, seen, outcomes)
+    found = counts(store, risk, grid, seen, outcomes)
     return found, exposure(risk, grid, seen, outcomes)
 
 
@@ -226,9 +246,7 @@ FROM placed GROUP BY ALL
 """
 
 
-def derived(
-    con: duckdb.DuckDBPyConnection, people: pd.DataFrame, pid: NDArray[np.int64], day: Days
-) -> dict[str, Array]:
+def derived(store: Store, people: pd.DataFrame, pid: NDArray[np.int64], day: Days) -> dict[str, Array]:
     """Return ``age``, if months of birth are known, and ``prior_<service>`` for each person on a day.
 
     Prior use counts the 12 months before the day. Tenancy does not limit it, coverage does: where a service
@@ -239,11 +257,11 @@ def derived(
         born = people["birth_month"].to_numpy("datetime64[ns]").astype("M8[M]")
         months = (day.astype("M8[M]") - born).astype(float)
         out["age"] = np.where(np.isnat(day) | np.isnat(born), np.nan, np.floor(months / 12))
-    services = [s for (s,) in con.execute("SELECT DISTINCT service FROM events ORDER BY 1").fetchall()]
+    services = [s for (s,) in store.con.execute("SELECT DISTINCT service FROM events ORDER BY 1").fetchall()]
     services += [name for name, parts in DERIVED_OUTCOMES.items() if set(parts) & set(services)]
     before = add_months(day, -12)
     risk = Risk(pid, people["arm"].to_numpy(str), day, before, day)
-    counts, time = measure(con, risk, Grid(-12, 12, 1), services)
+    counts, time = measure(store, risk, Grid(-12, 12, 1), services)
     year = np.where(np.isnat(day), np.nan, (day - before).astype(float)) / DAYS_PER_MONTH
     for name in services:
         out[f"prior_{name}"] = np.where(time[name][:, 0] >= year, counts[name][:, 0], np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def read_cohort(
     treated: Sequence[str],
     control: Sequence[str],
     rename: Rename | None = None,
+    cache: str | Path | None = None,
 ) -> Cohort:
     """Read the tables of the contract, check them, and say who is in the study.
 
@@ -44,6 +46,9 @@ def read_cohort(
         Arms. People of other arms are left out and counted.
     rename : mapping, optional
         For each table, the contract's name and yours: ``{"people": {"person_id": "TenantRef"}}``.
+    cache : path, optional
+        Folder in which the tables, and what is counted from them, are kept for the next who reads the same
+        files in the same way; only you can open what is kept. DataFrames are not kept.
 
     Returns
     -------
@@ -73,7 +78,11 @@ def read_cohort(
     """
     given = {"people": people, "contacts": contacts, "coverage": coverage, "survey": survey}
     store = load(
-        {k: v for k, v in given.items() if v is not None}, treated=treated, control=control, rename=rename
+        {k: v for k, v in given.items() if v is not None},
+        treated=treated,
+        control=control,
+        rename=rename,
+        cache=cache,
     )
     frame, why = _everyone(store)
     reasons = [r.name for r in RULES if r.table == "people" and r.drops]

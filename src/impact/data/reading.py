@@ -75,7 +75,7 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Source) -> tuple[str
         con.register(f"given_{name}", source.set_axis([str(c) for c in source.columns], axis=1).copy())
         sql = quote(f"given_{name}")
     else:
-        files = _files(name, [source] if isinstance(source, str | Path) else source)
+        files = files_of(name, source)
         listed = "[" + ", ".join(literal(f) for f in files) + "]"
         parquet = {Path(f).suffix.lower() in (".parquet", ".pq") for f in files}
         if len(parquet) > 1:
@@ -119,20 +119,22 @@ def ask(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> duckdb.DuckDBPyC
         ) from None
 
 
-def _files(name: str, sources: Iterable[str | Path]) -> list[str]:
+def files_of(name: str, source: str | Path | Iterable[str | Path]) -> list[str]:
+    """Return the files that a path, paths or globs stand for; ``DataError`` names all that are not there."""
+    sources = [source] if isinstance(source, str | Path) else source
     files: list[str] = []
     problems = []
-    for source in sources:
-        path = Path(source)
+    for one in sources:
+        path = Path(one)
         if path.is_file():
             files.append(str(path))
-        elif has_magic(str(source)) and (found := sorted(glob(str(source), recursive=True))):
+        elif has_magic(str(one)) and (found := sorted(glob(str(one), recursive=True))):
             files += found
         else:
             near = (
                 sorted(p.name for p in path.parent.iterdir() if p.is_file()) if path.parent.is_dir() else []
             )
-            problems.append(f"{name}: file {str(source)!r} is not there.{nearest(path.name, near)}")
+            problems.append(f"{name}: file {str(one)!r} is not there.{nearest(path.name, near)}")
     if not problems and not files:
         problems.append(f"{name}: no file was given.")
     if problems:

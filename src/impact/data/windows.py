@@ -116,7 +116,7 @@ def build_panel(
         start = np.where(treated, np.minimum(begins, count), count)
         _someone_starts(start, treated, periods)
     risk = window.within(cohort._risk(anchor)) if window.clock == "event" else cohort._risk(anchor)
-    counts, exposure = persontime.measure(store.con, risk, grid, outcomes)
+    counts, exposure = persontime.measure(store, risk, grid, outcomes)
     if never := [name for name in outcomes if not counts[name].any()]:
         names = ", ".join(map(repr, never))
         raise DesignError(f"outcomes: {names} never happens to anyone at risk in the panel; leave it out.")

@@ -175,7 +175,10 @@ class Study(Section):
 
     @property
     def source(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``impact.read``; paths count from the project's folder."""
+        """Plain keyword arguments of ``impact.read``; paths count from the project's folder.
+
+        A run names the folder in which what is read is kept for all its notebooks (``IMPACT_CACHE``).
+        """
         root = project_root()
 
         def located(files: tuple[str, ...]) -> Any:
@@ -183,6 +186,8 @@ class Study(Section):
             return found[0] if len(found) == 1 else found
 
         arms: dict[str, Any] = {"treated": list(self.design.treated), "control": list(self.design.control)}
+        if cache := os.environ.get("IMPACT_CACHE"):
+            arms["cache"] = cache
         if panel := self.data.panel:
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
             columns = dict.fromkeys([*self._columns(panel.covariates), *self.design.clusters])
