@@ -117,4 +117,5 @@ def test_a_notebook_that_takes_too_much_is_stopped_and_the_others_go_on(project:
 
 
 def left_over(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir() if p.name.startswith(".") and not p.name.endswith(".lock")]
+    """Hidden folders of runs that were not finished."""
+    return [p.name for p in folder.glob(".*") if p.is_dir() and p.name != ".cache"]

@@ -69,8 +69,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def visible(folder: Path) -> list[str]:
-    """What is in a folder beside the lock of each study."""
-    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+    """The studies in a folder of outputs."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != ".cache")
 
 
 def test_a_run_shares_pages_results_tables_and_manifest_and_keeps_the_rest(project: Path) -> None:

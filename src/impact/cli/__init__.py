@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +32,17 @@ app = typer.Typer(
 )
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Parameter files, such as params/x.yaml")
+    list[Path], typer.Argument(metavar="FILE...", help="Parameter files or patterns, such as params/*.yaml")
 ]
+
+
+class Engine(StrEnum):
+    """How notebooks are run."""
+
+    warm = "warm"
+    papermill = "papermill"
+
+
 Changes = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value, such as did.control=never_treated"),
@@ -61,17 +71,36 @@ def run(
         bool, typer.Option("--with-code", help="Keep the code on the pages, closed, for colleagues")
     ] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Each page as a PDF too, by a Chromium or Edge")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run also what nothing has changed for")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Studies at once [default: as many as processors]")
+    ] = None,
+    memory: Annotated[float | None, typer.Option(help="Gigabytes that a notebook may take")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes that a notebook may take")] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="warm: forked from a process that has imported everything; papermill: plain"),
+    ] = Engine.warm,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say only what became of the studies")] = False,
 ) -> None:
-    """Run studies and write their reports."""
+    """Run studies and write their reports; what has not changed since its report is not run again."""
     from impact.cli.terminal import show_outcomes
-    from impact.run import Extras
+    from impact.run import Extras, Limits
     from impact.run import run as run_studies
     from impact.run.progress import Progress
 
-    progress = Progress(_terminal())
-    extras = Extras(with_code=with_code, pdf=pdf)
+    if engine is Engine.papermill:
+        os.environ["IMPACT_ENGINE"] = engine.value
     outcomes = run_studies(
-        files, output=output, changes=changes, was_sent=not not_sent, extras=extras, progress=progress
+        files,
+        output=output,
+        changes=changes,
+        was_sent=not not_sent,
+        force=force,
+        extras=Extras(with_code=with_code, pdf=pdf),
+        limits=Limits(memory_gb=memory, minutes=minutes),
+        workers=workers,
+        progress=Progress(None if quiet else _terminal()),
     )
     code = show_outcomes(outcomes)
     if code:

@@ -15,6 +15,7 @@ from impact.errors import DataError, together
 from impact.run.batch import work_all
 from impact.run.job import Extras, Job, Limits, Outcome
 from impact.run.progress import Progress
+from impact.run.runs import Runs
 from impact.study import Study, project_root, read_studies
 
 __all__ = ["Extras", "Limits", "Outcome", "run"]
@@ -31,6 +32,7 @@ def run(
     force: bool = False,
     extras: Extras = _NO_EXTRAS,
     limits: Limits = _NO_LIMITS,
+    workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
@@ -54,8 +56,10 @@ def run(
         Whether the pages keep their code, and whether there is a PDF of each.
     limits : Limits
         Memory and minutes that a notebook may take.
+    workers : int, optional
+        How many studies run at once; without it, as many as there are processors.
     executor : concurrent.futures.Executor, optional
-        Who runs the studies; without it, as many at once as there are processors.
+        Who runs the studies in place of workers of this computer, such as a cluster's.
     progress : Progress, optional
         Where to say how far it is.
 
@@ -72,16 +76,15 @@ def run(
     studies = read_studies(files, changes=changes)
     _find_data(studies)
     folder = Path(output).absolute() if output else project_root() / "outputs"
-    folder.mkdir(parents=True, exist_ok=True)
     more = {"was_sent": was_sent, "force": force}
     jobs = [Job(study, folder / study.name, **more, extras=extras, limits=limits) for study in studies]
-    progress = progress or Progress()
-    found: dict[str, Outcome] = {}
-    with progress.begin(len(jobs)):
-        for outcome in work_all(jobs, executor or ThreadPoolExecutor(_processors()), progress.step):
-            progress.ended(outcome)
-            found[outcome.study.name] = outcome
-    return [found[study.name] for study in studies]
+    runs = Runs(folder, studies)
+    executor = executor or ThreadPoolExecutor(workers or _processors())
+    with (progress or Progress()).begin(len(jobs)) as said:
+        for outcome in work_all(jobs, executor, (said.step, runs.step)):
+            said.ended(outcome)
+            runs.ended(outcome)
+    return runs.outcomes()
 
 
 def _processors() -> int:

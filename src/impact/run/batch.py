@@ -83,13 +83,18 @@ def _end(event: Event) -> dict[str, Any]:
 
 
 def work_all(
-    jobs: Sequence[Job], executor: Executor, tell: Callable[[str, Event], None]
+    jobs: Sequence[Job], executor: Executor, listeners: Sequence[Callable[[str, Event], None]] = ()
 ) -> Iterator[Outcome]:
-    """Run studies by an executor; yield each outcome as it comes.
+    """Run studies by an executor; yield each outcome as it comes. Listeners get each study's steps.
 
     Whatever happens to one, in whatever way it is run, the others go on.
     """
     here = isinstance(executor, ThreadPoolExecutor)
+
+    def tell(study: str, event: Event) -> None:
+        for listener in listeners:
+            listener(study, event)
+
     waiting: dict[Future[Outcome], Job] = {}
     for job in jobs:
         # Steps are heard from this computer's own processes; from others, only how they end.

@@ -58,3 +58,10 @@ class Outcome:
     remarks: Sequence[str] = ()
     unchanged: bool = False
     peak_mb: int = 0
+
+    @property
+    def status(self) -> str:
+        """'stopped', 'unchanged' or 'report written'."""
+        if self.problem:
+            return "stopped"
+        return "unchanged" if self.unchanged else "report written"

@@ -1,11 +1,8 @@
-"""How far a run is: bars on a terminal, lines elsewhere, and each step in a file for programs."""
+"""How far a run is: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
-import json
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,12 +18,10 @@ class Progress:
     ----------
     console : Console, optional
         A rich console; without it nothing is shown.
-    log : path, optional
-        A file that gets a line of JSON for each step but cells: ``time, study, at, ...``.
     """
 
-    def __init__(self, console: Console | None = None, log: Path | None = None) -> None:
-        self._console, self._log = console, log
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console
         self._bars: Any = None
         self._all: Any = None
         self._tasks: dict[str, Any] = {}
@@ -64,7 +59,6 @@ class Progress:
         if event["at"] == "cell":
             self._bar(study, completed=event["done"])
             return
-        self._write(study, event)
         if event["at"] == "notebook":
             self._began[study] = time.monotonic()
             self._bar(study, notebook=event["notebook"], total=event["cells"], completed=0)
@@ -78,9 +72,7 @@ class Progress:
             if study in self._tasks:
                 self._bars.remove_task(self._tasks.pop(study))
             self._bars.advance(self._all)
-        how = "stopped" if outcome.problem else "unchanged" if outcome.unchanged else "report written"
-        self._write(study, {"at": how, "seconds": round(outcome.seconds, 2), "peak_mb": outcome.peak_mb})
-        self._line(f"{study}: {how}")
+        self._line(f"{study}: {outcome.status}")
 
     def _bar(self, study: str, **state: Any) -> None:
         if self._bars:
@@ -91,9 +83,3 @@ class Progress:
     def _line(self, text: str) -> None:
         if self._console and not self._bars:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _write(self, study: str, event: dict[str, Any]) -> None:
-        if self._log:
-            said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "study": study, **event}
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(said) + "\n")
