@@ -166,8 +166,9 @@ def test_released_results_give_what_effects_in_memory_give():
         name: json.loads(release({"effects": effects}, "hes")["effects"].to_json())
         for name, effects in studies.items()
     }
+    # What is released has two digits of its standard error, and no more of its degrees of freedom.
     for one, other in zip(pool(studies).values(), pool(released).values(), strict=True):
-        same(one, other)
+        same(one, other, rtol=0.05, atol=0.02)
 
 
 @pytest.mark.parametrize("k", [3, 4, 9])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
 from impact.did.comparison import Comparisons, Index, Pairs, People, Score, which_start
-from impact.did.coverage import WANT, left_out
+from impact.did.coverage import WANT, covers, left_out, roughly
 from impact.did.design import (
     as_list,
     check_choice,
@@ -191,9 +191,7 @@ def _one_outcome(joint: Joint, name: str, x: Array, method: Score, plan: _Plan) 
     covered = np.zeros_like(supported)
     covered[kept.own, kept.t] = True
     share = time[covered & supported].sum() / time[supported].sum()
-    if share < 0.9995:
-        notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
-    return notes + risk.partial(name, plan)
+    return notes + covers(name, share) + risk.partial(name, plan)
 
 
 def _arrays(joint: Joint, name: str, x: Array, seen: Array | None, plan: _Plan) -> tuple[People, Pairs]:
@@ -275,8 +273,8 @@ class _AtRisk:
         if seen == both:
             return []
         return [
-            f"{name}: of the pairs of a person and a comparison, {before / seen:.1%} were "
-            f"at risk in the base period only and {after / seen:.1%} in the other period only; "
+            f"{name}: of the pairs of a person and a comparison, {roughly(before / seen)} "
+            f"were at risk in the base period only and {roughly(after / seen)} in the other period only; "
             "these say nothing about change and are not in that comparison."
         ]
 

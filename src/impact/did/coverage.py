@@ -14,6 +14,26 @@ ENOUGH = 0.8
 WANT = "for want of controls or of people in more than one cluster"
 
 
+def roughly(share: float) -> str:
+    """Say a share of people or of their time in steps of 5%: a finer one would count few people.
+
+    Examples
+    --------
+    >>> roughly(0.036), roughly(0.22), roughly(0.964)
+    ('less than 10%', 'about 20%', 'more than 90%')
+    """
+    if share < 0.075 or share >= 0.925:
+        return "less than 10%" if share < 0.5 else "more than 90%"
+    return f"about {5 * round(20 * share)}%"
+
+
+def covers(name: str, share: float) -> list[str]:
+    """Say, where it is not all, how much of the supported person-time the effects are of."""
+    if share > 0.9995:
+        return []
+    return [f"{name}: the effects cover {roughly(share)} of the supported person-time."]
+
+
 def left_out(panel: Panel, name: str, lost: Mapping[str, Sequence[tuple[int, int]]]) -> list[str]:
     """Say why cells (start, period) are left out: how many starts and roughly how much time, not whose.
 
@@ -25,10 +45,9 @@ def left_out(panel: Panel, name: str, lost: Mapping[str, Sequence[tuple[int, int
     starts = len(np.unique(panel.start[panel.start < T]))
     for why, cells in lost.items():
         share = sum(time[panel.start == g, t].sum() for g, t in cells if t >= g) / total
-        roughly = f"about {5 * round(20 * share)}%" if share >= 0.075 else "less than 10%"
         notes.append(
-            f"{name}: left out, {why}: time after {len({g for g, _ in cells})} of {starts} starts, {roughly} "
-            "of the supported person-time."
+            f"{name}: left out, {why}: time after {len({g for g, _ in cells})} of {starts} starts, "
+            f"{roughly(share)} of the supported person-time."
         )
     return notes
 
@@ -47,5 +66,4 @@ def coverage(panel: Panel, name: str, cells: Sequence[Cell], *, of: Panel | None
         " That is less than four fifths: they may not speak for the rest, least of all if that was left out "
         "for want of events."
     )
-    said = f"{name}: the effects cover {share:.1%} of the supported person-time."
-    return [] if share > 0.9995 else [said + (few if share < ENOUGH else "")]
+    return [said + (few if share < ENOUGH else "") for said in covers(name, share)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did.cells import Cell, Joint
 from impact.did.comparable import Comparable
-from impact.did.coverage import WANT, left_out
+from impact.did.coverage import WANT, covers, left_out
 from impact.did.design import (
     as_list,
     check_choice,
@@ -222,8 +222,7 @@ class _Regression:
         time = self.whole.sums(np.asarray(panel.weights[:, None] * panel.exposure[name]))
         after = self.whole.supported & (self.whole.event >= 0)
         share = float(time[after & self.use].sum() / time[after].sum())
-        if share < 0.9995:
-            notes.append(f"{name}: the effects cover {share:.1%} of the supported person-time.")
+        notes += covers(name, share)
         if self.interactions and (left := 1 - self.interactions[0] / self.interactions[1]):
             notes.append(
                 f"{name}: of the covariates' interactions with start and period {left:.1%} are left out, as "

@@ -81,14 +81,14 @@ def test_draft(result: Test, policy: Policy, also: Also) -> Draft:
 def bounds_draft(result: Bounds, policy: Policy, also: Also) -> Draft:
     """Withhold bounds with too little behind them."""
     table = result.table.reset_index(drop=True)
+    # All that was computed, whatever it is called: only the limits that were asked for are no result.
+    numbers = [str(c) for c in table if pd.api.types.is_numeric_dtype(table[c]) and c not in _ASKED]
+    fewer_digits(table, numbers)
     draft = Draft("bounds", table, blank(table))
     count_columns(draft, result.counts.reset_index(drop=True), policy, also)
     few = ~enough_behind(result.counts, policy)
     if few.any():
         draft.notes.append(f"Bounds with {policy.few} people or events behind them are withheld.")
-    # All that was computed, whatever it is called: only the limits that were asked for are no result.
-    numbers = [str(c) for c in table if pd.api.types.is_numeric_dtype(table[c]) and c not in _ASKED]
-    fewer_digits(draft.table, numbers)
     hide(draft, few, (*numbers, *COUNTS))
     _add_cells(draft, _outcome_of(result, len(table)), result.counts, draft.hidden)
     return draft

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtridf
 
 from impact.errors import DataError, DesignError, ParameterError, nearest
+from impact.numbers.rounding import magnitude
 from impact.results import Array, Effects
 
 Studies = Mapping[str, Effects | Mapping[str, Any]]
@@ -29,6 +30,8 @@ _SCALES = ("difference", "log ratio")
 _CELL = ["outcome", "scale", "unit"]
 _NUMBERS = ("estimate", "std_error", "conf_high", "conf_level")
 _COUNTS = ("persons", "treated", "events", "fewest")
+# The columns that a released result may have besides.
+_MAYBE = ("conf_low", "clusters")
 _NAMED = 5
 
 
@@ -183,7 +186,7 @@ def _table(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
         raise DataError(f"study {name!r}: got {type(study).__name__}; give Effects or a released result.")
     if missing := [c for c in (*_CELL, *_NUMBERS[:2]) if c not in table]:
         raise DataError(f"study {name!r}: its table has no column {', '.join(map(repr, missing))}.")
-    numbers = table.reindex(columns=[*_NUMBERS, *_COUNTS]).astype(float)
+    numbers = table.reindex(columns=[*_NUMBERS, *_MAYBE, *_COUNTS]).astype(float)
     return pd.concat([table[_CELL].fillna(""), numbers], axis=1)
 
 
@@ -197,8 +200,16 @@ def _with_df(rows: pd.DataFrame) -> pd.DataFrame:
             "leave it out."
         )
     reach = (rows["conf_high"] - rows["estimate"]) / error
+    # A released result has two digits of its error, by which an interval's reach is known no better.
+    half = 0.5 * 10.0 ** (magnitude(error) - 1)
+    steps = rows[["std_error", "conf_high"]].div(2 * half, axis=0)
+    short = (abs(steps - steps.round()) < 1e-6).all(axis=1)
+    least = ((rows["conf_high"] - rows["conf_low"]) / 2 - half) / (error + half)
+    reach = reach.mask(short & rows["conf_low"].notna(), least)
     df = np.asarray(stdtridf(0.5 + rows["conf_level"] / 2, reach), float)
-    return rows.assign(df=np.where(np.isfinite(df), df, np.inf))
+    # Degrees of freedom are at most the clusters less one, which counts few of them exactly.
+    most = np.where(short & (rows["clusters"] > 1), rows["clusters"] - 1, np.inf)
+    return rows.assign(df=np.fmin(np.where(np.isfinite(df), df, np.inf), most))
 
 
 def _exact(counts: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +228,7 @@ def _refuse_twice(rows: pd.DataFrame) -> None:
         )
     if len(mixed := rows[rows.groupby(_CELL[:2])["unit"].transform("nunique") > 1]):
         raise DesignError(f"{_what(mixed)}: the studies have different units; pool those that have one unit.")
-    same = rows[rows.duplicated([*_CELL, "estimate", "std_error"], keep=False)]
+    same = rows[rows.duplicated([*_CELL, *_NUMBERS, *_MAYBE, *_COUNTS], keep=False)]
     if len(same):
         twice = same[same["estimate"] == same["estimate"].iloc[0]]["study"]
         raise DesignError(

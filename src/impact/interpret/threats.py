@@ -96,6 +96,12 @@ def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
             f"{at}_events": (f"{at}_largest", f"{at}_second")
             for at in (f"{arm}_{when}" for arm in counts for when in ("before", "after"))
         },
+        rates={
+            f"{arm}_{when}": (f"{arm}_{when}_events", f"{arm}_persons")
+            for arm in counts
+            for when in ("before", "after")
+        },
+        change={f"{arm}_change_percent": (f"{arm}_before", f"{arm}_after") for arm in counts},
         # A change among the supported is withheld together with the controls' and the other way round.
         derived={
             f"{arm}_{what}": [c for both in counts.values() for c in both]

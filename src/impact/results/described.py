@@ -28,6 +28,11 @@ class Summary:
         the table is released, and never shown.
     adds_up : sequence of str
         Columns that together name a set of rows whose counts add up to a total that is also shown.
+    rates : mapping of column to (events, people)
+        Derived columns that are rates of 1,000: so many events in the time of so many people. They are made
+        from the counts as they are printed when they are released.
+    change : mapping of column to (before, after)
+        Derived columns that say by how many percent a rate changed, computed again from the released rates.
     percent : mapping of column to (numerator, denominator)
         Percentages, which are computed again from the rounded counts when they are released.
     method : mapping
@@ -42,6 +47,8 @@ class Summary:
     percent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     adds_up: Sequence[str] = ()
     largest: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    rates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    change: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def counts(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -234,6 +235,8 @@ def test_without_never_treated_the_last_group_is_a_control_only(make_panel):
     assert any("time after 1 of 3 starts" in note for note in notes)
     assert not any("2023-06" in note for note in notes)
     assert any("the effects cover" in note for note in notes)
+    # A share to the last digit of few people, or of their time, is a count of them.
+    assert not any(re.search(r"\d\.\d+%|[1-46-9]%", note) for note in notes)
     with pytest.raises(DesignError) as error:
         did.callaway_santanna(panel, outcome="gp", control="never_treated")
     assert str(error.value) == (

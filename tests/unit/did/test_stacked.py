@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from impact.did import summarise
+from impact.did.coverage import roughly
 from impact.did.pooled import pooled_event_study
 from impact.did.stacked import stacked
 from impact.errors import DataError, DesignError, ParameterError
@@ -204,7 +205,7 @@ def test_who_was_not_seen_before_support_has_no_part_in_a_shared_course(make_pan
     b = stacked(gone.subset(~late), outcome="gp", course="shared")
     np.testing.assert_allclose(a.table["estimate"], b.table["estimate"])
     share = 1 - 5 / panel.treated.sum()
-    assert any(f"cover {share:.1%} of the supported" in note for note in a.method["notes"])
+    assert any(f"cover {roughly(share)} of the supported" in note for note in a.method["notes"])
 
 
 def test_a_course_that_cannot_be_is_refused(make_panel):

@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 def effects_of(rows: Rows, *, method: Mapping[str, Any] | None = None, **counts: int) -> Effects:
     """Effects with the estimates and standard errors in ``rows``, and the same counts behind all."""
     table = pd.DataFrame(rows)
-    behind = {"persons": 900, "treated": 346, "clusters": 120, "events": 212} | counts
+    behind = {"persons": 900, "treated": 346, "clusters": 120, "events": 210} | counts
     return Effects(
         table.drop(columns=["estimate", "error"]),
         table["estimate"].to_numpy(float),

@@ -65,7 +65,7 @@ def test_each_study_has_a_square_and_the_average_a_diamond():
 
 
 def test_the_numbers_are_those_of_the_pool():
-    found = pool(studies())
+    found = release({k: v for k, v in pool(studies()).items() if k in ("pooled", "new_study")}, "hes")
     average = np.exp(found["pooled"].table.iloc[0][["estimate", "conf_low", "conf_high"]].to_numpy(float))
     new = np.exp(found["new_study"].table.iloc[0][["conf_low", "conf_high"]].to_numpy(float))
     said = words(forest_of_studies(drawn(), scale="ratio"))
