@@ -19,7 +19,7 @@ from impact.run import Limits, run
 from ..unit.test_run import SHOW, STUDY, files, notebook
 
 STUDIES = [f"study{i}" for i in range(5)]
-KILLS = int(os.environ.get("IMPACT_KILLS", "6"))
+KILLS = int(os.environ.get("IMPACT_KILLS", "2"))
 
 
 @pytest.fixture

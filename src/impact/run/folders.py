@@ -18,7 +18,7 @@ from impact.errors import ImpactError
 PARTS = ("private", "share")
 RECORDS = "records"
 # The name of a report's folder of records: names in order are in the order of time.
-MADE = "%Y-%m-%d-%H%M%S"
+MADE = "%Y-%m-%d-%H%M%S-%f"
 
 
 @contextlib.contextmanager
