@@ -141,6 +141,12 @@ def test_tests_and_bounds_have_few_digits_too():
     assert told == [-0.32, -0.69, 0.06, 2.09, 0.123456, 300]
 
 
+def test_an_estimate_that_the_method_repeats_has_two_digits():
+    table = pd.DataFrame({"low": [-16.0], "draws": [40]})
+    shown = release({"x": Summary(table, {"estimate": -15.4963, "level": 0.12345})}, "hes")["x"].method
+    assert shown == {"estimate": -15.0, "level": 0.12345}
+
+
 def test_steps_of_events_and_of_time():
     hes, ons = policy("hes"), policy("threshold_10")
     assert events_shown([277, 278, 2196, 0], 278, hes).tolist() == [275, 280, 2200, 0]
