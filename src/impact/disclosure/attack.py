@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, hstack
 from scipy.sparse.csgraph import connected_components
 
 Mask = NDArray[np.bool_]
 Whole = NDArray[np.int64]
+
+
+# Of ways that withhold the same, the one by which the fewest people move.
+TINY = 0.001
 
 
 @dataclass(frozen=True)
@@ -106,33 +110,53 @@ class Knowledge:
         """Return by cell the cells that are not fixed and hang together with it, and the sets they share."""
         return {int(cell): both for both in self._hang_together(loose) for cell in both[0]}
 
+    def cheap(self, cost: NDArray[np.float64], few: int) -> Mask:
+        """Which cells are among the few cheapest of a set."""
+        found = np.zeros(len(cost), bool)
+        ends = self.sums.indptr
+        for cells in np.split(self.sums.indices, ends[1:-1]):
+            found[cells[np.argsort(cost[cells], kind="stable")[:few]]] = True
+        return found
+
+    def near(self, cell: int, among: Mask, around: tuple[Whole, Whole]) -> tuple[Whole, Whole]:
+        """Return those of a choice that share a set with a cell, or with one that does, and the sets."""
+        cells, sets = around
+        within = abs(self.sums[sets][:, cells])
+        reached = cells == cell
+        for _ in range(2):
+            reached = within.T @ (within @ reached) > 0
+        keep = reached & (among[cells] | (cells == cell))
+        return cells[keep], sets[within @ keep > 0]
+
     def cheapest(
         self, hidden: Mask, goal: Goal, cost: NDArray[np.float64], around: tuple[Whole, Whole]
-    ) -> Whole | None:
-        """Return the cells to withhold as well so that a goal is in reach, by least cost.
+    ) -> tuple[Whole, NDArray[np.float64]] | None:
+        """Return what to withhold as well so that a goal is in reach, by least cost, and how all move.
 
-        Shown cells may leave their values at their cost: those that do are the ones to withhold. One whose
-        cost is infinite stays. Returns None where there is no way.
+        Shown cells may leave their values at their cost: those that do are the ones to withhold; one whose
+        cost is infinite stays. They move by fractions of people where whole ones would need more. Returns
+        None where there is no way.
         """
         cells, sets = around
-        fixed = self.sums[sets] @ self.value - self.sums[sets][:, cells] @ self.value[cells]
-        sums, gone = self.sums[sets][:, cells], hidden[cells]
-        shown = np.flatnonzero(~gone)
-        value = np.where(gone, 0, self.value[cells])
-        low, high = self.least[cells].astype(float), np.full(len(cells), np.inf)
-        low[~gone] = high[~gone] = value[~gone]
-        low[cells == goal.cell] = high[cells == goal.cell] = goal.target
-        moves, none, free = sums[:, shown], np.zeros(len(shown)), np.full(len(shown), np.inf)
-        found = linprog(
-            np.r_[np.zeros(len(cells)), cost[cells][shown], cost[cells][shown]],
-            A_eq=hstack([sums, moves, -moves]),
-            b_eq=self.equal[sets] - fixed,
-            bounds=np.c_[np.r_[low, none, none], np.r_[high, free, value[shown]]],
+        sums, gone, value = self.sums[sets][:, cells], hidden[cells], self.value[cells]
+        price = np.where(gone, TINY, cost[cells])
+        up, down = np.full(len(cells), np.inf), (value - np.where(gone, self.least[cells], 0)).astype(float)
+        at = np.flatnonzero(cells == goal.cell)
+        by = goal.target - value[at]
+        low = np.zeros(2 * len(cells))
+        low[at] = up[at] = np.maximum(by, 0)
+        low[at + len(cells)] = down[at] = np.maximum(-by, 0)
+        found = milp(
+            np.r_[price, price],
+            bounds=Bounds(low, np.r_[up, down]),
+            constraints=LinearConstraint(hstack([sums, -sums]), 0, 0),
         )
         if found.x is None:
             return None
-        up, down = found.x[len(cells) :].reshape(2, -1)
-        return np.asarray(cells[shown[up + down > 1e-6]])
+        up, down = found.x.reshape(2, -1)
+        move = np.zeros(len(self.value))
+        move[cells] = np.where(abs(up - down) > 1e-6, up - down, 0)
+        return cells[~gone & (move[cells] != 0)], move
 
     def beside(self, cell: int, among: Mask) -> Whole:
         """Return the cells of a choice that share a set with a cell."""

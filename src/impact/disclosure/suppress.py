@@ -136,7 +136,8 @@ class Counts:
             hidden[at] |= not fixed[at]
             low[at], high[at] = max(0, value[other] - reach), value[other] + reach
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        cost[[one.total for one in known]] *= 20
+        # Two names of one number are neither a part nor a total.
+        cost[[one.total for one in known if len(one.parts) > 1]] *= 20
         cost[fixed] = np.inf
         return _protected(Knowledge.of(value, least, sets, free), hidden, low, high, cost)
 
