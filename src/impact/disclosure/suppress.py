@@ -16,6 +16,10 @@ from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
 
 
+# Of each set as many of the cheapest counts are looked at before all are.
+CHEAPEST = 4
+
+
 @dataclass
 class Counts:
     """The counts of a report, each once however many tables it stands in, and how they add up.
@@ -180,20 +184,22 @@ def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
 def _protected(
     known: Knowledge, hidden: Mask, low: Whole, high: Whole, cost: NDArray[np.float64]
 ) -> tuple[Mask, list[int]]:
-    lost: list[int] = []
+    lost: set[int] = set()
     goals = [
         goal
         for cell in map(int, np.flatnonzero(hidden & (high >= low)))
         for goal in (Goal(cell, int(high[cell]), 1), Goal(cell, int(low[cell]), -1))
     ]
-    around = known.around(np.isfinite(cost) | hidden)
+    search = Search(known, cost)
     # What is in reach stays in reach when more is withheld.
     while goals := [goal for goal in known.given_away(hidden, goals) if goal.cell not in lost]:
         before = hidden.sum()
         for goal in goals:
-            more = known.cheapest(hidden, goal, cost, around[goal.cell])
+            if goal.cell in lost or search.has_reached(goal):
+                continue
+            more = search.cheapest(hidden, goal)
             if more is None:
-                lost.append(goal.cell)
+                lost.add(goal.cell)
             else:
                 hidden[more] = True
         if hidden.sum() == before and len(stuck := [goal.cell for goal in goals if goal.cell not in lost]):
@@ -202,5 +208,37 @@ def _protected(
             if len(beside):
                 hidden[beside[np.argmin(cost[beside])]] = True
             else:
-                lost += stuck
-    return hidden, lost
+                lost |= {*stuck}
+    return hidden, sorted(lost)
+
+
+class Search:
+    """The search for what to withhold, near a count first, and how counts can move together by what it found."""
+
+    def __init__(self, known: Knowledge, cost: NDArray[np.float64]) -> None:
+        self.known, self.cost = known, cost
+        self.around = known.around(np.isfinite(cost))
+        self.cheap = known.cheap(cost, CHEAPEST)
+        self.moves: list[NDArray[np.float64]] = []
+
+    def cheapest(self, hidden: Mask, goal: Goal) -> Whole | None:
+        """Return what to withhold as well; among the cheapest nearby first, which is nearly as good."""
+        everything = self.around[goal.cell]
+        some = self.known.near(goal.cell, hidden | self.cheap, everything)
+        found = self.known.cheapest(hidden, goal, self.cost, some)
+        found = found or self.known.cheapest(hidden, goal, self.cost, everything)
+        if found is None:
+            return None
+        more, move = found
+        self.moves.append(move)
+        return more
+
+    def has_reached(self, goal: Goal) -> bool:
+        """Whether what was withheld for other goals will do: by a move that was found, or more or less of it."""
+        value, least = self.known.value, self.known.least
+        for move in self.moves:
+            if move[goal.cell]:
+                world = value + move * ((goal.target - value[goal.cell]) / move[goal.cell])
+                if (world > least - 1e-6).all() and (abs(world - np.rint(world)) < 1e-6).all():
+                    return True
+        return False
