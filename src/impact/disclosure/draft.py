@@ -79,9 +79,12 @@ def rows_of(also: Also, length: int) -> NDArray[np.bool_]:
     return rows
 
 
-def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also = ()) -> pd.DataFrame:
+def count_columns(
+    draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also = (), scale: Any = np.nan
+) -> pd.DataFrame:
     """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small.
 
+    Many events are those of the time in steps, which is ``scale`` of what it was, or not told at all.
     Returns which of them are withheld.
     """
     treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
@@ -93,8 +96,9 @@ def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also
         about_people = column != "clusters" or (values >= treated)
         small = policy.small(values) & about_people
         small |= rows_of([a for a in also if a[1] == column], len(values))
-        rounded = events_shown(values, people, policy) if column == "events" else policy.rounded(values)
-        shown = np.where(about_people, rounded, values)
+        shown = np.where(about_people, policy.rounded(values), values)
+        if column == "events":
+            shown = events_shown(values, people, policy, scale)
         draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
         draft.hidden[column] = hidden[column] = small
     return hidden

@@ -32,10 +32,10 @@ def effects_draft(result: Effects, policy: Policy, also: Also) -> Draft:
         # A band covers the points that are shown: fewer points have a narrower one.
         pooled = bands(pooled, seed=result.method["seed"], conf_level=result.conf_level)
     table = pooled.table
-    as_printed(table, pooled.labels.columns, pooled.counts, policy)
+    scale = as_printed(table, pooled.labels.columns, pooled.counts, policy)
     fewer_digits(table, _EFFECT)
     draft = Draft("effects", table, blank(table), notes=notes)
-    count_columns(draft, pooled.counts, policy, also)
+    count_columns(draft, pooled.counts, policy, also, scale)
     reference = is_reference(pooled)
     few = ~enough_behind(pooled.counts, policy) & ~reference
     saturated = table["outcome"].map(models).to_numpy(float) < policy.residual_df
@@ -108,9 +108,10 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
         table["persons"] = arms.transform("max")
     counts = table[["persons", "events"]].copy()
     rate = "rate_per_1000_person_months"
-    table[rate] = rates_shown(table[rate], counts["events"], counts["persons"], policy)
+    table[rate], told = rates_shown(table[rate], counts["events"], counts["persons"], policy)
     draft = Draft("rates", table, blank(table), notes=notes)
     count_columns(draft, counts, policy)
+    table["events"] = pd.Series(told).mask(draft.hidden["events"]).astype("Int64")
     if few.any():
         mostly = ", or mostly those of one or two," if policy.asks_who_dominates else ""
         draft.notes.append(f"Rates with {policy.few} people or events{mostly} behind them are withheld.")

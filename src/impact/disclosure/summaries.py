@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure.cells import cells_of, others
-from impact.disclosure.digits import events_shown, rates_shown
+from impact.disclosure.digits import rates_shown
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
 from impact.disclosure.policies import Policy
 from impact.disclosure.wording import COUNT_NAMES
@@ -46,8 +46,8 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         _sum_totals(draft, counted, policy)
     for column, (events, people) in result.rates.items():
         both = table[events], table[people]
-        draft.table[column] = rates_shown(table[column], *both, policy)
-        draft.table[events] = draft.table[events].where(hidden[events], events_shown(*both, policy))
+        draft.table[column], told = rates_shown(table[column], *both, policy)
+        draft.table[events] = draft.table[events].where(hidden[events], told)
     for column, (before, after) in result.change.items():
         ratio = draft.table[after] / draft.table[before].where(draft.table[before] > 0)
         draft.table[column] = (100 * (ratio - 1)).round(1)
