@@ -60,7 +60,11 @@ def time_shown(time: ArrayLike, people: ArrayLike, policy: Policy) -> Array:
     """
     exact = np.asarray(time, float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = _step(policy) * 10.0 ** magnitude(exact / np.asarray(people, float))
+        of_one = exact / np.asarray(people, float)
+        tens = 10.0 ** magnitude(of_one)
+        # The nearest of 1, 2, 5 and 10: the same for people of whom all or nearly all were seen throughout.
+        first = np.select([of_one < 1.41 * tens, of_one < 3.16 * tens, of_one < 7.07 * tens], [1, 2, 5], 10)
+        step = _step(policy) * first * tens
     return np.where(np.isfinite(step), np.maximum(np.rint(exact / step), 1) * step, exact)
 
 
