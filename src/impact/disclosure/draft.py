@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, Sum
+from impact.disclosure.cells import Cell, Labels, Sum
 from impact.disclosure.digits import events_shown
 from impact.disclosure.policies import Policy
 from impact.disclosure.released import Kind
@@ -26,7 +26,8 @@ class Draft:
     """A table on its way: ``hidden`` says which cells are withheld.
 
     ``cells`` are the counts a reader would know of if it were shown like this, and ``sums`` which of them
-    add up. ``look`` says what a person has to look at.
+    add up. ``look`` says what a person has to look at. ``means`` are rows with the mean of what other tables
+    may count by level: row, of what, and among whom.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Draft:
     cells: Iterable[Cell] = ()
     sums: Sequence[Sum] = ()
     look: list[str] = field(default_factory=list)
+    means: list[tuple[int, str, Labels]] = field(default_factory=list)
 
 
 def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:

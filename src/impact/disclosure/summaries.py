@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from impact.disclosure.cells import cells_of, others
+from impact.disclosure.cells import cells_of, of_matching, of_more_than_two, others
 from impact.disclosure.digits import rates_shown
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
 from impact.disclosure.policies import Policy
@@ -82,17 +82,18 @@ def _add_cells(
     numbers = {*result.derived, *result.percent, *(c for pair in result.largest.values() for c in pair)}
     labels = [c for c in table.columns if c not in numbers and c not in hidden]
     cells, sums = cells_of(table, labels, [str(c) for c in hidden], hidden, result.adds_up)
+    more = of_more_than_two(cells.values())
     for column, (numerator, denominator) in result.percent.items():
         for i in map(int, np.flatnonzero(table[column].notna())):
             if (i, numerator) in cells and (i, denominator) in cells:
                 part, whole = cells[i, numerator], cells[i, denominator]
-                rest = others(part, whole)
+                rest = others(part, whole, more)
                 sums += [([part, rest], whole)] if rest.value or not policy.zero_shown else []
     for column, (first, second) in result.largest.items():
         guard = policy.guard(*(table[c].to_numpy(float) for c in (column, first, second)))
         for i in map(int, np.flatnonzero(guard)):
             cells[i, column] = replace(cells[i, column], guard=int(guard[i]))
-    draft.cells, draft.sums = cells.values(), sums
+    draft.cells, draft.sums = cells.values(), sums + of_matching(cells.values(), result.method)
     unknown = [c for c in result.events if c not in result.largest]
     if unknown and policy.asks_who_dominates:
         draft.look.append(

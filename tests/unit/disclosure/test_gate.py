@@ -162,7 +162,7 @@ def balance():
     rows += [("sex", "f", 0.5, 0.5), ("sex", "m", 0.5, 0.5)]
     rows += [("fifth", "1", 0.6, 0.5), ("fifth", "2", 0.02, 0.3), ("fifth", "3", 0.38, 0.2)]
     table = pd.DataFrame(rows, columns=["covariate", "level", "mean_treated", "mean_control"])
-    table = table.assign(sample="before", smd=0.1, variance_ratio=1.0, ks=0.05)
+    table = table.assign(sample="before", smd=0.1, variance_ratio=[1.0, *[np.nan] * 6], ks=0.05)
     counts = pd.DataFrame(
         {"sample": ["before", "before", "after", "after"], "arm": ["treated", "control"] * 2,
          "persons": [200, 500, 197, 197], "ess": [200.0, 500.0, 197.0, 163.2]}
