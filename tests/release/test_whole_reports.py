@@ -29,6 +29,8 @@ REPORTS = {
 # earlier page gave away before it was counted: then the page is refused, or the sheet says that it must not
 # be sent. Of a hundred random reports with groups this small, at most so many.
 GIVEN_UP = 25
+# What the sheet says of a count that the reader of exact counts could work out.
+ROUNDED = "protected by rounding alone"
 
 
 def published(rng: np.random.Generator) -> Published:
@@ -47,7 +49,7 @@ def published(rng: np.random.Generator) -> Published:
 def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
     """What a report gives away, the first page perhaps of the last report; None if it may not be sent."""
     rng = np.random.default_rng(seed)
-    report, released = published(rng), {}
+    report, released, only_rounded = published(rng), {}, False
     names, pages = list(rng.permutation(list(report.results))), int(rng.integers(1, 4))
     for i in range(pages):
         place = "old" if i == 0 and pages > 1 and rng.random() < 0.4 else "new"
@@ -58,11 +60,13 @@ def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
             return None
         if any(row["status"] == "fail" for row in shown.sheet):
             return None
+        only_rounded |= any(look.startswith(ROUNDED) for row in shown.sheet for look in row["look"])
         released |= shown
     found = []
     for source in (report.world.people, report.world.events):
         counts = [c for c in report.shown(released, rule) if len(c[1]) == len(source)]
-        found += given_away(counts, source["n"].to_numpy(), rule, report.perhaps_none(rule)) if counts else []
+        none, n = report.perhaps_none(rule), source["n"].to_numpy()
+        found += given_away(counts, n, rule, none, as_printed=only_rounded) if counts else []
     return found
 
 
@@ -139,3 +143,34 @@ def test_a_page_that_gives_away_what_another_withholds_fails_on_the_sheet(tmp_pa
     assert later["own"].table["persons"].isna().tolist() == [True, False]
     assert later.sheet[0]["status"] != "fail"
     assert later.sheet[0]["to_protect_others"] == 1
+
+
+@pytest.mark.parametrize(
+    ("everyone", "matched", "status"), [(214, 209, "review"), (215, 208, "review"), (218, 212, "fail")]
+)
+def test_what_only_rounding_hides_is_looked_at_and_what_it_does_not_hide_fails(
+    everyone: int, matched: int, status: str, tmp_path: Path
+) -> None:
+    """215 and 210 leave 1 to 9, and 220 and 210 leave 6 or more: so few were left out, on the third page."""
+    rule, sheets = policies()["hes"], []
+    pages = [{"persons": [everyone]}, {"rule": ["matched"], "persons": [matched]}]
+    pages.append({"rule": ["too far"], "persons": [everyone - matched]})
+    for i, page in enumerate(pages):
+        table = Summary(pd.DataFrame({"arm": ["supported"], **page}), {}, people=["persons"])
+        sheets += release({"t": table}, rule, record=tmp_path / f"{i}.json").sheet
+    assert [row["status"] for row in sheets] == ["pass", "pass", status]
+    assert sheets[2]["look"][0].startswith(ROUNDED) == (status == "review")
+    kinds = np.array([True, False]), np.array([False, True])
+    counts = [("all", kinds[0] | kinds[1], True), ("in", kinds[0], True), ("out", kinds[1], False)]
+    people = np.array([matched, everyone - matched])
+    assert given_away(counts, people, rule)
+    assert bool(given_away(counts, people, rule, as_printed=True)) == (status == "fail")
+
+
+def test_exact_counts_are_never_protected_by_rounding(tmp_path: Path) -> None:
+    for i, (rules, n) in enumerate([({}, 214), ({"rule": ["matched"]}, 200), ({"rule": ["too far"]}, 14)]):
+        table = Summary(pd.DataFrame({"arm": ["supported"], **rules, "persons": [n]}), {}, people=["persons"])
+        sheet = release({"t": table}, "threshold_10", record=tmp_path / f"{i}.json").sheet
+    few = Summary(pd.DataFrame({"arm": ["supported"], "rule": ["moved"], "persons": [0]}), {}, ["persons"])
+    sheet = release({"t": few}, "threshold_10", record=tmp_path / "few.json").sheet
+    assert sheet[0]["status"] == "fail"

@@ -16,7 +16,7 @@ def withheld(frame, name="hes", adds_up=(), columns=("persons",)):
     cells, sums = cells_of(frame, labels, columns, pd.DataFrame(small, columns=list(columns)), adds_up)
     counts = Counts()
     counts.add_table(cells.values(), sums)
-    hidden, lost = counts.withhold(policy(name))
+    hidden, lost, _ = counts.withhold(policy(name))
     assert not lost
     return [int(hidden[counts.number(cell)]) for cell in cells.values()]
 
