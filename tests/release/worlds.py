@@ -264,7 +264,7 @@ def given_away(
     seen: dict[bytes, set[int]] = {k: {value[k]} for k in gone}
     rng = np.random.default_rng(0)
     for at, k in enumerate(gone):
-        if not rule.small(value[k]):
+        if not rule.protected(value[k]):
             continue
         # What the rule alone says: a total of withheld counts is at least as many.
         none = np.full(len(known), 0.0), np.full(len(known), np.inf)

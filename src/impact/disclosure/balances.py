@@ -33,7 +33,7 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
     for arm in _ARMS:
         mean = table[f"mean_{arm}"].to_numpy(float)
         members = np.rint(mean * n[arm])
-        few = policy.small(members) | policy.small(n[arm] - members)
+        few = policy.small(members) | policy.protected(n[arm] - members)
         hidden |= policy.small(n[arm]) | (_share(table, arm) & few)
         # The share of a level is made of rounded counts; other means are only made less exact.
         share = policy.rounded(members) / np.maximum(policy.rounded(n[arm]), 1)
@@ -74,10 +74,14 @@ def _add_cells(
         # Those who were left out are the difference of the two sizes of an arm.
         if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
             sums.append(([size, others(size, before)], before))
+    by_weight = ~np.isclose(result.counts["ess"], result.counts["persons"])
+    weighted = {(row.sample, row.arm) for row in result.counts[by_weight].itertuples()}
     groups: dict[tuple[str, ...], Cell] = {}
     level = np.where(_leveled(table), table.get("level", ""), "1")
     for arm in _ARMS:
-        mean, share = table[f"mean_{arm}"].to_numpy(float), _share(table, arm)
+        # Shares by weight are of nobody in particular.
+        alike = table["sample"].map(lambda sample, arm=arm: (sample, arm) not in weighted).to_numpy(bool)
+        mean, share = table[f"mean_{arm}"].to_numpy(float), _share(table, arm) & alike
         for sample, covariate, rows in _covariates(table, ~share):
             if total := whole.get((sample, arm)):
                 draft.means += [(int(i), covariate, total.labels) for i in rows]

@@ -78,9 +78,12 @@ def who(cell: Cell) -> Cell:
     return replace(cell, labels=frozenset(p for p in cell.labels if p[0] not in said))
 
 
-def whole_sample(labels: Labels) -> Labels:
-    """Return the labels of a group without whether it is of a matched sample or of everyone."""
-    return labels - {_SAMPLE}
+def whole_sample(measure: str, labels: Labels) -> Labels:
+    """Return the labels of events without whether they are of a matched sample or of everyone.
+
+    Who of the people is left out is a count of its own, and shares by weight are of nobody in particular.
+    """
+    return labels - {_SAMPLE} if measure == "events" else labels
 
 
 def sample_of(method: Mapping[str, Any]) -> dict[str, str]:

@@ -145,8 +145,10 @@ def _add_cells(
             controls = part.labels - {supported} | {("arm", "control")}
             sums.append(([part, Cell("persons", controls, whole.value - part.value)], whole))
         if column == "events" and draft.kind != "rates" and "treated" in counts:
-            # Behind an effect of the whole time are the events of the supported from their start on.
-            after = set() if draft.kind == "test" or _PARTS & {*labels} else {supported, ("when", "after")}
+            # Behind a comparison are all events of the supported after their start; behind the effects of
+            # a panel those of the periods that it can use.
+            whole_time = draft.kind != "test" and "period" not in method and not _PARTS & {*labels}
+            after = {supported, ("when", "after")} if whole_time else set()
             cells[i, column] = replace(part, labels=part.labels | after)
     for i, n in enumerate(counts.get("clusters", ())):
         # Where each person, or each pair, is a cluster of its own, so many people are told again.

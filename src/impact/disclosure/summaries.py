@@ -58,7 +58,9 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
             # A count of 0, such as of the events of a time that was not observed, is no denominator.
             n = table[behind].where(table[behind] > 0).min(axis=1)
             draft.table[column] = coarse(table[column], n, policy)
-        hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
+        # Of a 0 that is not printed only another 0, or that all is gone, tells.
+        told = hidden[behind] & ((table[behind] != 0) | table[[column]].isin([0, -100]).to_numpy())
+        hide(draft, told.any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
         fresh = (100 * top / bottom.mask(bottom == 0)).astype(float)
@@ -115,10 +117,13 @@ def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy
     """Which counts are withheld for their own sake."""
     values = table[list(counted)].astype(float)
     hidden = pd.DataFrame(policy.small(values), index=table.index, columns=list(counted))
+    for column, level in result.certain.items():
+        # That there is none was known before anyone counted.
+        hidden &= ~((values == 0) & (table[column] == level).to_numpy()[:, None])
     for column, (numerator, denominator) in result.percent.items():
         # The rest of a percentage is a count too, shown or not.
         rest = (values[denominator] - values[numerator]).where(table[column].notna())
-        hidden.loc[(rest >= 0) & policy.small(rest), numerator] = True
+        hidden.loc[policy.protected(rest), numerator] = True
     if result.people and result.events:
         # Events of a handful of people describe those people, however many events there were.
         few_people = hidden[list(result.people)].any(axis=1)

@@ -118,11 +118,8 @@ class Counts:
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
-        hidden, least, sets = (
-            (~shown | policy.protected(value)) & ~fixed,
-            np.zeros(len(value), np.int64),
-            [],
-        )
+        hidden, sets = (~shown | policy.protected(value)) & ~fixed, list[Set]()
+        least = np.zeros(len(value), np.int64)
         # A reader who sees zeros elsewhere takes it that what is withheld is none, and is told which are.
         least[(shown | small & named) & (value > 0)] = int(policy.zero_shown)
         for one in self._that_tell():
@@ -153,8 +150,8 @@ class Counts:
         if not lost or policy.round_to == 1:
             return hidden, lost, []
         # One that is nearly another is to be no better known than if it were printed.
-        near, step = [at for at, _, _ in nearly], policy.round_to // 2
-        low[near], high[near] = value[near] - step, value[near] + step
+        near = [at for at, _, _ in nearly]
+        low[near], high[near] = _alike(value[near], policy)
         every = [Goal(at, n, 0) for at in lost for n in range(int(low[at]), int(high[at]) + 1)]
         given_away = {goal.cell for goal in _as_printed(exact, hidden, policy).given_away(hidden, every)}
         return hidden, sorted(given_away), [at for at in lost if at not in {*given_away, *near}]
@@ -178,14 +175,14 @@ class Counts:
         gone, seen = (defaultdict[tuple[str, Labels], set[tuple[Labels, int]]](set) for _ in range(2))
         for cell in map(who, self.before):
             if cell.column and not policy.small(cell.value):
-                labels = whole_sample(cell.labels) if cell.shown else cell.labels
+                labels = whole_sample(cell.measure, cell.labels) if cell.shown else cell.labels
                 (seen if cell.shown else gone)[cell.measure, labels].add((cell.labels, cell.value))
         for at in self.withheld:
             if not policy.small(self.keys[at][2]) and not self.shown[at]:
                 gone[self.keys[at][:2]].add(self.keys[at][1:])
         for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
             measure, labels, value = self.keys[at]
-            same = seen[measure, whole_sample(labels)]
+            same = seen[measure, whole_sample(measure, labels)]
             # As many as an earlier report shows of them tells nothing new.
             exact = {one for one in same if one[1] != value} if policy.round_to == 1 else set()
             close = sorted((n, sorted(of), of) for of, n in gone[measure, labels] | exact)
@@ -209,18 +206,15 @@ def _as_printed(exact: Knowledge, hidden: Mask, policy: Policy) -> Knowledge:
 
     A total that is printed as the sum of its rounded parts says no more than they do.
     """
-    value = exact.value
+    low, high = _alike(exact.value, policy)
+    return replace(exact, least=np.where(hidden, exact.least, low), most=np.where(hidden, np.inf, high))
+
+
+def _alike(value: Whole, policy: Policy) -> tuple[Whole, Whole]:
+    """Return the least and the most that is shown and printed as each count is."""
     near = np.maximum(value[:, None] + np.arange(-policy.round_to, policy.round_to + 1), 0)
     alike = (policy.rounded(near) == policy.rounded(value)[:, None]) & ~policy.small(near)
-    low, high = (
-        np.where(alike, near, value[:, None]).min(1),
-        np.where(alike, near, value[:, None]).max(1),
-    )
-    return replace(
-        exact,
-        least=np.where(hidden, exact.least, low),
-        most=np.where(hidden, np.inf, high),
-    )
+    return np.where(alike, near, value[:, None]).min(1), np.where(alike, near, value[:, None]).max(1)
 
 
 def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:

@@ -121,8 +121,8 @@ def test_a_level_called_1_of_several_has_no_opposite():
 
 SIZES = pd.DataFrame(
     {"sample": ["before"] * 2 + ["after"] * 2, "arm": ["treated", "control"] * 2,
-     "persons": [278, 716, 267, 267], "ess": 1.0}
-)  # fmt: skip
+     "persons": [278, 716, 267, 267]}
+).assign(ess=lambda sizes: sizes["persons"].astype(float))  # fmt: skip
 
 
 def balance(covariate, kind, treated, control, ratio=1.1):
@@ -171,3 +171,59 @@ def test_events_of_everyone_and_of_the_matched_differ_by_those_of_the_others():
     out = release(results | {"effects": effects(267, 61, method={"matching": PAIRS})}, "threshold_10")
     assert shown(out["unmatched"], "events") == shown(out["naive"], "supported_after_events") == [66]
     assert shown(out["effects"], "events") == [None]
+
+
+def test_a_check_that_would_have_stopped_the_study_found_none():
+    table = pd.DataFrame(
+        {"rule": ["readable", "blank", "opted out"], "action": ["stops", "kept", "kept"], "count": [0, 0, 51]}
+    )
+    checks = Summary(table, {}, events=["count"], certain={"action": "stops"})
+    assert shown(release({"it": checks}, "opensafely")["it"], "count") == [0, None, 50]
+
+
+def test_a_time_that_was_not_observed_takes_no_figure_of_the_other_with_it():
+    """There are no events before, since there is no time: the rate after is not withheld for that."""
+    table = pd.DataFrame(
+        {"outcome": ["visits"], "persons": [1980], "before_events": [0], "after_events": [31029]}
+    )
+    table["before"], table["after"] = np.nan, 379.4
+    behind = ["persons", "before_events", "after_events"]
+    naive = Summary(
+        table, {}, people=behind[:1], events=behind[1:], derived={"before": behind, "after": behind}
+    )
+    out = release({"it": naive}, "opensafely")["it"].table
+    assert out[["persons", "after_events"]].to_numpy().tolist() == [[1980, 31030]]
+    assert out[["before_events"]].isna().all(axis=None)
+    assert out["after"].notna().all()
+
+
+def test_who_is_weighted_is_everyone_and_nobody_is_left(tmp_path):
+    """1,980 of 1,980 are used: that nobody is left out follows, and is no fault of the table."""
+    counts = pd.DataFrame({"arm": "treated", "rule": ["weighted", "not needed"], "persons": [1980, 0]})
+    release({"arms": arms(1980, 1110)}, "threshold_10", record=tmp_path / "cohort.json")
+    result = {"it": Matched(pd.DataFrame(), None, {}, counts)}
+    out = release(result, "threshold_10", record=tmp_path / "matching.json")
+    assert [row["status"] for row in out.sheet] == ["pass"]
+    assert shown(out["it"]) == [1980, None]
+
+
+def test_a_share_by_weight_counts_nobody():
+    """Of 500 controls who weigh like 163, 3% are no 15 people of whom another table has 20."""
+    after = pd.DataFrame(
+        {"sample": "after", "arm": ["treated", "control"], "persons": [200, 500], "ess": [200.0, 163.0]}
+    )
+    rows = pd.DataFrame(
+        {
+            "covariate": ["poor"],
+            "level": [None],
+            "sample": "after",
+            "mean_treated": 0.1,
+            "mean_control": 0.03,
+            "smd": 0.1,
+        }
+    )
+    one = pd.DataFrame({"poor": ["1"], "control_persons": [20], "rule": "matched"})
+    results = {"balance": Balance(rows, {}, after), "one": Summary(one, {}, people=["control_persons"])}
+    out = release(results, "threshold_10")
+    assert not out["balance"].table["withheld"].any()
+    assert shown(out["one"], "control_persons") == [20]
