@@ -34,7 +34,7 @@ def checked(
     given_away : sequence of (measure, labels)
         Counts that are too small and that this table, or what was shown before, gives away.
     rounded : sequence of (measure, labels)
-        Counts that are too small and could be worked out if the others were not rounded.
+        Counts that could be worked out if the others were not rounded.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def checked(
         look.append(f"together with other pages or an earlier report it gives away {_named(given_away)}")
     if rounded:
         look.append(
-            f"protected by rounding alone: {_named(rounded)}. By what is printed it could be any "
-            "number that is too small; whoever knows them exactly from elsewhere could work it out"
+            f"protected by rounding alone: {_named(rounded)}; whoever has the counts that are shown exactly, "
+            "from elsewhere, could work it out"
         )
     if "clusters" in draft.table and (policy.small(draft.table["clusters"].astype("Float64"))).any():
         look.append(

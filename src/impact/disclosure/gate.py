@@ -12,12 +12,7 @@ from impact.disclosure.balances import balance_draft
 from impact.disclosure.cells import Cell
 from impact.disclosure.checker import checked
 from impact.disclosure.draft import COUNTS, Also, Draft
-from impact.disclosure.estimates import (
-    bounds_draft,
-    effects_draft,
-    rates_draft,
-    test_draft,
-)
+from impact.disclosure.estimates import bounds_draft, effects_draft, rates_draft, test_draft
 from impact.disclosure.identifiers import refuse_identifiers
 from impact.disclosure.policies import Policy
 from impact.disclosure.policies import policy as find_policy
@@ -26,16 +21,7 @@ from impact.disclosure.summaries import matched_draft, summary_draft
 from impact.disclosure.suppress import Counts
 from impact.disclosure.wording import NAME, method_shown, sentence, tidy, tidy_table
 from impact.errors import DisclosureError, ParameterError
-from impact.results import (
-    Balance,
-    Bounds,
-    Effects,
-    Matched,
-    Rates,
-    Result,
-    Summary,
-    Test,
-)
+from impact.results import Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
 NOTICE = "Small numbers are withheld by rule; have the output checked before it is sent."
@@ -111,7 +97,8 @@ def release(
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
     page = Path(record) if record is not None else None
-    counts = _shown_before(page, previous, [cell for draft in drafts.values() for cell in draft.cells])
+    now = [cell for draft in drafts.values() for cell in draft.cells]
+    counts = _shown_before(page, previous, now)
     elsewhere = {*counts.placed}
     for draft in drafts.values():
         counts.add_table(draft.cells, draft.sums)
@@ -121,11 +108,13 @@ def release(
     hidden, lost, rounded = counts.withhold(rule)
     if elsewhere & {*lost, *rounded}:
         # What was given away before is not this page's fault.
-        told = _shown_before(page, previous, [c for draft in drafts.values() for c in draft.cells])
-        _, given, hardly = told.withhold(rule)
-        lost = [at for at in lost if counts.keys[at] not in {told.keys[k] for k in given}]
-        rounded = [at for at in rounded if counts.keys[at] not in {told.keys[k] for k in (*given, *hardly)}]
-    gone, kept = (_tables(placed, elsewhere, given) for given in (lost, rounded))
+        before = _shown_before(page, previous, now)
+        _, given, hardly = before.withhold(rule)
+        told = {before.keys[at] for at in given}
+        lost = [at for at in lost if counts.keys[at] not in told]
+        told |= {before.keys[at] for at in hardly}
+        rounded = [at for at in rounded if counts.keys[at] not in told]
+    gone, kept = (_tables(placed, elsewhere, found) for found in (lost, rounded))
     if gone and not elsewhere:
         raise DisclosureError(
             f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
@@ -180,9 +169,7 @@ def _shown_before(page: Path | None, previous: str | Path | None, now: Sequence[
 
 
 def _tables(
-    placed: Mapping[str, Sequence[tuple[int, Cell]]],
-    elsewhere: Collection[int],
-    lost: Collection[int],
+    placed: Mapping[str, Sequence[tuple[int, Cell]]], elsewhere: Collection[int], lost: Collection[int]
 ) -> set[str]:
     """Name the tables with a count that is lost; all, for one that another page or report withholds."""
     if {*elsewhere} & {*lost}:
@@ -218,11 +205,7 @@ def _drafted(name: str, result: Result, policy: Policy, also: Also = frozenset()
 
 
 def _released(
-    name: str,
-    method: Mapping[str, Any],
-    draft: Draft,
-    policy: Policy,
-    withheld: Collection[int],
+    name: str, method: Mapping[str, Any], draft: Draft, policy: Policy, withheld: Collection[int]
 ) -> Released:
     # Their number stands beside each estimate, by the policy; here it could be an exact number of people.
     said = {k: v for k, v in method.items() if k != "clusters" or isinstance(v, str)}

@@ -149,12 +149,13 @@ class Counts:
         hidden, lost = _protected(exact, hidden, low, high, cost)
         if not lost or policy.round_to == 1:
             return hidden, lost, []
-        # One that is nearly another is to be no better known than if it were printed.
-        near = [at for at, _, _ in nearly]
-        low[near], high[near] = _alike(value[near], policy)
-        every = [Goal(at, n, 0) for at in lost for n in range(int(low[at]), int(high[at]) + 1)]
+        # What is nearly as many as an earlier report withholds is known no better than that was.
+        near = {at for at, _, _ in nearly if not small[at]}
+        every = [
+            Goal(at, n, 0) for at in lost if at not in near for n in range(int(low[at]), int(high[at]) + 1)
+        ]
         given_away = {goal.cell for goal in _as_printed(exact, hidden, policy).given_away(hidden, every)}
-        return hidden, sorted(given_away), [at for at in lost if at not in {*given_away, *near}]
+        return hidden, sorted(given_away), [at for at in lost if at not in given_away]
 
     def levels_withheld(self, hidden: Mask) -> set[tuple[str, Labels]]:
         """Say of what, and among whom, people are counted by level and a level is withheld."""
@@ -206,15 +207,11 @@ def _as_printed(exact: Knowledge, hidden: Mask, policy: Policy) -> Knowledge:
 
     A total that is printed as the sum of its rounded parts says no more than they do.
     """
-    low, high = _alike(exact.value, policy)
-    return replace(exact, least=np.where(hidden, exact.least, low), most=np.where(hidden, np.inf, high))
-
-
-def _alike(value: Whole, policy: Policy) -> tuple[Whole, Whole]:
-    """Return the least and the most that is shown and printed as each count is."""
+    value = exact.value
     near = np.maximum(value[:, None] + np.arange(-policy.round_to, policy.round_to + 1), 0)
     alike = (policy.rounded(near) == policy.rounded(value)[:, None]) & ~policy.small(near)
-    return np.where(alike, near, value[:, None]).min(1), np.where(alike, near, value[:, None]).max(1)
+    low, high = np.where(alike, near, value[:, None]).min(1), np.where(alike, near, value[:, None]).max(1)
+    return replace(exact, least=np.where(hidden, exact.least, low), most=np.where(hidden, np.inf, high))
 
 
 def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
