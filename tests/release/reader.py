@@ -155,7 +155,7 @@ def given_away(
     """
     reader = Reader(kinds, counts, rule, figures)
     seen, found = [{value} for value in reader.value], []
-    for at in np.flatnonzero(rule.small(reader.value)):
+    for at in np.flatnonzero(rule.protected(reader.value)):
         if not reader.names[at].startswith(only):
             continue
         start, missed = max(int(rule.zero_shown), reader.least(at)), []

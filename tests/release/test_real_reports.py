@@ -60,10 +60,9 @@ def kinds(world: real.World, name: str) -> Kinds:
 
 
 def alike(name: str, true: int, printed: float) -> bool:
-    """Whether a count prints like this; many events, no finer than what a step of people has of them."""
-    if name != "people" and abs(true - printed) > RULE.round_to / 2:
-        return printed % (2 * RULE.round_to) == 0 and abs(true - printed) <= 0.025 * true
-    return name != "people" or bool(RULE.rounded(true) == printed)
+    """Whether a count prints like this; many events are those of a time in steps of a few people's."""
+    near = name != "people" and abs(true - printed) <= 0.015 * true
+    return near or bool(RULE.rounded(true) == printed)
 
 
 @pytest.mark.xdist_group("kernels")
@@ -131,8 +130,8 @@ def made(sent: Any) -> Iterator[tuple[str, str, int, float, float]]:
                     for ratio in ends(*pair(found["log ratio"]))
                 ]
                 events, people = found["log ratio"]["events"], found["log ratio"]["treated"]
-                # Of more events than people, time and events are each in steps of a few people's.
-                wide = 0.04 * events if events > people else 0.0
+                # More events than people are those of a time in steps, and rounded.
+                wide = 0.01 * events if events > people else 0.0
                 yield "effects", f"{page} {name} {at}", events, min(corners) - wide, max(corners) + wide
 
 

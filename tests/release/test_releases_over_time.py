@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
-from impact.disclosure import record, release
+from impact.disclosure import Policy, policies, record, release
 from impact.errors import DataError, DisclosureError, RunError
 from impact.results import Summary
 from impact.run import Outcome, run
+
+from .test_whole_reports import published
+from .worlds import Published, World, given_away
 
 # Notebooks on one worker, where kernels cannot pick the same port.
 pytestmark = pytest.mark.xdist_group("kernels")
@@ -295,3 +299,51 @@ def test_a_count_between_two_earlier_reports_is_named_with_the_later(tmp_path: P
         release(people(n), "threshold_10", record=tmp_path / name / "p.json", previous=tmp_path)
     new = release(people(107), "threshold_10", record=tmp_path / "3" / "p.json", previous=tmp_path)
     assert new["arms"].table["persons"].isna().all()
+
+
+def refreshed(world: World, change: str) -> World:
+    """The same people with one fewer or one more, or without a group that is left out now."""
+    people = world.people.copy()
+    if change == "excluded":
+        people.loc[(people["tenure"] == "other") & (people["age"] == "75+"), "n"] = 0
+    else:
+        people.loc[people["n"].idxmax(), "n"] += {"one fewer": -1, "one more": 1}[change]
+    return World(people, world.events)
+
+
+def of(
+    world: World, seed: int, rule: Policy, record: Path, previous: Path
+) -> tuple[Published, dict, set[str]]:
+    """A report of two pages, what is released of it, and what the sheets say."""
+    report = published(np.random.default_rng(seed), world)
+    names, released, status = sorted(report.results), {}, set()
+    for i in range(2):
+        page = {name: report.results[name] for name in names[i::2]}
+        shown = release(page, rule, record=record / f"p{i}.json", previous=previous)
+        released |= shown
+        status |= {row["status"] for row in shown.sheet}
+    return report, released, status
+
+
+@pytest.mark.parametrize("change", ["one fewer", "one more", "excluded"])
+@pytest.mark.parametrize(("name", "seed"), [("hes", 3), ("hes", 6), ("threshold_10", 0), ("threshold_10", 3)])
+def test_a_refresh_of_the_data_passes_and_gives_nothing_away(
+    name: str, seed: int, change: str, tmp_path: Path
+) -> None:
+    rule, world = policies()[name], World.drawn(np.random.default_rng(seed))
+    first, before, status = of(world, seed, rule, tmp_path / "1", tmp_path / "none")
+    assert "fail" not in status
+    report, released, status = of(refreshed(world, change), seed, rule, tmp_path / "2", tmp_path)
+    assert "fail" not in status
+    for of_people in (True, False):
+        shown = [
+            [c for c in made.shown(out, rule) if (len(c[1]) == len(world.people)) == of_people]
+            for made, out in ((first, before), (report, released))
+        ]
+        n = (report.world.people if of_people else report.world.events)["n"].to_numpy()
+        assert given_away(shown[1], n, rule, report.perhaps_none(rule)) == []
+        if rule.round_to == 1:
+            # Of the same people no two counts are shown that differ by a few.
+            exact = {c[1].tobytes(): first.count(c[1]) for c in shown[0] if c[2]}
+            since = [abs(report.count(c[1]) - exact.get(c[1].tobytes(), 0)) for c in shown[1] if c[2]]
+            assert not [d for d in since if 0 < d < rule.smallest_shown]

@@ -35,7 +35,7 @@ def attack(true: list[int], shown: list, rule: Policy, *, slack: int) -> None:
     parts = [None if pd.isna(s) else int(t if slack == 0 else s) for s, t in zip(shown, true, strict=True)]
     withheld = [t for t, p in zip(true, parts, strict=True) if p is None]
     for value, found in zip(withheld, feasible(parts, totals, least=least, slack=slack), strict=True):
-        if rule.small(value):
+        if rule.protected(value):
             assert small_range(rule) <= found, (true, shown, value, sorted(found))
 
 

@@ -29,11 +29,14 @@ REPORTS = {
 # earlier page gave away before it was counted: then the page is refused, or the sheet says that it must not
 # be sent. Of a hundred random reports with groups this small, at most so many.
 GIVEN_UP = 25
+# What the sheet says of a count that the reader of exact counts could work out.
+ROUNDED = "protected by rounding alone"
 
 
-def published(rng: np.random.Generator) -> Published:
-    """A report of one to four tables and some of the results of a study."""
-    found = Published(World.drawn(rng))
+def published(rng: np.random.Generator, world: World | None = None) -> Published:
+    """A report of one to four tables and some of the results of a study, perhaps of a given world."""
+    drawn = World.drawn(rng)
+    found = Published(world or drawn)
     for i in range(rng.integers(1, 5)):
         found.summary(f"s{i}", rng)
     if rng.random() < 0.5:
@@ -47,7 +50,7 @@ def published(rng: np.random.Generator) -> Published:
 def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
     """What a report gives away, the first page perhaps of the last report; None if it may not be sent."""
     rng = np.random.default_rng(seed)
-    report, released = published(rng), {}
+    report, released, only_rounded = published(rng), {}, False
     names, pages = list(rng.permutation(list(report.results))), int(rng.integers(1, 4))
     for i in range(pages):
         place = "old" if i == 0 and pages > 1 and rng.random() < 0.4 else "new"
@@ -58,11 +61,13 @@ def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
             return None
         if any(row["status"] == "fail" for row in shown.sheet):
             return None
+        only_rounded |= any(look.startswith(ROUNDED) for row in shown.sheet for look in row["look"])
         released |= shown
     found = []
     for source in (report.world.people, report.world.events):
         counts = [c for c in report.shown(released, rule) if len(c[1]) == len(source)]
-        found += given_away(counts, source["n"].to_numpy(), rule, report.perhaps_none(rule)) if counts else []
+        none, n = report.perhaps_none(rule), source["n"].to_numpy()
+        found += given_away(counts, n, rule, none, as_printed=only_rounded) if counts else []
     return found
 
 
@@ -139,3 +144,34 @@ def test_a_page_that_gives_away_what_another_withholds_fails_on_the_sheet(tmp_pa
     assert later["own"].table["persons"].isna().tolist() == [True, False]
     assert later.sheet[0]["status"] != "fail"
     assert later.sheet[0]["to_protect_others"] == 1
+
+
+@pytest.mark.parametrize(
+    ("everyone", "matched", "status"), [(214, 209, "review"), (215, 208, "review"), (218, 212, "fail")]
+)
+def test_what_only_rounding_hides_is_looked_at_and_what_it_does_not_hide_fails(
+    everyone: int, matched: int, status: str, tmp_path: Path
+) -> None:
+    """215 and 210 leave 1 to 9, and 220 and 210 leave 6 or more: so few were left out, on the third page."""
+    rule, sheets = policies()["hes"], []
+    pages = [{"persons": [everyone]}, {"rule": ["matched"], "persons": [matched]}]
+    pages.append({"rule": ["too far"], "persons": [everyone - matched]})
+    for i, page in enumerate(pages):
+        table = Summary(pd.DataFrame({"arm": ["supported"], **page}), {}, people=["persons"])
+        sheets += release({"t": table}, rule, record=tmp_path / f"{i}.json").sheet
+    assert [row["status"] for row in sheets] == ["pass", "pass", status]
+    assert sheets[2]["look"][0].startswith(ROUNDED) == (status == "review")
+    kinds = np.array([True, False]), np.array([False, True])
+    counts = [("all", kinds[0] | kinds[1], True), ("in", kinds[0], True), ("out", kinds[1], False)]
+    people = np.array([matched, everyone - matched])
+    assert given_away(counts, people, rule)
+    assert bool(given_away(counts, people, rule, as_printed=True)) == (status == "fail")
+
+
+def test_exact_counts_are_never_protected_by_rounding(tmp_path: Path) -> None:
+    status = []
+    rules = [{}, *({"rule": [name]} for name in "abc")]
+    for i, (rule, n) in enumerate(zip(rules, [230, 200, 24, 6], strict=True)):
+        table = Summary(pd.DataFrame({"arm": ["supported"], **rule, "persons": [n]}), {}, people=["persons"])
+        status += [release({"t": table}, "threshold_10", record=tmp_path / f"{i}.json").sheet[0]["status"]]
+    assert status == ["pass", "pass", "pass", "fail"]

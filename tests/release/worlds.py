@@ -238,10 +238,13 @@ def given_away(
     n: NDArray[np.int64],
     rule: Policy,
     perhaps_none: Collection[bytes] = (),
+    *,
+    as_printed: bool = False,
 ) -> list[str]:
     """What a reader of exact counts finds out: each withheld small count that misses a value it should have.
 
-    ``n`` is how many there are of each kind; a count is of the kinds in its mask.
+    ``n`` is how many there are of each kind; a count is of the kinds in its mask. ``as_printed`` is one
+    who has the counts as they are printed, and no others.
     """
     masks: dict[bytes, list] = {}
     for name, mask, is_shown in counts:
@@ -254,13 +257,14 @@ def given_away(
     some = rule.zero_shown and all(value[k] for k in gone)
     least = [int(some and k not in perhaps_none) for k in gone]
     rows = np.array([masks[k][1] for k in [*gone, *known]], float)
-    low = np.r_[least, [value[k] for k in known]]
-    high = np.r_[np.full(len(gone), np.inf), [value[k] for k in known]]
+    alike = [_alike(value[k], rule) if as_printed else [value[k]] for k in known]
+    low = np.r_[least, [min(some) for some in alike]]
+    high = np.r_[np.full(len(gone), np.inf), [max(some) for some in alike]]
     found = []
     seen: dict[bytes, set[int]] = {k: {value[k]} for k in gone}
     rng = np.random.default_rng(0)
     for at, k in enumerate(gone):
-        if not rule.small(value[k]):
+        if not rule.protected(value[k]):
             continue
         # What the rule alone says: a total of withheld counts is at least as many.
         none = np.full(len(known), 0.0), np.full(len(known), np.inf)
@@ -279,6 +283,12 @@ def given_away(
             for other in gone:
                 seen[other].add(round(masks[other][1] @ solved))
     return found
+
+
+def _alike(n: int, rule: Policy) -> list[int]:
+    """What else may be printed as this count is."""
+    near = range(max(0, n - 2 * rule.round_to), n + 2 * rule.round_to + 1)
+    return [m for m in near if rule.rounded(m) == rule.rounded(n) and not rule.small(m)]
 
 
 def _solve(

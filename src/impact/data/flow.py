@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from impact.data.rules import STOP
 from impact.results import Summary
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ QUALITY = ["table", "column", "rule", "severity", "count", "action"]
 
 def quality_of(table: pd.DataFrame) -> Summary:
     """Return the result of every rule as a table that can be released."""
-    return Summary(table.reset_index(drop=True), {"shows": "data quality"}, events=("count",))
+    table = table.reset_index(drop=True)
+    return Summary(table, {"shows": "data quality"}, events=("count",), certain={"action": STOP})
 
 
 def flow_of(steps: Sequence[tuple[Any, ...]], treated: NDArray[np.bool_]) -> Summary:

@@ -77,13 +77,13 @@ _STAYS = "service IN ('" + "', '".join(STAYS) + "')"
 _REPEATED = "(SELECT count(*) - 1 AS extra FROM {table} GROUP BY {by})"
 _IN_ARMS = "people p JOIN listed l USING (arm)"
 
-_STOP = "the study stops"
+STOP = "the study stops"
 _LEFT_OUT = "left out and counted"
 _LEFT_OUT_1 = f"left out and counted; above {TOLERATED:.0%} of rows the study stops"
 
 
 def _error(table: str, column: str, name: str, sentence: str, where: str, **more: Any) -> Rule:
-    return Rule(table, column, name, sentence, "E", where, **{"action": _STOP, "tolerated": 0.0, **more})
+    return Rule(table, column, name, sentence, "E", where, **{"action": STOP, "tolerated": 0.0, **more})
 
 
 def _warning(

@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, hstack
 from scipy.sparse.csgraph import connected_components
 
 Mask = NDArray[np.bool_]
 Whole = NDArray[np.int64]
+
+
+# Of ways that withhold the same, the one by which the fewest people move.
+TINY = 0.001
 
 
 @dataclass(frozen=True)
@@ -30,25 +34,31 @@ class Set:
 
 
 class Goal(NamedTuple):
-    """A withheld cell must be able to be ``target`` or more (``outward`` 1), or that or less (-1)."""
+    """A cell must be able to be ``target`` or more (``outward`` 1), that or less (-1), or just that (0)."""
 
     cell: int
     target: int
     outward: int
 
+    def reached(self, value: float) -> bool:
+        """Whether a value is what the cell must be able to be."""
+        return self.outward * (value - self.target) >= 0 if self.outward else value == self.target
+
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the reader knows: how cells add up, and the least that a withheld one can be.
+    """What the reader knows: how cells add up, and the least and the most that each can be that is not shown.
 
     ``value (n,)`` counts; ``least (n,)``; ``sums (m, n)`` of 1 for a part and -1 for a total, and
-    ``equal (m,)``: the sets, as ``sums @ value == equal``.
+    ``equal (m,)``: the sets, as ``sums @ value == equal``. ``most (n,)`` is infinite for what is withheld;
+    one that is shown rounded, and may be anything that is printed alike, has ``least`` below ``most``.
     """
 
     value: Whole
     least: Whole
     sums: Any
     equal: Whole
+    most: NDArray[np.float64]
 
     @classmethod
     def of(cls, value: Whole, least: Whole, sets: Sequence[Set], free: Mask) -> Knowledge:
@@ -75,20 +85,21 @@ class Knowledge:
         # What is left over is 0 or more, and says nothing where all it is left of is 0 or more as well.
         nothing = [(one.sum(1) == 1) & (one @ once > 0) for one in signs]
         sums = sums[np.flatnonzero(~nothing[0] & ~nothing[1] & ((more + less).sum(1) > 0))]
-        return cls(value, least, sums, np.asarray(sums @ value))
+        return cls(value, least, sums, np.asarray(sums @ value), np.full(len(value), np.inf))
 
     def given_away(self, hidden: Mask, goals: Sequence[Goal]) -> list[Goal]:
         """Return the goals that no world reaches in which everything that is shown is as it is."""
-        rest = self.equal - self.sums @ np.where(hidden, 0, self.value)
+        loose = hidden | (self.least < self.most) & np.isfinite(self.most)
+        rest = self.equal - self.sums @ np.where(loose, 0, self.value)
         of = defaultdict(list)
         for goal in goals:
             of[goal.cell].append(goal)
         lost: list[Goal] = []
-        for cells, sets in self._hang_together(hidden):
+        for cells, sets in self._hang_together(loose):
             here = [(at, g) for at, cell in enumerate(cells.tolist()) for g in of.get(cell, ())]
             if here:
-                sums = self.sums[sets][:, cells]
-                lost += _out_of_reach(sums, rest[sets], self.least[cells], self.value[cells], here)
+                sums, between = self.sums[sets][:, cells], (self.least[cells], self.most[cells])
+                lost += _out_of_reach(sums, rest[sets], between, self.value[cells], here)
         return lost
 
     def smallest(self, cell: int) -> int:
@@ -106,33 +117,53 @@ class Knowledge:
         """Return by cell the cells that are not fixed and hang together with it, and the sets they share."""
         return {int(cell): both for both in self._hang_together(loose) for cell in both[0]}
 
+    def cheap(self, cost: NDArray[np.float64], few: int) -> Mask:
+        """Which cells are among the few cheapest of a set."""
+        found = np.zeros(len(cost), bool)
+        ends = self.sums.indptr
+        for cells in np.split(self.sums.indices, ends[1:-1]):
+            found[cells[np.argsort(cost[cells], kind="stable")[:few]]] = True
+        return found
+
+    def near(self, cell: int, among: Mask, around: tuple[Whole, Whole]) -> tuple[Whole, Whole]:
+        """Return those of a choice that share a set with a cell, or with one that does, and the sets."""
+        cells, sets = around
+        within = abs(self.sums[sets][:, cells])
+        reached = cells == cell
+        for _ in range(2):
+            reached = within.T @ (within @ reached) > 0
+        keep = reached & (among[cells] | (cells == cell))
+        return cells[keep], sets[within @ keep > 0]
+
     def cheapest(
         self, hidden: Mask, goal: Goal, cost: NDArray[np.float64], around: tuple[Whole, Whole]
-    ) -> Whole | None:
-        """Return the cells to withhold as well so that a goal is in reach, by least cost.
+    ) -> tuple[Whole, NDArray[np.float64]] | None:
+        """Return what to withhold as well so that a goal is in reach, by least cost, and how all move.
 
-        Shown cells may leave their values at their cost: those that do are the ones to withhold. One whose
-        cost is infinite stays. Returns None where there is no way.
+        Shown cells may leave their values at their cost: those that do are the ones to withhold; one whose
+        cost is infinite stays. They move by fractions of people where whole ones would need more. Returns
+        None where there is no way.
         """
         cells, sets = around
-        fixed = self.sums[sets] @ self.value - self.sums[sets][:, cells] @ self.value[cells]
-        sums, gone = self.sums[sets][:, cells], hidden[cells]
-        shown = np.flatnonzero(~gone)
-        value = np.where(gone, 0, self.value[cells])
-        low, high = self.least[cells].astype(float), np.full(len(cells), np.inf)
-        low[~gone] = high[~gone] = value[~gone]
-        low[cells == goal.cell] = high[cells == goal.cell] = goal.target
-        moves, none, free = sums[:, shown], np.zeros(len(shown)), np.full(len(shown), np.inf)
-        found = linprog(
-            np.r_[np.zeros(len(cells)), cost[cells][shown], cost[cells][shown]],
-            A_eq=hstack([sums, moves, -moves]),
-            b_eq=self.equal[sets] - fixed,
-            bounds=np.c_[np.r_[low, none, none], np.r_[high, free, value[shown]]],
+        sums, gone, value = self.sums[sets][:, cells], hidden[cells], self.value[cells]
+        price = np.where(gone, TINY, cost[cells])
+        up, down = np.full(len(cells), np.inf), (value - np.where(gone, self.least[cells], 0)).astype(float)
+        at = np.flatnonzero(cells == goal.cell)
+        by = goal.target - value[at]
+        low = np.zeros(2 * len(cells))
+        low[at] = up[at] = np.maximum(by, 0)
+        low[at + len(cells)] = down[at] = np.maximum(-by, 0)
+        found = milp(
+            np.r_[price, price],
+            bounds=Bounds(low, np.r_[up, down]),
+            constraints=LinearConstraint(hstack([sums, -sums]), 0, 0),
         )
         if found.x is None:
             return None
-        up, down = found.x[len(cells) :].reshape(2, -1)
-        return np.asarray(cells[shown[up + down > 1e-6]])
+        up, down = found.x.reshape(2, -1)
+        move = np.zeros(len(self.value))
+        move[cells] = np.where(abs(up - down) > 1e-6, up - down, 0)
+        return cells[~gone & (move[cells] != 0)], move
 
     def beside(self, cell: int, among: Mask) -> Whole:
         """Return the cells of a choice that share a set with a cell."""
@@ -155,19 +186,24 @@ class Knowledge:
 
 
 def _out_of_reach(
-    sums: Any, rest: Whole, least: Whole, value: Whole, goals: Sequence[tuple[int, Goal]]
+    sums: Any,
+    rest: Whole,
+    between: tuple[Whole, NDArray[np.float64]],
+    value: Whole,
+    goals: Sequence[tuple[int, Goal]],
 ) -> Iterator[Goal]:
     """Return the goals that no whole numbers reach; each world that is found may reach several at once."""
-    if len(rest) == 1 and abs(sums).max() == 1:
+    least, most = between
+    if len(rest) == 1 and abs(sums).max() == 1 and np.isinf(most).all():
         sign, total = sums.toarray()[0], int(rest[0])
         yield from (goal for at, goal in goals if not _alone(sign, total, least, at, goal))
         return
-    lowest, highest = value.copy(), value.copy()
-    rng, left = np.random.default_rng(0), list(goals)
+    rng, left = np.random.default_rng(0), [(at, goal) for at, goal in goals if not goal.reached(value[at])]
     while left:
         at, goal = left.pop()
-        low, high = least.astype(float), np.full(len(least), 4.0 * (value.sum() + goal.target))
-        low[at], high[at] = (goal.target, high[at]) if goal.outward > 0 else (low[at], goal.target)
+        low, high = least.astype(float), np.minimum(most, 4.0 * (value.sum() + goal.target))
+        low[at] = goal.target if goal.outward >= 0 else low[at]
+        high[at] = goal.target if goal.outward <= 0 else high[at]
         push = np.zeros(len(least))
         np.subtract.at(push, [i for i, _ in left], [rng.random() * g.outward for _, g in left])
         found = low[at] <= high[at] and milp(
@@ -180,8 +216,8 @@ def _out_of_reach(
         if not found or found.x is None:
             yield goal
             continue
-        lowest, highest = np.minimum(lowest, np.rint(found.x)), np.maximum(highest, np.rint(found.x))
-        left = [(i, g) for i, g in left if not lowest[i] <= g.target <= highest[i]]
+        world = np.rint(found.x)
+        left = [(i, g) for i, g in left if not g.reached(world[i])]
 
 
 def _alone(sign: Whole, total: int, least: Whole, at: int, goal: Goal) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, cells_of, others
+from impact.disclosure.cells import Cell, cells_of, of_matching, others
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide, rows_of
 from impact.disclosure.policies import Policy
 from impact.results import Balance
@@ -33,8 +33,8 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
     for arm in _ARMS:
         mean = table[f"mean_{arm}"].to_numpy(float)
         members = np.rint(mean * n[arm])
-        few = policy.small(members) | policy.small(n[arm] - members)
-        hidden |= policy.small(n[arm]) | (_share(mean) & few)
+        few = policy.small(members) | policy.protected(n[arm] - members)
+        hidden |= policy.small(n[arm]) | (_share(table, arm) & few)
         # The share of a level is made of rounded counts; other means are only made less exact.
         share = policy.rounded(members) / np.maximum(policy.rounded(n[arm]), 1)
         made = _leveled(table) & ~np.isnan(n[arm]) & (policy.round_to > 1)
@@ -74,11 +74,18 @@ def _add_cells(
         # Those who were left out are the difference of the two sizes of an arm.
         if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
             sums.append(([size, others(size, before)], before))
+    by_weight = ~np.isclose(result.counts["ess"], result.counts["persons"])
+    weighted = {(row.sample, row.arm) for row in result.counts[by_weight].itertuples()}
     groups: dict[tuple[str, ...], Cell] = {}
     level = np.where(_leveled(table), table.get("level", ""), "1")
     for arm in _ARMS:
-        mean = table[f"mean_{arm}"].to_numpy(float)
-        for sample, covariate, rows in _covariates(table, _share(mean)):
+        # Shares by weight are of nobody in particular.
+        alike = table["sample"].map(lambda sample, arm=arm: (sample, arm) not in weighted).to_numpy(bool)
+        mean, share = table[f"mean_{arm}"].to_numpy(float), _share(table, arm) & alike
+        for sample, covariate, rows in _covariates(table, ~share):
+            if total := whole.get((sample, arm)):
+                draft.means += [(int(i), covariate, total.labels) for i in rows]
+        for sample, covariate, rows in _covariates(table, share):
             if (total := whole.get((sample, arm))) is None:
                 continue
             parts = [
@@ -98,13 +105,13 @@ def _add_cells(
         before = groups.get((arm, "before", *group))
         if sample == "after" and before and before.value > after.value:
             sums.append(([after, others(after, before)], before))
-    draft.cells, draft.sums = cells, sums
+    draft.cells, draft.sums = cells, sums + of_matching(cells, result.method)
 
 
-def _covariates(table: pd.DataFrame, share: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:
-    """Rows of each covariate in each sample whose means are shares of people."""
-    at = np.flatnonzero(share)
-    for key, rows in table[share].groupby(["sample", "covariate"], sort=False).indices.items():
+def _covariates(table: pd.DataFrame, among: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:
+    """Rows of each covariate in each sample, among some."""
+    at = np.flatnonzero(among)
+    for key, rows in table[among].groupby(["sample", "covariate"], sort=False).indices.items():
         sample, covariate = cast("tuple[str, str]", key)
         yield sample, str(covariate), at[rows]
 
@@ -114,9 +121,15 @@ def _sizes(result: Balance, sample: pd.Series, arm: str) -> NDArray[np.float64]:
     return np.array([float(size.get((s, arm), np.nan)) for s in sample])
 
 
-def _share(mean: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """A mean between 0 and 1 may be a share of people (or a rare count): as good as a count."""
-    return np.asarray((mean >= 0) & (mean <= 1))
+def _share(table: pd.DataFrame, arm: str) -> NDArray[np.bool_]:
+    """A mean of 0 and 1 is a share of people, as good as a count; a score or a mean number is none.
+
+    What has two values has no ratio of variances. Where that is not told, a mean from 0 to 1 may be a share.
+    """
+    mean = table[f"mean_{arm}"].to_numpy(float)
+    two = table.get("variance_ratio", pd.Series(np.nan, table.index)).isna().to_numpy(bool)
+    counted = ~table.get("kind", pd.Series("", table.index)).isin(["score", "follow-up"]).to_numpy(bool)
+    return np.asarray((mean >= 0) & (mean <= 1) & counted & (two | _leveled(table)))
 
 
 def _leveled(table: pd.DataFrame) -> NDArray[np.bool_]:

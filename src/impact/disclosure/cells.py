@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import Any
@@ -23,6 +23,8 @@ _SAMPLE = ("rule", "matched")
 _NOT = "not"
 REST = (_NOT, "not shown", "other")
 _LEFT_OUT = (_NOT, str([_SAMPLE]))
+_NEAR = ("question", "supported with a control near enough")
+_TAKEN = ("rule", "every near control was taken")
 _SAMPLES = {_SAMPLE[0], _NOT}
 # What tables call the same people.
 _SAME = {
@@ -32,12 +34,16 @@ _SAME = {
     ("rule", "left out"): _LEFT_OUT,
     ("question", "supported people"): ("arm", "supported"),
     ("question", "people who could be controls"): ("arm", "control"),
+    # What could be detected is said of those who have a control near enough.
+    ("question", "smallest detectable rate ratio"): _NEAR,
 }
 _OTHER = {"1": "0", "0": "1", "yes": "no", "no": "yes", "supported": "control", "control": "supported"}
 # What and when people are looked at for: as many of them are the same people.
 _LOOKED_AT = frozenset(
     {"outcome", "term", "scale", "event_time", "event_time_to", "period", "period_to", "when"}
 )
+# How they are used to estimate: as many events are the same events.
+_ESTIMATED = frozenset({"term", "scale"})
 
 
 @dataclass(frozen=True)
@@ -58,18 +64,72 @@ class Cell:
     guard: int = 0
 
 
+def of_more_than_two(cells: Iterable[Cell]) -> set[str]:
+    """Return what has more than two levels in a table."""
+    levels: dict[str, set[str]] = {}
+    for what, which in {pair for cell in cells for pair in cell.labels}:
+        levels.setdefault(what, set()).add(which)
+    return {what for what, whiches in levels.items() if len(whiches) > 2}
+
+
 def who(cell: Cell) -> Cell:
-    """Return a count of people without what and when they are looked at for."""
-    if cell.measure != "persons":
-        return cell
-    return replace(cell, labels=frozenset(p for p in cell.labels if p[0] not in _LOOKED_AT))
+    """Return a count of people without what and when they are looked at for, and of events without how."""
+    said = _LOOKED_AT if cell.measure == "persons" else _ESTIMATED
+    return replace(cell, labels=frozenset(p for p in cell.labels if p[0] not in said))
 
 
-def others(part: Cell, whole: Cell) -> Cell:
-    """Return the rest of a whole; where a part is a yes, its rest is the no, which a table may show too."""
+def whole_sample(measure: str, labels: Labels) -> Labels:
+    """Return the labels of events without whether they are of a matched sample or of everyone.
+
+    Who of the people is left out is a count of its own, and shares by weight are of nobody in particular.
+    """
+    return labels - {_SAMPLE} if measure == "events" else labels
+
+
+def sample_of(method: Mapping[str, Any]) -> dict[str, str]:
+    """Return the label of those behind a result: none, or that they are a matched sample.
+
+    Examples
+    --------
+    >>> sample_of({"estimator": "crude rates"}), sample_of({"matching": {"estimator": "nearest"}})
+    ({}, {'rule': 'matched'})
+    """
+    matched = "matching" in method or method.get("sample") == "matched"
+    return dict([_SAMPLE]) if matched else {}
+
+
+def of_matching(cells: Iterable[Cell], method: Mapping[str, Any]) -> list[Sum]:
+    """Say how counts of a matched sample hang together by the method.
+
+    Of pairs both arms are as many, also at every level of what they are alike in exactly. Who has a control
+    near enough is matched, unless every near control was taken.
+    """
+    how, sums = dict(method.get("matching", method)), list[Sum]()
+    pairs = how.get("ratio") == 1 and not (how.get("replace") or how.get("max_ratio"))
+    alike = {"arm", "rule", *how.get("exact", ())} if pairs else set()
+    supported = ("arm", "supported")
+    mine = [c for c in map(who, cells) if c.measure == "persons" and supported in c.labels]
+    for cell in mine:
+        if _SAMPLE in cell.labels and {what for what, _ in cell.labels} <= alike:
+            controls = cell.labels - {supported} | {("arm", "control")}
+            sums.append(([cell], Cell("persons", controls, cell.value)))
+    rules = {pair: cell for cell in mine for pair in cell.labels - {supported} if len(cell.labels) == 2}
+    if {_SAMPLE, _TAKEN} <= {*rules}:
+        near = Cell("persons", frozenset({_NEAR}), rules.pop(_SAMPLE).value + rules.pop(_TAKEN).value)
+        parts = [near, *(cell for (what, _), cell in rules.items() if what == _SAMPLE[0])]
+        sums.append((parts, Cell("persons", frozenset({supported}), sum(c.value for c in parts))))
+    return sums
+
+
+def others(part: Cell, whole: Cell, of_more: Collection[str] = ()) -> Cell:
+    """Return the rest of a whole; where a part is a yes, its rest is the no, which a table may show too.
+
+    ``of_more`` names what has more than two levels, of which 1 and 0 are no yes and no.
+    """
     own = part.labels - whole.labels
     what, which = next(iter(own)) if len(own) == 1 else ("", "")
-    rest = (what, _OTHER[which]) if which in _OTHER else (_NOT, str(sorted(own)))
+    both = which in _OTHER and what not in of_more
+    rest = (what, _OTHER[which]) if both else (_NOT, str(sorted(own)))
     return Cell(whole.measure, whole.labels | {rest}, whole.value - part.value)
 
 

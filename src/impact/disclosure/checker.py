@@ -23,6 +23,7 @@ def checked(
     policy: Policy,
     placed: Sequence[tuple[int, Cell]],
     given_away: Sequence[tuple[str, Labels]] = (),
+    rounded: Sequence[tuple[str, Labels]] = (),
 ) -> dict[str, Any]:
     """Say which rule a table passed and what it withheld; numbers of figures, never a figure.
 
@@ -32,6 +33,8 @@ def checked(
         The counts of the table, before others were withheld to protect them.
     given_away : sequence of (measure, labels)
         Counts that are too small and that this table, or what was shown before, gives away.
+    rounded : sequence of (measure, labels)
+        Counts that could be worked out if the others were not rounded.
 
     Returns
     -------
@@ -44,10 +47,11 @@ def checked(
     counted = {(c.row, c.column) for c in draft.cells if c.column and not c.shown}
     look = list(draft.look)
     if given_away:
-        found = sorted({count_of(measure, labels) for measure, labels in given_away})
-        more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        look.append(f"together with other pages or an earlier report it gives away {_named(given_away)}")
+    if rounded:
         look.append(
-            f"together with other pages or an earlier report it gives away {'; '.join(found[:_NAMED])}{more}"
+            f"protected by rounding alone: {_named(rounded)}; whoever has the counts that are shown exactly, "
+            "from elsewhere, could work it out"
         )
     if "clusters" in draft.table and (policy.small(draft.table["clusters"].astype("Float64"))).any():
         look.append(
@@ -110,6 +114,12 @@ def changed(
             now = "rounded" if cell.shown else "withheld"
             found[count_of(cell.measure, cell.labels), max(near), now] = None
     return [{"count": count, "report": report, "now": now} for count, report, now in found]
+
+
+def _named(counts: Iterable[tuple[str, Labels]]) -> str:
+    found = sorted({count_of(measure, labels) for measure, labels in counts})
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return "; ".join(found[:_NAMED]) + more
 
 
 def count_of(measure: str, labels: Labels) -> str:

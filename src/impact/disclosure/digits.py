@@ -10,7 +10,7 @@ on which side of a rounding edge the count was. So each is made from counts as t
   ``O' / P'``, ``a`` is multiplied by ``O' / O`` and ``d`` by ``O' P / (O P')``. Its own error is at least
   ``1 / sqrt(O)`` of a rate, the change no more than half a step of ``O``. ``l`` has neither in it.
 - With more events than people, events to the last step would tell the people. The rate and ``d`` are as they
-  were, events are printed in steps of what that many people have, and ``a = -d P'``.
+  were, the events are ``r P'``, and ``a = -d P'``.
 
 A step is as many people as counts are rounded to, or as few as may be shown where they are not rounded.
 """
@@ -34,21 +34,19 @@ _P_VALUES = ("p_value", "smallest_p")
 _WIDTH = 3.92
 
 
-def events_shown(events: ArrayLike, people: ArrayLike, policy: Policy) -> Array:
-    """Events as they are printed: rounded, and no finer than what a step of people has of them.
+def events_shown(events: ArrayLike, people: ArrayLike, policy: Policy, scale: ArrayLike = np.nan) -> Array:
+    """Events as they are printed: rounded, and of more events than people those of the time in steps.
+
+    ``scale`` is that time by the time there was; where it is not known many events are not told.
 
     Examples
     --------
     >>> from impact.disclosure.policies import policy
-    >>> events_shown([66, 2196], [278, 278], policy("hes")).tolist()
-    [65.0, 2200.0]
+    >>> events_shown([66, 2196, 2196], [278, 278, 278], policy("hes"), [0.99, 0.99, np.nan]).tolist()
+    [65.0, 2170.0, nan]
     """
     n, of = np.asarray(events, float), np.asarray(people, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        least = _step(policy) * n / of
-    tens = 10.0 ** magnitude(least)
-    step = tens * np.select([least <= tens, least <= 2 * tens, least <= 5 * tens], [1, 2, 5], 10)
-    return np.where((n >= of) & np.isfinite(step), np.rint(n / step) * step, policy.rounded(n))
+    return np.where(n >= of, policy.rounded(significant(n * np.asarray(scale), 3)), policy.rounded(n))
 
 
 def time_shown(time: ArrayLike, people: ArrayLike, policy: Policy) -> Array:
@@ -62,31 +60,43 @@ def time_shown(time: ArrayLike, people: ArrayLike, policy: Policy) -> Array:
     """
     exact = np.asarray(time, float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = _step(policy) * 10.0 ** magnitude(exact / np.asarray(people, float))
+        of_one = exact / np.asarray(people, float)
+        tens = 10.0 ** magnitude(of_one)
+        # The nearest of 1, 2, 5 and 10: the same for people of whom all or nearly all were seen throughout.
+        first = np.select([of_one < 1.41 * tens, of_one < 3.16 * tens, of_one < 7.07 * tens], [1, 2, 5], 10)
+        step = _step(policy) * first * tens
     return np.where(np.isfinite(step), np.maximum(np.rint(exact / step), 1) * step, exact)
 
 
-def rates_shown(rates: ArrayLike, events: ArrayLike, people: ArrayLike, policy: Policy) -> Array:
-    """Rates of 1,000, each made from the events and the time of people that are told of it.
+def rates_shown(
+    rates: ArrayLike, events: ArrayLike, people: ArrayLike, policy: Policy
+) -> tuple[Array, Array]:
+    """Rates of 1,000 and their events, both made from what is told of events and time.
 
     Examples
     --------
     >>> from impact.disclosure.policies import policy
-    >>> rates_shown([20.72, 20.4], [66, 65], [278, 278], policy("hes")).tolist()
-    [20.3, 20.3]
+    >>> rate, events = rates_shown([20.72, 20.4, 689.2], [66, 65, 2196], [278] * 3, policy("hes"))
+    >>> rate.tolist(), events.tolist()
+    ([20.3, 20.3, 689.2], [65.0, 65.0, 2210.0])
     """
     rate, n, of = (np.asarray(v, float) for v in (rates, events, people))
     with np.errstate(divide="ignore", invalid="ignore"):
-        fewer = 1000 * events_shown(n, of, policy) / time_shown(1000 * n / rate, of, policy)
+        time = 1000 * n / rate
+        told = time_shown(time, of, policy)
+        fewer = 1000 * policy.rounded(n) / told
+        shown = events_shown(n, of, policy, np.where(time > 0, told / time, 1.0))
     found = np.where((n > 0) & (n < of) & (rate > 0), fewer, rate)
-    return significant(found, np.where(n < 1000, 3, 4))
+    return significant(found, np.where(n < 1000, 3, 4)), shown
 
 
-def as_printed(table: pd.DataFrame, labels: Iterable[str], counts: pd.DataFrame, policy: Policy) -> None:
+def as_printed(table: pd.DataFrame, labels: Iterable[str], counts: pd.DataFrame, policy: Policy) -> Array:
     """Make differences and events avoided those of the counts that are printed with them, in place.
 
     The errors and ends of intervals change in the same proportion, so that tests say what they said.
+    Returns the time in steps by the time there was, for each row, where it is known.
     """
+    scale = np.full(len(table), np.nan)
     where = [c for c in labels if c not in ("scale", "unit")]
     for rows in table.groupby(where, sort=False, dropna=False).indices.values():
         at = dict(zip(table["scale"].iloc[rows], map(int, rows), strict=True))
@@ -96,18 +106,21 @@ def as_printed(table: pd.DataFrame, labels: Iterable[str], counts: pd.DataFrame,
         if len(at) < len(rows) or len(at) < 2 or not (events > 0 and people > 0):
             continue
         times = dict.fromkeys(at, 1.0)
-        told = float(events_shown(events, people, policy)) / events
+        # Many events of a time that is not known keep two digits.
+        told = float(policy.rounded(events) if events < people else significant(events, 2)) / events
         if difference is not None and avoided is not None:
             error = table["std_error"].to_numpy(float)
             time = error[avoided] / error[difference]
-            times["events avoided"] = float(time_shown(time, people, policy)) / time if time > 0 else 1.0
+            steps = float(time_shown(time, people, policy)) / time if time > 0 else 1.0
+            scale[rows], times["events avoided"] = steps, steps
             if events < people and ratio is not None:
-                times["difference"], times["events avoided"] = told / times["events avoided"], told
+                times["difference"], times["events avoided"] = told / steps, told
         elif ratio is not None:
             times = dict.fromkeys(at, told if avoided is not None or events < people else 1.0)
             times["log ratio"] = 1.0
         for column in [c for c in _BY_ERROR if c in table]:
-            table.loc[table.index[list(at.values())], column] *= [times[scale] for scale in at]
+            table.loc[table.index[list(at.values())], column] *= [times[name] for name in at]
+    return scale
 
 
 def fewer_digits(table: pd.DataFrame, columns: Iterable[str]) -> None:

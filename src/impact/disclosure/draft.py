@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, Sum
+from impact.disclosure.cells import Cell, Labels, Sum
 from impact.disclosure.digits import events_shown
 from impact.disclosure.policies import Policy
 from impact.disclosure.released import Kind
@@ -26,7 +26,8 @@ class Draft:
     """A table on its way: ``hidden`` says which cells are withheld.
 
     ``cells`` are the counts a reader would know of if it were shown like this, and ``sums`` which of them
-    add up. ``look`` says what a person has to look at.
+    add up. ``look`` says what a person has to look at. ``means`` are rows with the mean of what other tables
+    may count by level: row, of what, and among whom.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Draft:
     cells: Iterable[Cell] = ()
     sums: Sequence[Sum] = ()
     look: list[str] = field(default_factory=list)
+    means: list[tuple[int, str, Labels]] = field(default_factory=list)
 
 
 def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
@@ -79,9 +81,12 @@ def rows_of(also: Also, length: int) -> NDArray[np.bool_]:
     return rows
 
 
-def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also = ()) -> pd.DataFrame:
+def count_columns(
+    draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also = (), scale: Any = np.nan
+) -> pd.DataFrame:
     """Add people, clusters and events to a table of estimates; each is rounded, and withheld if small.
 
+    Many events are those of the time in steps, which is ``scale`` of what it was, or not told at all.
     Returns which of them are withheld.
     """
     treated = counts["treated"].to_numpy(float) if "treated" in counts else np.zeros(len(counts))
@@ -93,8 +98,9 @@ def count_columns(draft: Draft, counts: pd.DataFrame, policy: Policy, also: Also
         about_people = column != "clusters" or (values >= treated)
         small = policy.small(values) & about_people
         small |= rows_of([a for a in also if a[1] == column], len(values))
-        rounded = events_shown(values, people, policy) if column == "events" else policy.rounded(values)
-        shown = np.where(about_people, rounded, values)
+        shown = np.where(about_people, policy.rounded(values), values)
+        if column == "events":
+            shown = events_shown(values, people, policy, scale)
         draft.table[column] = pd.Series(shown).mask(small).astype("Int64")
         draft.hidden[column] = hidden[column] = small
     return hidden

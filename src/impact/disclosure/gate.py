@@ -9,6 +9,7 @@ from typing import Any
 
 from impact.disclosure import record as earlier
 from impact.disclosure.balances import balance_draft
+from impact.disclosure.cells import Cell
 from impact.disclosure.checker import checked
 from impact.disclosure.draft import COUNTS, Also, Draft
 from impact.disclosure.estimates import bounds_draft, effects_draft, rates_draft, test_draft
@@ -95,42 +96,85 @@ def release(
     if not isinstance(results, Mapping):
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
-    counts, elsewhere = Counts(), set[int]()
     page = Path(record) if record is not None else None
-    for folder, but in ((page and page.parent, page.stem if page else ""), (previous, "")):
-        for cells, sums in earlier.read(Path(folder), but=but) if folder else ():
-            counts.add_table(cells, sums, fixed=True)
-            elsewhere |= {counts.number(cell) for cell in cells if cell.column}
+    now = [cell for draft in drafts.values() for cell in draft.cells]
+    counts = _shown_before(page, previous, now)
+    elsewhere = {*counts.placed}
     for draft in drafts.values():
         counts.add_table(draft.cells, draft.sums)
     placed = {
         name: [(counts.number(c), c) for c in draft.cells if c.column] for name, draft in drafts.items()
     }
-    hidden, lost = counts.withhold(rule)
-    gone = {name for name, cells in placed.items() for at, _ in cells if at in lost}
-    if elsewhere & set(lost):
-        # What another page or the last report withholds, and this page would give away, is its own fault.
-        gone = {name for name, cells in placed.items() if cells}
-    if gone and not any(counts.fixed):
+    hidden, lost, rounded = counts.withhold(rule)
+    if elsewhere & {*lost, *rounded}:
+        # What was given away before is not this page's fault.
+        before = _shown_before(page, previous, now)
+        _, given, hardly = before.withhold(rule)
+        told = {before.keys[at] for at in given}
+        lost = [at for at in lost if counts.keys[at] not in told]
+        told |= {before.keys[at] for at in hardly}
+        rounded = [at for at in rounded if counts.keys[at] not in told]
+    gone, kept = (_tables(placed, elsewhere, found) for found in (lost, rounded))
+    if gone and not elsewhere:
         raise DisclosureError(
             f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
             "else is withheld; leave the table out, or show it in fewer groups."
         )
+    levels = counts.levels_withheld(hidden)
     for name, result in results.items():
         also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
+        # A mean tells how many are at each level, if only few of them are not shown.
+        also |= {(row, what) for row, what, among in drafts[str(name)].means if (what, among) in levels}
         if also:
             drafts[str(name)] = _drafted(str(name), result, rule, also)
-    told = [counts.keys[at][:2] for at in lost]
     sheet = [
-        checked(name, draft, rule, placed[name], told if name in gone else ())
+        checked(
+            name,
+            draft,
+            rule,
+            placed[name],
+            [counts.keys[at][:2] for at in lost if name in gone],
+            [counts.keys[at][:2] for at in rounded if name in kept],
+        )
         for name, draft in drafts.items()
     ]
     counted = {at for cells in placed.values() for at, _ in cells} | elsewhere
     withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
+    withheld |= {c.value for c in counts.before if c.column and not c.shown and not rule.small(c.value)}
     released = {n: _released(n, results[n].method, draft, rule, withheld) for n, draft in drafts.items()}
     if page:
         earlier.write(page, drafts, sheet)
     return Release(released, sheet)
+
+
+def _shown_before(page: Path | None, previous: str | Path | None, now: Sequence[Cell]) -> Counts:
+    """Return what other pages of the report and earlier reports show, and withhold.
+
+    Of a table of an earlier report that was made from other data only what it shows is compared: as many of
+    other people are other numbers.
+    """
+    counts = Counts()
+    mine = list(earlier.read(page.parent, but=page.stem)) if page else []
+    for table in mine:
+        counts.add_table(*table, fixed=True)
+    now = [*now, *(cell for cells, _ in mine for cell in cells)]
+    for folder, then in earlier.reports(Path(previous)).items() if previous else ():
+        if page is None or folder != page.parent.resolve():
+            for table, other in zip(then, earlier.of_other_data(then, now), strict=True):
+                if other:
+                    counts.before += table[0]
+                else:
+                    counts.add_table(*table, fixed=True)
+    return counts
+
+
+def _tables(
+    placed: Mapping[str, Sequence[tuple[int, Cell]]], elsewhere: Collection[int], lost: Collection[int]
+) -> set[str]:
+    """Name the tables with a count that is lost; all, for one that another page or report withholds."""
+    if {*elsewhere} & {*lost}:
+        return {name for name, cells in placed.items() if cells}
+    return {name for name, cells in placed.items() if any(at in lost for at, _ in cells)}
 
 
 class Release(dict[str, Released]):

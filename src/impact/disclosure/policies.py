@@ -116,6 +116,19 @@ class Policy:
         n = np.asarray(counts, float)
         return np.asarray((n < self.smallest_shown) & ~((n == 0) & self.zero_shown))
 
+    def protected(self, counts: ArrayLike) -> NDArray[np.bool_]:
+        """Which counts must not be worked out either: those of somebody.
+
+        Where 0 is not shown it is not printed, but it may follow: that nobody had to be left out, or that
+        what is not observed holds no events, is no fact about a person.
+
+        Examples
+        --------
+        >>> policy("opensafely").small([0, 7, 8]).tolist(), policy("opensafely").protected([0, 7, 8]).tolist()
+        ([True, True, False], [False, True, False])
+        """
+        return np.asarray(self.small(counts) & (np.asarray(counts, float) > 0))
+
     def enough(self, counts: ArrayLike) -> NDArray[np.bool_]:
         """Which counts are large enough to carry an estimate; missing is not, and neither is 0."""
         return np.asarray(np.asarray(counts, float) >= self.smallest_shown)

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impact.disclosure.cells import Cell, Sum
+from impact.disclosure.cells import Cell, Labels, Sum, who
 from impact.disclosure.draft import Draft
 from impact.errors import DataError
 
 # Of the files: one in another form may leave out what the comparison needs, and is refused.
 FORMAT = 2
 
+Table = tuple[list[Cell], list[Sum]]
+
 
 @dataclass(frozen=True)
 class Record:
     """What a page showed: the counts of each table and how they add up, and what the sheet says of it."""
 
-    tables: Mapping[str, tuple[list[Cell], list[Sum]]]
+    tables: Mapping[str, Table]
     sheet: Sequence[Mapping[str, Any]]
 
 
-def read(folder: Path, *, but: str = "") -> Iterator[tuple[list[Cell], list[Sum]]]:
+def read(folder: Path, *, but: str = "") -> Iterator[Table]:
     """Return the counts of each table of all pages recorded in a folder or within, except of one page there.
 
     Raises
@@ -40,6 +42,38 @@ def read(folder: Path, *, but: str = "") -> Iterator[tuple[list[Cell], list[Sum]
     for path in sorted(folder.rglob("*.json")):
         if path != folder / f"{but}.json":
             yield from load(path).tables.values()
+
+
+def reports(folder: Path) -> dict[Path, list[Table]]:
+    """Return the tables of each earlier report, by the folder with its records; raises as ``read`` does."""
+    found: dict[Path, list[Table]] = {}
+    for path in sorted(folder.rglob("*.json")):
+        found.setdefault(path.parent.resolve(), []).extend(load(path).tables.values())
+    return found
+
+
+def of_other_data(then: Sequence[Table], now: Iterable[Cell]) -> list[bool]:
+    """Say of each table of an earlier report whether it was made from other data than this report.
+
+    A table was if it counts otherwise what this report counts by the same name; one that has nothing in
+    common with this report was if another table of its report was.
+    """
+    here = _by_name(now)
+    differ: list[bool | None] = []
+    for cells, _ in then:
+        there = _by_name(cells)
+        common = here.keys() & there.keys()
+        differ.append(any(not here[name] & there[name] for name in common) if common else None)
+    return [any(differ) if other is None else other for other in differ]
+
+
+def _by_name(cells: Iterable[Cell]) -> dict[tuple[str, Labels], set[int]]:
+    """Return how many each count is that stands in a table, by what it counts."""
+    found: dict[tuple[str, Labels], set[int]] = {}
+    for cell in map(who, cells):
+        if cell.column:
+            found.setdefault((cell.measure, cell.labels), set()).add(cell.value)
+    return found
 
 
 def load(path: Path) -> Record:
@@ -87,7 +121,7 @@ def _plain(draft: Draft) -> dict[str, Any]:
     return {"cells": rows, "sums": sums}
 
 
-def _restored(table: Mapping[str, Any]) -> tuple[list[Cell], list[Sum]]:
+def _restored(table: Mapping[str, Any]) -> Table:
     cells = [
         Cell(
             str(measure),

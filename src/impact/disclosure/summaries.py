@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from impact.disclosure.cells import cells_of, others
-from impact.disclosure.digits import events_shown, rates_shown
+from impact.disclosure.cells import cells_of, of_matching, of_more_than_two, others
+from impact.disclosure.digits import rates_shown
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide
 from impact.disclosure.policies import Policy
 from impact.disclosure.wording import COUNT_NAMES
@@ -46,8 +46,8 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         _sum_totals(draft, counted, policy)
     for column, (events, people) in result.rates.items():
         both = table[events], table[people]
-        draft.table[column] = rates_shown(table[column], *both, policy)
-        draft.table[events] = draft.table[events].where(hidden[events], events_shown(*both, policy))
+        draft.table[column], told = rates_shown(table[column], *both, policy)
+        draft.table[events] = draft.table[events].where(hidden[events], told)
     for column, (before, after) in result.change.items():
         ratio = draft.table[after] / draft.table[before].where(draft.table[before] > 0)
         draft.table[column] = (100 * (ratio - 1)).round(1)
@@ -58,7 +58,9 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
             # A count of 0, such as of the events of a time that was not observed, is no denominator.
             n = table[behind].where(table[behind] > 0).min(axis=1)
             draft.table[column] = coarse(table[column], n, policy)
-        hide(draft, hidden[[s for s in sources if s in hidden]].any(axis=1).to_numpy(), [column])
+        # Of a 0 that is not printed only another 0, or that all is gone, tells.
+        told = hidden[behind] & ((table[behind] != 0) | table[[column]].isin([0, -100]).to_numpy())
+        hide(draft, told.any(axis=1).to_numpy(), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
         fresh = (100 * top / bottom.mask(bottom == 0)).astype(float)
@@ -82,17 +84,18 @@ def _add_cells(
     numbers = {*result.derived, *result.percent, *(c for pair in result.largest.values() for c in pair)}
     labels = [c for c in table.columns if c not in numbers and c not in hidden]
     cells, sums = cells_of(table, labels, [str(c) for c in hidden], hidden, result.adds_up)
+    more = of_more_than_two(cells.values())
     for column, (numerator, denominator) in result.percent.items():
         for i in map(int, np.flatnonzero(table[column].notna())):
             if (i, numerator) in cells and (i, denominator) in cells:
                 part, whole = cells[i, numerator], cells[i, denominator]
-                rest = others(part, whole)
+                rest = others(part, whole, more)
                 sums += [([part, rest], whole)] if rest.value or not policy.zero_shown else []
     for column, (first, second) in result.largest.items():
         guard = policy.guard(*(table[c].to_numpy(float) for c in (column, first, second)))
         for i in map(int, np.flatnonzero(guard)):
             cells[i, column] = replace(cells[i, column], guard=int(guard[i]))
-    draft.cells, draft.sums = cells.values(), sums
+    draft.cells, draft.sums = cells.values(), sums + of_matching(cells.values(), result.method)
     unknown = [c for c in result.events if c not in result.largest]
     if unknown and policy.asks_who_dominates:
         draft.look.append(
@@ -114,10 +117,13 @@ def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy
     """Which counts are withheld for their own sake."""
     values = table[list(counted)].astype(float)
     hidden = pd.DataFrame(policy.small(values), index=table.index, columns=list(counted))
+    for column, level in result.certain.items():
+        # That there is none was known before anyone counted.
+        hidden &= ~((values == 0) & (table[column] == level).to_numpy()[:, None])
     for column, (numerator, denominator) in result.percent.items():
         # The rest of a percentage is a count too, shown or not.
         rest = (values[denominator] - values[numerator]).where(table[column].notna())
-        hidden.loc[(rest >= 0) & policy.small(rest), numerator] = True
+        hidden.loc[policy.protected(rest), numerator] = True
     if result.people and result.events:
         # Events of a handful of people describe those people, however many events there were.
         few_people = hidden[list(result.people)].any(axis=1)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impact.disclosure.attack import Goal, Knowledge, Mask, Set, Whole
-from impact.disclosure.cells import REST, Cell, Labels, Sum, who
+from impact.disclosure.cells import REST, Cell, Labels, Sum, who, whole_sample
 from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
+
+# Of each set as many of the cheapest counts are looked at before all are.
+CHEAPEST = 4
 
 
 @dataclass
@@ -21,7 +24,8 @@ class Counts:
     """The counts of a report, each once however many tables it stands in, and how they add up.
 
     ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
-    earlier release does, which cannot be taken back.
+    earlier release does, which cannot be taken back; ``placed`` those that stand in a table, and ``before``
+    the counts of earlier reports of other data.
     """
 
     keys: list[Key] = field(default_factory=list)
@@ -30,7 +34,8 @@ class Counts:
     sets: dict[Set, None] = field(default_factory=dict)
     guard: dict[int, int] = field(default_factory=dict)
     withheld: set[int] = field(default_factory=set)
-    _placed: set[int] = field(default_factory=set)
+    before: list[Cell] = field(default_factory=list)
+    placed: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _rows: set[int] = field(default_factory=set)
     _named: set[int] = field(default_factory=set)
@@ -44,7 +49,7 @@ class Counts:
             self.shown.append(False)
             self.fixed.append(False)
         self.shown[at] |= cell.shown
-        self._placed |= {at} if cell.column else set()
+        self.placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
         self.withheld |= {at} if fixed and cell.column and not cell.shown else set()
         if cell.guard:
@@ -101,8 +106,8 @@ class Counts:
     def _add_up(self, parts: Sequence[int], total: int | None) -> None:
         self.sets[Set(tuple(sorted(parts)), total)] = None
 
-    def withhold(self, policy: Policy) -> tuple[Mask, list[int]]:
-        """Return the counts to withhold, and those that no withholding protects any more.
+    def withhold(self, policy: Policy) -> tuple[Mask, list[int], list[int]]:
+        """Return the counts to withhold, those that nothing protects any more, and those only rounding does.
 
         Those that are too small to show, and the cheapest others, until every one that is too small could
         be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
@@ -113,7 +118,8 @@ class Counts:
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
-        hidden, least, sets = (~shown | small) & ~fixed, np.zeros(len(value), np.int64), []
+        hidden, sets = (~shown | policy.protected(value)) & ~fixed, list[Set]()
+        least = np.zeros(len(value), np.int64)
         # A reader who sees zeros elsewhere takes it that what is withheld is none, and is told which are.
         least[(shown | small & named) & (value > 0)] = int(policy.zero_shown)
         for one in self._that_tell():
@@ -128,40 +134,84 @@ class Counts:
                 sets.append(one)
         known = [one for one in sets if one.total is not None]
         free = ~named & ~shown
-        high = np.where(small & named, policy.smallest_shown - 1, -1)
+        high = np.where(policy.protected(value) & named, policy.smallest_shown - 1, -1)
         low = _by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
-        apart = [(at, at, reach) for at, reach in self.guard.items()]
-        few = policy.smallest_shown - 1
-        for at, other, reach in [*apart, *((*both, few) for both in self._nearly_the_same(~hidden, policy))]:
+        apart = [(at, max(0, value[at] - reach), value[at] + reach) for at, reach in self.guard.items()]
+        nearly = list(self._nearly_the_same(~hidden, policy))
+        for at, least_of, most_of in [*apart, *nearly]:
             hidden[at] |= not fixed[at]
-            low[at], high[at] = max(0, value[other] - reach), value[other] + reach
+            low[at], high[at] = least_of, most_of
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        cost[[one.total for one in known]] *= 20
+        # Two names of one number are neither a part nor a total.
+        cost[[one.total for one in known if len(one.parts) > 1]] *= 20
         cost[fixed] = np.inf
-        return _protected(Knowledge.of(value, least, sets, free), hidden, low, high, cost)
+        exact = Knowledge.of(value, least, sets, free)
+        hidden, lost = _protected(exact, hidden, low, high, cost)
+        if not lost or policy.round_to == 1:
+            return hidden, lost, []
+        # What is nearly as many as an earlier report withholds is known no better than that was.
+        near = {at for at, _, _ in nearly if not small[at]}
+        every = [
+            Goal(at, n, 0) for at in lost if at not in near for n in range(int(low[at]), int(high[at]) + 1)
+        ]
+        given_away = {goal.cell for goal in _as_printed(exact, hidden, policy).given_away(hidden, every)}
+        return hidden, sorted(given_away), [at for at in lost if at not in given_away]
 
-    def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int]]:
-        """Find counts of the same kind that differ by too few, and the one that each is too near to.
+    def levels_withheld(self, hidden: Mask) -> set[tuple[str, Labels]]:
+        """Say of what, and among whom, people are counted by level and a level is withheld."""
+        return {
+            (pair[0], self.keys[at][1] - {pair})
+            for at in self.placed
+            if hidden[at] and self.keys[at][0] == "persons"
+            for pair in self.keys[at][1]
+            if pair[1] != "missing"
+        }
+
+    def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int, int]]:
+        """Find counts of the same kind that differ by too few, and the least and most that each must seem.
 
         Two samples, or two releases, that differ by one person give that person away; rounding hides it. One
         that is nearly what an earlier release withheld, to protect others, is as good as that.
         """
-        alike: dict[tuple[str, Labels], list[int]] = defaultdict(list)
+        gone, seen = (defaultdict[tuple[str, Labels], set[tuple[Labels, int]]](set) for _ in range(2))
+        for cell in map(who, self.before):
+            if cell.column and not policy.small(cell.value):
+                labels = whole_sample(cell.measure, cell.labels) if cell.shown else cell.labels
+                (seen if cell.shown else gone)[cell.measure, labels].add((cell.labels, cell.value))
         for at in self.withheld:
             if not policy.small(self.keys[at][2]) and not self.shown[at]:
-                alike[self.keys[at][:2]].append(at)
+                gone[self.keys[at][:2]].add(self.keys[at][1:])
         for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
             measure, labels, value = self.keys[at]
-            near = [k for k in alike[measure, labels] if abs(self.keys[k][2] - value) < policy.smallest_shown]
+            same = seen[measure, whole_sample(measure, labels)]
+            # As many as an earlier report shows of them tells nothing new.
+            exact = {one for one in same if one[1] != value} if policy.round_to == 1 else set()
+            close = sorted((n, sorted(of), of) for of, n in gone[measure, labels] | exact)
+            near = [(n, of) for n, _, of in close if abs(n - value) < policy.smallest_shown]
             if near and not self.fixed[at]:
-                yield at, near[0]
-            elif policy.round_to == 1:
-                alike[measure, labels].append(at)
+                n, of = near[0]
+                # A sample is no more than everyone, as far as a reader can tell too.
+                few = policy.smallest_shown - 1
+                yield at, n if labels < of else max(0, n - few), n if of < labels else n + few
+            else:
+                same.add((labels, value))
 
     def _that_tell(self) -> list[Set]:
         """Leave out what is known from elsewhere of a total that the report itself counts, shown or not."""
-        told = {one.parts for one in self.sets if one.total in self._placed}
+        told = {one.parts for one in self.sets if one.total in self.placed}
         return [s for s in self.sets if s.total is not None or (len(s.parts) > 1 and s.parts not in told)]
+
+
+def _as_printed(exact: Knowledge, hidden: Mask, policy: Policy) -> Knowledge:
+    """Return what a reader knows who takes each count that is shown for any that is printed alike.
+
+    A total that is printed as the sum of its rounded parts says no more than they do.
+    """
+    value = exact.value
+    near = np.maximum(value[:, None] + np.arange(-policy.round_to, policy.round_to + 1), 0)
+    alike = (policy.rounded(near) == policy.rounded(value)[:, None]) & ~policy.small(near)
+    low, high = np.where(alike, near, value[:, None]).min(1), np.where(alike, near, value[:, None]).max(1)
+    return replace(exact, least=np.where(hidden, exact.least, low), most=np.where(hidden, np.inf, high))
 
 
 def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
@@ -179,20 +229,22 @@ def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
 def _protected(
     known: Knowledge, hidden: Mask, low: Whole, high: Whole, cost: NDArray[np.float64]
 ) -> tuple[Mask, list[int]]:
-    lost: list[int] = []
+    lost: set[int] = set()
     goals = [
         goal
         for cell in map(int, np.flatnonzero(hidden & (high >= low)))
         for goal in (Goal(cell, int(high[cell]), 1), Goal(cell, int(low[cell]), -1))
     ]
-    around = known.around(np.isfinite(cost) | hidden)
+    search = Search(known, cost)
     # What is in reach stays in reach when more is withheld.
     while goals := [goal for goal in known.given_away(hidden, goals) if goal.cell not in lost]:
         before = hidden.sum()
         for goal in goals:
-            more = known.cheapest(hidden, goal, cost, around[goal.cell])
+            if goal.cell in lost or search.has_reached(goal):
+                continue
+            more = search.cheapest(hidden, goal)
             if more is None:
-                lost.append(goal.cell)
+                lost.add(goal.cell)
             else:
                 hidden[more] = True
         if hidden.sum() == before and len(stuck := [goal.cell for goal in goals if goal.cell not in lost]):
@@ -201,5 +253,37 @@ def _protected(
             if len(beside):
                 hidden[beside[np.argmin(cost[beside])]] = True
             else:
-                lost += stuck
-    return hidden, lost
+                lost |= {*stuck}
+    return hidden, sorted(lost)
+
+
+class Search:
+    """The search for what to withhold, near a count first; how counts can move together, as it found."""
+
+    def __init__(self, known: Knowledge, cost: NDArray[np.float64]) -> None:
+        self.known, self.cost = known, cost
+        self.around = known.around(np.isfinite(cost))
+        self.cheap = known.cheap(cost, CHEAPEST)
+        self.moves: list[NDArray[np.float64]] = []
+
+    def cheapest(self, hidden: Mask, goal: Goal) -> Whole | None:
+        """Return what to withhold as well; among the cheapest nearby first, which is nearly as good."""
+        everything = self.around[goal.cell]
+        some = self.known.near(goal.cell, hidden | self.cheap, everything)
+        found = self.known.cheapest(hidden, goal, self.cost, some)
+        found = found or self.known.cheapest(hidden, goal, self.cost, everything)
+        if found is None:
+            return None
+        more, move = found
+        self.moves.append(move)
+        return more
+
+    def has_reached(self, goal: Goal) -> bool:
+        """Whether what was withheld for others will do, by a move that was found, or more or less of it."""
+        value, least = self.known.value, self.known.least
+        for move in self.moves:
+            if move[goal.cell]:
+                world = value + move * ((goal.target - value[goal.cell]) / move[goal.cell])
+                if (world > least - 1e-6).all() and (abs(world - np.rint(world)) < 1e-6).all():
+                    return True
+        return False

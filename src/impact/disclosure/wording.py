@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure.policies import Policy
+from impact.numbers.rounding import significant
 
 # Characters of a sentence, of a label beside numbers, and of the name of a result.
 SENTENCE, LABEL, NAME = 2000, 160, 80
@@ -55,6 +56,9 @@ def method_shown(value: Any, policy: Policy, key: str, withheld: Collection[int]
         return tidy(sentence(value, policy, withheld))
     if isinstance(value, np.generic):
         value = value.item()
+    if key == "estimate" and isinstance(value, float):
+        # Beside the table's, which is made from the counts as they are printed, an exact one tells them.
+        return float(significant(value, 2))
     counts = set(key.lower().split("_")) & (COUNT_NAMES - {"clusters"})
     if counts and isinstance(value, int | float) and not isinstance(value, bool):
         return None if policy.small(value).any() or value in withheld else int(policy.rounded(value))

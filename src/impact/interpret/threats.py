@@ -17,7 +17,8 @@ from impact.errors import DesignError
 from impact.interpret.description import GROUPS, weighed
 from impact.match.trajectories import two_largest
 from impact.numbers.few_clusters import p_value
-from impact.results import Effects, Summary
+from impact.numbers.rounding import magnitude, to_places
+from impact.results import Array, Effects, Summary
 
 _BINS = 25
 # The estimator that answers the same question with other assumptions, and what it is called.
@@ -160,7 +161,8 @@ def placebo(
     rejected = np.array([row["p_value"] < 0.05 for row in rows])
     complete = (every := how_many(panel)) <= draws
     shown = found if complete else np.append(found, own["estimate"])
-    counts, edges = np.histogram(shown, bins=_BINS)
+    edges = _edges(shown)
+    counts, _ = np.histogram(shown, bins=edges)
     at = np.clip(np.searchsorted(edges, own["estimate"], side="right") - 1, 0, _BINS - 1)
     table = pd.DataFrame(
         {"low": edges[:-1], "high": edges[1:], "draws": counts, "here": np.arange(_BINS) == at}
@@ -181,6 +183,14 @@ def placebo(
         "rejected_error": float(np.sqrt(share * (1 - share) / len(found))),
     }
     return Summary(table, method)
+
+
+def _edges(values: Array) -> Array:
+    """Edges of bins at round numbers: an edge at the largest value would tell it to the last digit."""
+    least = np.ptp(values) / (_BINS - 1) or 1.0
+    last = magnitude(least) - 1
+    width = np.ceil(least / 10.0**last) * 10.0**last
+    return to_places((np.floor(values.min() / width) + np.arange(_BINS + 1)) * width, -last)
 
 
 def _difference(effects: Effects) -> Any:

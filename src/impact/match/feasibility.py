@@ -103,7 +103,8 @@ def feasibility(
     if outcome is not None:
         controls = reach.ess / max(size, 1) if ratio is None else ratio
         smallest = _detectable(people, reach, outcome, months / 12, size, controls) if size else None
-        rows.append(_figure("smallest detectable rate ratio", np.nan if smallest is None else smallest, size))
+        found = np.nan if smallest is None else smallest
+        rows.append(_figure("smallest detectable rate ratio", found, size, len(reach.near)))
     works, verdict = _verdict(reach, ratio, smallest)
     method = {
         "shows": "whether matching can work",
@@ -277,8 +278,9 @@ def _counted(question: str, persons: int, everyone: int) -> dict[str, Any]:
 _WHOLE = ("supported people", "people who could be controls")
 
 
-def _figure(question: str, figure: float, behind: int) -> dict[str, Any]:
-    found = {"persons": behind, "all": behind, "percent": np.nan, "figure": float(figure)}
+def _figure(question: str, figure: float, behind: int, everyone: int | None = None) -> dict[str, Any]:
+    whole = behind if everyone is None else everyone
+    found = {"persons": behind, "all": whole, "percent": np.nan, "figure": float(figure)}
     return {"question": question, **found}
 
 

@@ -18,6 +18,8 @@ ARMS = ("supported", "control")
 # A number of no more different values than this is described by the share of each.
 _CATEGORIES = 5
 _MEAN = "mean (SD)"
+# What of the method says that both arms are as many, and at which levels.
+_HOW = ("exact", "ratio", "max_ratio", "replace")
 
 
 def table_one(
@@ -103,6 +105,7 @@ def table_one(
             "shows": "people before and after matching",
             "estimator": matched.method.get("estimator"),
             "estimand": matched.method.get("estimand"),
+            **{name: matched.method[name] for name in _HOW if name in matched.method},
             "smd": stated(over),
             "limit": limit,
         },

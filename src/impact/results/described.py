@@ -35,6 +35,8 @@ class Summary:
         Derived columns that say by how many percent a rate changed, computed again from the released rates.
     percent : mapping of column to (numerator, denominator)
         Percentages, which are computed again from the rounded counts when they are released.
+    certain : mapping of column to value
+        Rows whose count was known to be 0 before anyone counted, since there would be no table otherwise.
     method : mapping
         What the table shows.
     """
@@ -49,6 +51,7 @@ class Summary:
     largest: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     rates: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     change: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    certain: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> pd.DataFrame:

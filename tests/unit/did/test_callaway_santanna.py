@@ -225,6 +225,18 @@ def test_people_supported_before_there_is_a_base_period_are_left_out_and_counted
     assert set(effects.labels["event_time"].dropna()).isdisjoint({-2})
 
 
+def test_pairs_seen_once_are_said_in_rough_shares(make_panel):
+    panel = make_panel()
+    seen = {"gp": np.ones((panel.n, len(panel.periods)))}
+    seen["gp"][:3, :2] = seen["gp"][-4:, -1:] = 0.0
+    outcomes = {"gp": panel.outcomes["gp"] * seen["gp"]}
+    effects = did.callaway_santanna(replace(panel, outcomes=outcomes, exposure=seen), outcome="gp")
+    said = [note for note in effects.method["notes"] if "of the pairs" in note]
+    assert len(said) == 1
+    assert said[0].count("less than 10%") == 2
+    assert not re.search(r"\d\.\d+%", said[0])
+
+
 def test_without_never_treated_the_last_group_is_a_control_only(make_panel):
     panel = make_panel()
     panel = panel.subset(panel.start < 6)

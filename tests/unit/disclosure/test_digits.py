@@ -48,13 +48,13 @@ def test_with_more_events_than_people_the_time_is_not_told_and_the_effect_stays(
     """Ratio and difference keep all they had; events avoided are of the time in steps."""
     first = sent(effects(83_000, 828.0, people=56, error=0.002))
     other = sent(effects(83_000 * 840 / 828, 840.0, people=56, error=0.002))
-    assert first["estimate"].tolist() == other["estimate"].tolist()
+    pd.testing.assert_frame_equal(first, other)
     exact = effects(83_000, 828.0, people=56, error=0.002).estimate
     assert first["estimate"].iloc[:2].tolist() == pytest.approx(exact[:2], rel=2e-3)
-    assert first["events"].tolist() == [80_000] * 3
+    assert first["events"].tolist() == [80_200] * 3  # 83,000 by 828, times 800
     assert -1000 * exact[2] / exact[1] == pytest.approx(828.0)
     told = -1000 * first["estimate"].iloc[2] / first["estimate"].iloc[1]
-    assert told == pytest.approx(850, rel=2e-3)
+    assert told == pytest.approx(800, rel=2e-3)
 
 
 def test_without_rounding_the_time_is_in_steps_of_as_few_as_may_be_shown():
@@ -98,7 +98,19 @@ def test_rates_of_many_events_are_exact_and_the_events_are_not():
     """From both, the people at risk would follow: 84 or 80 of them."""
     table = sent(rates(784_560, 84.0, people=84), "threshold_10")
     assert table[RATE].tolist() == [9_340_000.0]
-    assert table["events"].tolist() == [800_000]
+    assert table["events"].tolist() == [747_000]  # of 80
+    for left in range(1, 9):
+        others = sent(rates(9340 * (84 - left), 84.0 - left, people=84), "threshold_10")
+        assert others.equals(table)
+
+
+def test_many_events_of_a_time_that_is_not_told_are_not_told():
+    """An effect on one scale gives no time, and rates of the same months are exact."""
+    labels = {"outcome": "ae", "term": list("abc"), "scale": "difference", "unit": ""}
+    counts = pd.DataFrame({"persons": 900, "treated": 278, "clusters": 900, "events": [277, 278, 9]})
+    one = Effects(pd.DataFrame(labels), np.ones(3), np.eye(3), np.arange(3), 900, {}, counts)
+    assert sent(one)["events"].fillna(-1).tolist() == [275, -1, 10]
+    assert not sent(one)["withheld"].any()
 
 
 def test_rates_of_a_summary_and_their_change():
@@ -120,7 +132,7 @@ def test_rates_of_a_summary_and_their_change():
     first = sent(naive(120, 65))
     assert first[["before", "after", "change_percent"]].iloc[0].tolist() == [35.3, 20.3, -42.5]
     assert all(sent(naive(118 + i, after)).equals(first) for i, after in enumerate(ALIKE))
-    assert sent(naive(120, 2196))[["after_events", "after"]].iloc[0].tolist() == [2200, 689.2]
+    assert sent(naive(120, 2196))[["after_events", "after"]].iloc[0].tolist() == [2210, 689.2]
 
 
 def test_tests_and_bounds_have_few_digits_too():
@@ -141,9 +153,15 @@ def test_tests_and_bounds_have_few_digits_too():
     assert told == [-0.32, -0.69, 0.06, 2.09, 0.123456, 300]
 
 
+def test_an_estimate_that_the_method_repeats_has_two_digits():
+    table = pd.DataFrame({"low": [-16.0], "draws": [40]})
+    shown = release({"x": Summary(table, {"estimate": -15.4963, "level": 0.12345})}, "hes")["x"].method
+    assert shown == {"estimate": -15.0, "level": 0.12345}
+
+
 def test_steps_of_events_and_of_time():
     hes, ons = policy("hes"), policy("threshold_10")
-    assert events_shown([277, 278, 2196, 0], 278, hes).tolist() == [275, 280, 2200, 0]
-    assert events_shown([83, 84, np.nan], [84, 84, 84], ons).tolist()[:2] == [83, 80]
-    assert time_shown([828.0, 840.0], [56, 56], hes).tolist() == [850, 850]
+    assert events_shown([277, 278, 2196, 0], 278, hes, 1.0).tolist() == [275, 280, 2200, 0]
+    assert events_shown([83, 8432], [84, 84], ons, 1.0).tolist() == [83, 8430]
+    assert time_shown([828.0, 840.0], [56, 56], hes).tolist() == [800, 800]
     assert time_shown([3.0], [np.nan], hes).tolist() == [3.0]

@@ -162,7 +162,7 @@ def balance():
     rows += [("sex", "f", 0.5, 0.5), ("sex", "m", 0.5, 0.5)]
     rows += [("fifth", "1", 0.6, 0.5), ("fifth", "2", 0.02, 0.3), ("fifth", "3", 0.38, 0.2)]
     table = pd.DataFrame(rows, columns=["covariate", "level", "mean_treated", "mean_control"])
-    table = table.assign(sample="before", smd=0.1, variance_ratio=1.0, ks=0.05)
+    table = table.assign(sample="before", smd=0.1, variance_ratio=[1.0, *[np.nan] * 6], ks=0.05)
     counts = pd.DataFrame(
         {"sample": ["before", "before", "after", "after"], "arm": ["treated", "control"] * 2,
          "persons": [200, 500, 197, 197], "ess": [200.0, 500.0, 197.0, 163.2]}
@@ -260,12 +260,13 @@ def test_steps_of_a_hurdle_rest_on_the_people_who_have_any_and_not_on_their_even
 
 
 @pytest.mark.parametrize("rule", policies().values(), ids=lambda rule: rule.name)
-def test_a_percentage_of_100_shows_that_the_rest_is_none(rule) -> None:
-    table = pd.DataFrame({"covariate": "alone", "level": ["1"], "persons": [50], "all": [50]})
-    table["percent"] = 100.0
+def test_nothing_is_withheld_because_nobody_is_left(rule) -> None:
+    """That there is nobody is no fact about a person: 0 may not be printed, 50 of 50 may."""
+    table = pd.DataFrame({"covariate": "alone", "level": ["0", "1"], "persons": [0, 50], "all": [50, 50]})
+    table["percent"] = [0.0, 100.0]
     out = release({"t": Summary(table, {}, ["persons"], percent={"percent": ("persons", "all")})}, rule)
-    assert out["t"].table["percent"].isna().tolist() == [not rule.zero_shown]
-    assert out["t"].table["persons"].isna().tolist() == [not rule.zero_shown]
+    assert out["t"].table["percent"].isna().tolist() == [not rule.zero_shown, False]
+    assert out["t"].table["persons"].isna().tolist() == [not rule.zero_shown, False]
 
 
 def test_events_of_nobody_knows_whom_are_for_a_person_to_look_at() -> None:

@@ -213,6 +213,15 @@ def test_degrees_of_freedom_are_read_off_a_released_interval():
     assert np.isinf(no_interval.df).all()
 
 
+def test_degrees_of_freedom_of_an_interval_in_two_digits_are_of_its_clusters():
+    """Two digits of an error tell hardly more than that there were ten clusters or more."""
+    shown = {
+        str(estimate): json.loads(release({"x": in_memory(estimate, 0.123)}, "hes")["x"].to_json())
+        for estimate in (-0.2, 0.1)
+    }
+    np.testing.assert_allclose(gather(shown).df, 59)
+
+
 def test_people_and_events_are_added_up_over_the_studies_that_have_them():
     studies = sites(3, outcomes=["ae"], **COUNTED)
     studies["site 1"]["table"][0] |= {"persons": None}

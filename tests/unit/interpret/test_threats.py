@@ -48,6 +48,10 @@ def test_placebo_finds_a_true_effect_far_out_and_is_repeatable():
     assert found.method["smallest_p"] == pytest.approx(1 / 41)
     assert found.table["draws"].sum() == 41
     assert found.table["here"].sum() == 1
+    here = found.table[found.table["here"]].iloc[0]
+    assert here["low"] <= found.method["estimate"] < here["high"]
+    # The lowest edge was the estimate itself, to the last digit.
+    assert all(len(f"{edge:.15g}".lstrip("-0.").replace(".", "")) <= 4 for edge in found.table["low"])
     pd.testing.assert_frame_equal(found.table, placebo(panel(effect=-0.5), **asked).table)
 
 
