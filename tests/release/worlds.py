@@ -256,6 +256,7 @@ def given_away(
     # Where zeros are shown, what is withheld is none, unless zeros had to go as well.
     some = rule.zero_shown and all(value[k] for k in gone)
     least = [int(some and k not in perhaps_none) for k in gone]
+    said = [int(rule.zero_shown and value[k] > 0 and k not in perhaps_none) for k in gone]
     rows = np.array([masks[k][1] for k in [*gone, *known]], float)
     alike = [_alike(value[k], rule) if as_printed else [value[k]] for k in known]
     low = np.r_[least, [min(some) for some in alike]]
@@ -266,9 +267,8 @@ def given_away(
     for at, k in enumerate(gone):
         if not rule.protected(value[k]):
             continue
-        # What the rule alone says: a total of withheld counts is at least as many.
-        none = np.full(len(known), 0.0), np.full(len(known), np.inf)
-        alone = _solve(rows[at], rows, np.r_[low[: len(gone)], none[0]], np.r_[high[: len(gone)], none[1]])
+        # What the rule alone says: each withheld count is said to be some, so k of them hold k or more.
+        alone = _solve(rows[at], rows, np.r_[said, np.zeros(len(known))], np.full(len(rows), np.inf))
         assert alone is not None
         start = max(int(rule.zero_shown), round(rows[at] @ alone))
         for target in range(start, rule.smallest_shown):
