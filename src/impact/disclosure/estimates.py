@@ -55,7 +55,9 @@ def effects_draft(result: Effects, policy: Policy, also: Also) -> Draft:
     draft.table.loc[reference, behind] = pd.NA
     draft.hidden.loc[reference, behind] = False
     labels = pooled.labels.drop(columns=["scale", "unit"]).reset_index(drop=True)
-    labels = labels if labels["term"].nunique() > 1 else labels.drop(columns="term")
+    # Of a time and its name the time is kept.
+    term = ["term"] if labels["term"].nunique() > 1 else []
+    labels = labels[[*labels.columns.drop("term"), *term]]
     counts = pooled.counts.mul(np.where(reference, np.nan, 1.0), axis=0)
     _add_cells(draft, labels, counts, draft.hidden, result.method)
     return draft

@@ -1,5 +1,7 @@
 """The same people, or the same events, under other names: what one table withholds no other tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -227,3 +229,11 @@ def test_a_share_by_weight_counts_nobody():
     out = release(results, "threshold_10")
     assert not out["balance"].table["withheld"].any()
     assert shown(out["one"], "control_persons") == [20]
+
+
+def test_events_of_two_times_are_not_the_same_events():
+    """12 before and 14 after: as many by chance, and of different months."""
+    found = effects(events=[12, 14], terms=["event time -12 to -1", "event time 0 to 11"])
+    labels = found.labels.assign(event_time=[-12, 0], event_time_to=[-1, 11])
+    out = release({"it": replace(found, labels=labels)}, "threshold_10")
+    assert shown(out["it"], "events") == [12, 14]
