@@ -169,11 +169,12 @@ class Published:
         )
 
     def effects(self, name: str) -> None:
-        """An effect with the people and the events behind it."""
+        """An effect with the people and the events behind it: those of the supported since they are."""
         labels = pd.DataFrame({"outcome": ["ae"], "term": ["att"], "scale": ["difference"], "unit": [""]})
-        everything = np.ones(len(self.world.events), bool)
+        told = self.world.events
+        after = ((told["arm"] == "supported") & (told["period"] >= 0)).to_numpy()
         of = {"persons": [self.world.where()], "treated": [self.world.where(arm="supported")]}
-        counts = self.add(name, pd.DataFrame(index=[0]), {**of, "events": [everything]})
+        counts = self.add(name, pd.DataFrame(index=[0]), {**of, "events": [after]})
         self.results[name] = Effects(labels, np.ones(1), np.eye(1), np.arange(1), 8, {}, counts)
 
     def rates(self, name: str) -> None:
