@@ -109,8 +109,9 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     who = [table[c].to_numpy(float) for c in ("events", "largest", "second") if c in table]
     guard = policy.guard(*who) if len(who) == 3 else np.zeros(len(table), int)
     table = table.drop(columns=["largest", "second"], errors="ignore")
-    if policy.round_to == 1:
-        # Without rounding, the change from one period to the next is the number who died or moved.
+    if policy.round_to == 1 or sample_of(result.method):
+        # Without rounding, the change from one period to the next is the number who died or moved; beside
+        # everyone's of the same period, that of a matched sample is the number who were left out.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
         table["persons"] = arms.transform("max")
     counts = table[["persons", "events"]].copy()
