@@ -307,7 +307,9 @@ def _rates(w: World, page: str, name: str, row: Row) -> Made:
     first, last = int(row["period"]), int(row["period"] + row["step"] - 1)
     block, events = f"seen {row['outcome']}", w.events[row["outcome"]]
     spans = _within(w.people.levels(block), first, last)
-    yield "persons", "people", w.people.of(block, spans, arm=row["arm"], rule=rule)
+    # Of a matched sample the people are the same throughout, as many as in its fullest month.
+    within = (ALL, ALL) if name == "by_month" else (block, spans)
+    yield "persons", "people", w.people.of(*within, arm=row["arm"], rule=rule)
     months = [str(x) for x in range(first, last + 1)]
     yield "events", row["outcome"], events.of("month", months, arm=row["arm"], rule=rule)
 

@@ -25,17 +25,6 @@ ELSEWHERE = {
 }  # fmt: skip
 COUNTED = ("persons", "treated", "events", "count", "all", "died", "out", "ended")
 
-# What the engine does not yet do; a test that passes is to lose its mark.
-FAULTS = {
-    "counts": "matched: 'every near control was taken' is 'near enough' of feasibility less 'matched'",
-    "method": "table_one: of a level that is matched exactly, both arms are as many after matching",
-    "means": "balance: the mean of imd_fifth tells its levels, which table_one withholds",
-}
-
-
-def faulty(name: str) -> Any:
-    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=FAULTS[name]))
-
 
 @pytest.fixture(scope="module")
 def sent(demo_project: Path) -> dict[tuple[str, str], Any]:
@@ -86,7 +75,7 @@ def test_every_count_that_is_sent_is_told_from_the_people(world: Any, sent: Any,
 
 
 @pytest.mark.xdist_group("kernels")
-@pytest.mark.parametrize("beside", [faulty("counts"), faulty("method"), faulty("means")])
+@pytest.mark.parametrize("beside", ["counts", "method", "means"])
 def test_no_withheld_count_can_be_worked_out(beside: str, world: Any, sent: Any, counts: Any) -> None:
     """From what is counted alone, from what is said of the method as well, and from means too."""
     known = [] if beside == "counts" else list(world.facts)

@@ -169,11 +169,12 @@ class Published:
         )
 
     def effects(self, name: str) -> None:
-        """An effect with the people and the events behind it."""
+        """An effect with the people and the events behind it: those of the supported since they are."""
         labels = pd.DataFrame({"outcome": ["ae"], "term": ["att"], "scale": ["difference"], "unit": [""]})
-        everything = np.ones(len(self.world.events), bool)
+        told = self.world.events
+        after = ((told["arm"] == "supported") & (told["period"] >= 0)).to_numpy()
         of = {"persons": [self.world.where()], "treated": [self.world.where(arm="supported")]}
-        counts = self.add(name, pd.DataFrame(index=[0]), {**of, "events": [everything]})
+        counts = self.add(name, pd.DataFrame(index=[0]), {**of, "events": [after]})
         self.results[name] = Effects(labels, np.ones(1), np.eye(1), np.arange(1), 8, {}, counts)
 
     def rates(self, name: str) -> None:
@@ -256,6 +257,7 @@ def given_away(
     # Where zeros are shown, what is withheld is none, unless zeros had to go as well.
     some = rule.zero_shown and all(value[k] for k in gone)
     least = [int(some and k not in perhaps_none) for k in gone]
+    said = [int(rule.zero_shown and value[k] > 0 and k not in perhaps_none) for k in gone]
     rows = np.array([masks[k][1] for k in [*gone, *known]], float)
     alike = [_alike(value[k], rule) if as_printed else [value[k]] for k in known]
     low = np.r_[least, [min(some) for some in alike]]
@@ -266,9 +268,8 @@ def given_away(
     for at, k in enumerate(gone):
         if not rule.protected(value[k]):
             continue
-        # What the rule alone says: a total of withheld counts is at least as many.
-        none = np.full(len(known), 0.0), np.full(len(known), np.inf)
-        alone = _solve(rows[at], rows, np.r_[low[: len(gone)], none[0]], np.r_[high[: len(gone)], none[1]])
+        # What the rule alone says: each withheld count is said to be some, so k of them hold k or more.
+        alone = _solve(rows[at], rows, np.r_[said, np.zeros(len(known))], np.full(len(rows), np.inf))
         assert alone is not None
         start = max(int(rule.zero_shown), round(rows[at] @ alone))
         for target in range(start, rule.smallest_shown):

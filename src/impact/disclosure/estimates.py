@@ -55,7 +55,9 @@ def effects_draft(result: Effects, policy: Policy, also: Also) -> Draft:
     draft.table.loc[reference, behind] = pd.NA
     draft.hidden.loc[reference, behind] = False
     labels = pooled.labels.drop(columns=["scale", "unit"]).reset_index(drop=True)
-    labels = labels if labels["term"].nunique() > 1 else labels.drop(columns="term")
+    # Of a time and its name the time is kept.
+    term = ["term"] if labels["term"].nunique() > 1 else []
+    labels = labels[[*labels.columns.drop("term"), *term]]
     counts = pooled.counts.mul(np.where(reference, np.nan, 1.0), axis=0)
     _add_cells(draft, labels, counts, draft.hidden, result.method)
     return draft
@@ -107,8 +109,9 @@ def rates_draft(result: Rates, policy: Policy, also: Also) -> Draft:
     who = [table[c].to_numpy(float) for c in ("events", "largest", "second") if c in table]
     guard = policy.guard(*who) if len(who) == 3 else np.zeros(len(table), int)
     table = table.drop(columns=["largest", "second"], errors="ignore")
-    if policy.round_to == 1:
-        # Without rounding, the change from one period to the next is the number who died or moved.
+    if policy.round_to == 1 or sample_of(result.method):
+        # Without rounding, the change from one period to the next is the number who died or moved; beside
+        # everyone's of the same period, that of a matched sample is the number who were left out.
         arms = table.groupby(["outcome", "arm"], observed=True)["persons"]
         table["persons"] = arms.transform("max")
     counts = table[["persons", "events"]].copy()

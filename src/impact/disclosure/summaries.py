@@ -59,8 +59,9 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
             n = table[behind].where(table[behind] > 0).min(axis=1)
             draft.table[column] = coarse(table[column], n, policy)
         # Of a 0 that is not printed only another 0, or that all is gone, tells.
-        told = hidden[behind] & ((table[behind] != 0) | table[[column]].isin([0, -100]).to_numpy())
-        hide(draft, told.any(axis=1).to_numpy(), [column])
+        tells = table[column].isin([0, -100]).to_numpy()[:, None]
+        told = hidden[behind].to_numpy() & (tells | table[behind].ne(0).to_numpy())
+        hide(draft, told.any(axis=1), [column])
     for column, (numerator, denominator) in result.percent.items():
         top, bottom = (draft.table[c].astype("Float64") for c in (numerator, denominator))
         fresh = (100 * top / bottom.mask(bottom == 0)).astype(float)
@@ -119,7 +120,7 @@ def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy
     hidden = pd.DataFrame(policy.small(values), index=table.index, columns=list(counted))
     for column, level in result.certain.items():
         # That there is none was known before anyone counted.
-        hidden &= ~((values == 0) & (table[column] == level).to_numpy()[:, None])
+        hidden &= values.ne(0) | table[column].ne(level).to_numpy()[:, None]
     for column, (numerator, denominator) in result.percent.items():
         # The rest of a percentage is a count too, shown or not.
         rest = (values[denominator] - values[numerator]).where(table[column].notna())

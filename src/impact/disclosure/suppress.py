@@ -254,6 +254,7 @@ def _protected(
                 hidden[beside[np.argmin(cost[beside])]] = True
             else:
                 lost |= {*stuck}
+        goals = [goal for goal in goals if goal.cell not in lost and not search.has_reached(goal)]
     return hidden, sorted(lost)
 
 
@@ -280,10 +281,12 @@ class Search:
 
     def has_reached(self, goal: Goal) -> bool:
         """Whether what was withheld for others will do, by a move that was found, or more or less of it."""
-        value, least = self.known.value, self.known.least
+        value, known = self.known.value, self.known
         for move in self.moves:
             if move[goal.cell]:
                 world = value + move * ((goal.target - value[goal.cell]) / move[goal.cell])
-                if (world > least - 1e-6).all() and (abs(world - np.rint(world)) < 1e-6).all():
+                whole = np.rint(world)
+                possible = (abs(world - whole) < 1e-6).all() and (whole >= known.least).all()
+                if possible and (known.sums @ whole == known.equal).all():
                     return True
         return False

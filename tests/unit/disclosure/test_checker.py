@@ -11,9 +11,10 @@ import pytest
 
 from impact.disclosure import release
 from impact.disclosure.cells import Cell
-from impact.disclosure.checker import STATUS, changed
+from impact.disclosure.checker import STATUS, changed, checked
+from impact.disclosure.draft import Draft
 from impact.disclosure.policies import policy
-from impact.disclosure.record import load
+from impact.disclosure.record import load, of_other_data
 from impact.errors import DataError
 from impact.results import Effects, Summary
 
@@ -71,3 +72,25 @@ def test_a_file_that_is_no_record_of_this_version_says_what_to_do(tmp_path: Path
     (tmp_path / "cohort.json").write_text(text)
     with pytest.raises(DataError, match=r"cohort.json .*make it again .*move the file away"):
         load(tmp_path / "cohort.json")
+
+
+def test_what_only_rounding_hides_is_for_a_person_to_look_at():
+    few = ("persons", frozenset({("arm", "control")}))
+    draft = Draft("summary", pd.DataFrame({"persons": [20]}), pd.DataFrame({"persons": [False]}))
+    row = checked("t", draft, policy("hes"), [], rounded=[few])
+    assert row["status"] == "review"
+    assert row["look"] == [
+        "protected by rounding alone: people (arm: control); whoever has the counts that are shown exactly, "
+        "from elsewhere, could work it out"
+    ]
+    assert checked("t", draft, policy("hes"), [], [few], [few])["status"] == "fail"
+
+
+def test_tables_of_an_earlier_report_that_count_otherwise_are_of_other_data():
+    def tenants(n, tenure="rent"):
+        return Cell("persons", frozenset({("tenure", tenure)}), n, 0, "persons", True)
+
+    then = [([tenants(100)], []), ([tenants(40, "own")], []), ([tenants(9, "other")], [])]
+    assert of_other_data(then, [tenants(100), tenants(40, "own")]) == [False, False, False]
+    # The third has nothing in common with this report; its report was made from other data.
+    assert of_other_data(then, [tenants(99), tenants(40, "own")]) == [True, False, True]

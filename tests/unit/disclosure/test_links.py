@@ -1,11 +1,13 @@
 """The same people, or the same events, under other names: what one table withholds no other tells."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from impact.disclosure import release
-from impact.results import Balance, Effects, Matched, Summary
+from impact.results import Balance, Effects, Matched, Rates, Summary
 
 FAR, TAKEN = "no control within the caliper", "every near control was taken"
 PAIRS = {"ratio": 1, "replace": False, "max_ratio": None, "exact": ["fifth"]}
@@ -227,3 +229,26 @@ def test_a_share_by_weight_counts_nobody():
     out = release(results, "threshold_10")
     assert not out["balance"].table["withheld"].any()
     assert shown(out["one"], "control_persons") == [20]
+
+
+def test_events_of_two_times_are_not_the_same_events():
+    """12 before and 14 after: as many by chance, and of different months."""
+    found = effects(events=[12, 14], terms=["event time -12 to -1", "event time 0 to 11"])
+    labels = found.labels.assign(event_time=[-12, 0], event_time_to=[-1, 11])
+    out = release({"it": replace(found, labels=labels)}, "threshold_10")
+    assert shown(out["it"], "events") == [12, 14]
+
+
+def test_the_people_of_a_month_do_not_tell_who_was_left_out():
+    """313 at risk, 308 of them matched: 5 others, if both stood there; the matched are as many throughout."""
+    rows = [
+        ("ae", arm, t, 1, n - t, 40, 300.0)
+        for arm, n in (("supported", 315), ("control", 320))
+        for t in (0, 7)
+    ]
+    columns = ["outcome", "arm", "period", "step", "persons", "events", "person_months"]
+    table = pd.DataFrame(rows, columns=columns).assign(rate_per_1000_person_months=133.3)
+    everyone, some = (Rates(table, method) for method in ({}, {"sample": "matched"}))
+    out = release({"rates": everyone, "by_month": some}, "hes")
+    assert shown(out["rates"]) == [315, 310, 320, 315]
+    assert shown(out["by_month"]) == [315, 315, 320, 320]
