@@ -78,6 +78,13 @@ def test_no_report_gives_a_withheld_count_away(name: str, seed: int, tmp_path: P
     assert attacked(seed, policies()[name], tmp_path) == []
 
 
+@pytest.mark.xfail(
+    strict=True, reason="who is in two groups that cross is bounded by both; no table counts them"
+)
+def test_no_report_gives_a_count_away_by_groups_that_cross(tmp_path: Path) -> None:
+    assert attacked(36, policies()["hes"], tmp_path) == []
+
+
 @pytest.mark.skipif(not SLOW, reason="a hundred reports under each policy run with IMPACT_SLOW=1")
 @pytest.mark.parametrize("name", policies())
 def test_of_a_hundred_reports_none_gives_a_count_away_and_few_are_given_up(name: str, tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def _add_cells(
         # Those who were left out are the difference of the two sizes of an arm.
         if sample == "after" and (before := whole.get(("before", arm))) and before.value > size.value:
             sums.append(([size, others(size, before)], before))
-    by_weight = ~np.isclose(result.counts["ess"], result.counts["persons"])
+    people = result.counts["persons"]
+    by_weight = ~np.isclose(result.counts.get("ess", people), people)
     weighted = {(row.sample, row.arm) for row in result.counts[by_weight].itertuples()}
     groups: dict[tuple[str, ...], Cell] = {}
     level = np.where(_leveled(table), table.get("level", ""), "1")
