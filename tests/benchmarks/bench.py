@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import batch_rows
 import data_rows
 import did_rows
 import match_rows
@@ -33,7 +34,13 @@ from rows import Measured, Row, Section
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "speed.md"
-SECTIONS = (did_rows.SECTION, match_rows.SECTION, data_rows.SECTION, page_rows.SECTION)
+SECTIONS = (
+    did_rows.SECTION,
+    match_rows.SECTION,
+    data_rows.SECTION,
+    page_rows.SECTION,
+    batch_rows.SECTION,
+)
 QUICK = 10
 HEAD = """\
 # How fast, and in how much memory
@@ -95,7 +102,7 @@ class Bench:
 
     def find(self, row: Row, *, quick: bool) -> Finding:
         """Measure one row: ours and the other in turn, and the median of each."""
-        n = row.people // QUICK if quick else row.people
+        n = max(1, row.people // QUICK) if quick else row.people
         people = self.section.size(row, n)
         ours, others, beyond = [], [], ""
         try:

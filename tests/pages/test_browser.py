@@ -107,6 +107,6 @@ def test_the_page_is_small(page_file: Path) -> None:
 
 def test_the_index_leads_to_the_page(open_page: Any, page_file: Path) -> None:
     page = open_page(page_file.with_name("index.html"))
-    assert page.get_by_text("about 58 fewer emergency admissions").count() == 1
+    assert page.get_by_text("about 56 fewer emergency admissions").count() == 1
     page.get_by_role("link", name="Did health support reduce use of NHS services?").click()
     assert page.locator("h1").inner_text() == "Did health support reduce use of NHS services?"

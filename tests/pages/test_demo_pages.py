@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -135,7 +137,13 @@ def server(demo_project: Path, tmp_path: Path) -> Iterator[str]:
                     break
                 time.sleep(0.1)
             assert found, (tmp_path / "log").read_text()
-            yield json.loads(found[0].read_text())["url"]
+            said = json.loads(found[0].read_text())
+            # The file is there a moment before the server listens.
+            for _ in range(100):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", said["port"])):
+                    break
+                time.sleep(0.1)
+            yield said["url"]
         finally:
             running.terminate()
 

@@ -403,6 +403,6 @@ def test_a_run_on_bad_data_stops_with_the_same_message(command: Any, tmp_path: P
         f"study: {STOPPED}",
         "study: the details are in outputs/study/private/failed",
     ]
-    kept = [p for p in (tmp_path / "outputs").rglob("*") if p.is_file() and p.name != "index.html"]
+    kept = [p for p in (tmp_path / "outputs/study").rglob("*") if p.is_file() and p.name != "index.html"]
     assert {p.parent.name for p in kept} == {"failed"}
     assert not any(NHS in p.read_text() for p in kept)
