@@ -105,7 +105,7 @@ class WarmProvisioner(LocalProvisioner):
         if not address or "-f" not in cmd:
             return await super().launch_kernel(cmd, **kwargs)
         asked = {k: kwargs.get(k) for k in ("env", "cwd", "stdout", "stderr")}
-        kernel: Any = _forked(address, "impact.kernels:_kernel", cmd[cmd.index("-f") :], **asked)
+        kernel: Any = _forked(address, "impact.kernels:_kernel", cmd[cmd.index("-f") :], asked)
         self.process, self.pid, self.pgid = kernel, kernel.pid, None
         self.cwd = kwargs.get("cwd") or Path.cwd()
         return self.connection_info
@@ -129,7 +129,7 @@ def start(
     """
     more: dict[str, Any] = {"env": env, "cwd": cwd, "stdout": stdout, "stderr": stderr}
     if address := server():
-        return _forked(address, call, arguments, **more)
+        return _forked(address, call, arguments, more)
     command = [sys.executable, "-m", "impact.kernels", call, *arguments]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=os.name == "posix", **more)
 
@@ -197,24 +197,16 @@ def _code() -> int:
     return hash(tuple((str(f), f.stat().st_mtime_ns) for f in files))
 
 
-def _forked(
-    address: str,
-    call: str,
-    arguments: Sequence[str],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    stdout: IO[Any] | int | None = None,
-    stderr: IO[Any] | int | None = None,
-) -> Forked:
+def _forked(address: str, call: str, arguments: Sequence[str], more: Mapping[str, Any]) -> Forked:
+    """Ask the server for a child; ``more`` holds ``env, cwd, stdout, stderr`` as ``start`` takes them."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
     line.connect(address)
-    more = {"env": dict(env or os.environ) | {_ADDRESS: address}, "cwd": os.fspath(cwd or os.getcwd())}
-    asked = {"call": call, "arguments": list(arguments), **more}
-    files = [
-        own if f is None else f if isinstance(f, int) else f.fileno() for f, own in ((stdout, 1), (stderr, 2))
-    ]
+    env = dict(more["env"] or os.environ) | {_ADDRESS: address}
+    asked = {"call": call, "arguments": list(arguments), "env": env}
+    asked["cwd"] = os.fspath(more["cwd"] or os.getcwd())
+    outputs = ((more["stdout"], 1), (more["stderr"], 2))
+    files = [own if f is None else f if isinstance(f, int) else f.fileno() for f, own in outputs]
     socket.send_fds(line, [json.dumps(asked).encode()], files)
     return Forked(line)
 

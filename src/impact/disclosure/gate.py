@@ -56,7 +56,7 @@ def release(
     Release
         A mapping of name to Released, in the same order. Counts of people and events are suppressed and
         rounded; no count that is withheld can be worked out from all that is shown, here, on the other
-        pages and in the last report; estimates and rates with too little behind them are pooled over time
+        pages and in earlier reports; estimates and rates with too little behind them are pooled over time
         or withheld; notes say so. Its ``sheet`` says what was done to each table, for whoever checks it.
 
     Raises

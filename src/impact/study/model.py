@@ -163,10 +163,10 @@ class Study(Section):
         return with_matrix(super().model_json_schema(*args, **options))
 
     def records(self, page: str) -> dict[str, Path]:
-        """Plain keyword arguments of ``disclosure.release``: where a page's record is, and the last report's.
+        """Plain keyword arguments of ``disclosure.release``: where a page's record is, and earlier reports'.
 
         A run names both folders (``IMPACT_RECORDS``, ``IMPACT_SENT``). A notebook run by hand keeps its
-        own, and is compared with the last report that was made.
+        own, and is compared with the reports that were made.
         """
         private = project_root() / "outputs" / self.name / "private"
         here = Path(os.environ.get("IMPACT_RECORDS") or private / "by-hand")
