@@ -13,7 +13,7 @@ from measure import Answers, Task, main, timed
 
 from impact.disclosure import release
 from impact.pages.report import render
-from impact.run import NOTEBOOKS
+from impact.run.plan import NOTEBOOKS
 
 
 def gate(name: str, policy: str) -> Task:

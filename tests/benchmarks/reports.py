@@ -23,7 +23,8 @@ import pandas as pd
 
 from impact.data import synthetic
 from impact.results import Summary
-from impact.run import NOTEBOOKS, run
+from impact.run import run
+from impact.run.plan import NOTEBOOKS
 
 ROOT = Path(__file__).parents[2]
 # Fewer people cannot carry the demonstration's estimates.
