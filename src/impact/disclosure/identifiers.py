@@ -95,7 +95,8 @@ def as_typed(text: str) -> str:
     >>> as_typed("\\uff19\\uff14\\uff13\\u00a0476\\u20115919\\u200b")
     '943 476-5919'
     """
-    text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    text = unicodedata.normalize("NFKC", text)
+    text = text.translate({ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"})
     return re.sub(r"\s", " ", re.sub("[\u2010-\u2015\u2212]", "-", text))
 
 

@@ -7,7 +7,7 @@ import datetime
 import html
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -78,15 +78,13 @@ def refuse_names(study: Study, folder: Path) -> None:
     least = policy(study.disclosure).smallest_shown
     for table, given in study.files.items():
         sql, types = scan(con, table, given)
-        for column, name in _meanings(study, table, types).items():
-            found_in: set[str] = set()
-            if name in _LIVES:
-                found_in |= _of_a_life(con, sql, column, days)
-            if name in _NAMING:
-                of_few = (table, name) == ("people", "buildingid")
-                found_in |= _named(con, sql, column, least=least if of_few else 0)
-            elif table == "people" and _is_of_each(con, sql, column):
-                found_in |= _named(con, sql, column, where=_TELLING)
+        meanings = _meanings(study, table, types)
+        looked_at = [c for c, name in meanings.items() if table == "people" or name in _NAMING | _LIVES]
+        _hold(con, table, sql, looked_at)
+        held_by = _named(con, least, meanings, people=table == "people")
+        for column in looked_at:
+            of_a_life = meanings[column] in _LIVES
+            found_in = held_by.get(column, set()) | (_of_a_life(con, column, days) if of_a_life else set())
             problems += [
                 f"{file}: holds a value of the column {column!r} of {table}." for file in sorted(found_in)
             ]
@@ -104,42 +102,55 @@ def _meanings(study: Study, table: str, types: Mapping[str, str]) -> dict[str, s
     return {column: re.sub(r"[\W_]+", "", ours.get(column, column).lower()) for column in types}
 
 
-def _is_of_each(con: duckdb.DuckDBPyConnection, sql: str, column: str) -> bool:
-    """Whether nearly every person has a value of their own here, such as a name or a remark."""
-    values = f"count({quote(column)}), count(DISTINCT {quote(column)})"
-    known, different = ask(con, column, f"SELECT {values} FROM {sql}").fetchone() or (0, 0)
-    return bool(different >= max(_OWN_VALUES, _OWN_SHARE * known))
+def _hold(con: duckdb.DuckDBPyConnection, table: str, sql: str, columns: Sequence[str]) -> None:
+    """Read a table once: the values of its columns, and how many rows have each."""
+    texts = ", ".join(f"CAST({quote(c)} AS VARCHAR) AS {quote(c)}" for c in columns)
+    given = f"UNPIVOT (SELECT {texts} FROM {sql}) ON COLUMNS(*) INTO NAME named VALUE given"
+    if not columns:
+        given = "SELECT '' AS named, '' AS given WHERE false"
+    counted = f"SELECT named, given, count(*) AS rows FROM ({given}) GROUP BY ALL"
+    ask(con, table, f"CREATE OR REPLACE TEMP TABLE held AS {counted}")
 
 
 def _named(
-    con: duckdb.DuckDBPyConnection, sql: str, column: str, *, least: int = 0, where: str = "true"
-) -> set[str]:
-    """Find the files that hold a value of a column; with ``least``, one of fewer rows than this."""
-    few = f"HAVING count(*) < {least}" if least else ""
+    con: duckdb.DuckDBPyConnection, least: int, meanings: Mapping[str, str], *, people: bool
+) -> dict[str, set[str]]:
+    """Find the files that hold a value of a column that names someone, by column."""
+    naming = [literal(column) for column, name in meanings.items() if name in _NAMING]
+    homes = [literal(column) for column, name in meanings.items() if people and name == "buildingid"]
     listed = ", ".join(literal(word) for word in _NOBODY)
-    plain = f"regexp_replace(lower(CAST({quote(column)} AS VARCHAR)), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')"
     query = f"""
-        WITH named AS (
-            SELECT trim({plain}) AS value, any_value(CAST({quote(column)} AS VARCHAR)) AS given
-            FROM {sql} GROUP BY 1 {few}
+        WITH own AS (
+            SELECT named FROM held GROUP BY 1
+            HAVING {people} AND count(*) >= greatest({_OWN_VALUES}, {_OWN_SHARE} * sum(rows))
+        ),
+        plain AS (
+            SELECT named, trim(regexp_replace(lower(given), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')) AS value,
+                any_value(given) AS given, named IN ({", ".join(naming) or "''"}) AS naming
+            FROM held WHERE naming OR named IN (FROM own) GROUP BY ALL
+            HAVING named NOT IN ({", ".join(homes) or "''"}) OR sum(rows) < {least}
         ),
         known AS (
-            SELECT value, string_split(value, ' ') AS parts, regexp_matches(value, '\\p{{L}}') AS written
-            FROM named WHERE len(value) > 2 AND value NOT IN ({listed}) AND ({where})
+            SELECT named, value, string_split(value, ' ') AS parts,
+                regexp_matches(value, '\\p{{L}}') AS written
+            FROM plain WHERE len(value) > 2 AND value NOT IN ({listed}) AND (naming OR {_TELLING})
         )
-        SELECT file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
+        SELECT named, file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
         WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
-        UNION SELECT file FROM cells JOIN known ON cells.value = known.value WHERE written
+        UNION SELECT named, file FROM cells JOIN known ON cells.value = known.value WHERE written
     """
-    return {str(row[0]) for row in ask(con, column, query).fetchall()}
+    found: dict[str, set[str]] = {}
+    for column, file in con.execute(query).fetchall():
+        found.setdefault(column, set()).add(file)
+    return found
 
 
 def _of_a_life(
-    con: duckdb.DuckDBPyConnection, sql: str, column: str, days: dict[str, set[datetime.date]]
+    con: duckdb.DuckDBPyConnection, column: str, days: Mapping[str, set[datetime.date]]
 ) -> set[str]:
     """Find the files that hold a day on which someone was born or died."""
-    values = ask(con, column, f"SELECT DISTINCT CAST({quote(column)} AS VARCHAR) FROM {sql}").fetchall()
-    theirs = {day for (value,) in values if value for _, day in days_in(value) if day.day != 1}
+    values = con.execute("SELECT given FROM held WHERE named = ?", [column]).fetchall()
+    theirs = {day for (value,) in values for _, day in days_in(value) if day.day != 1}
     return {file for file, said in days.items() if (said & theirs) - {datetime.date.today()}}
 
 
