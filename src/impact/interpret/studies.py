@@ -141,12 +141,9 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
             "studies: give a mapping of two or more by name; there is nothing to average of one."
         )
     names = [str(name) for name in studies]
-    tables = [_table(name, study) for name, study in zip(names, studies.values(), strict=True)]
-    rows = pd.concat(tables, keys=range(len(names))).reset_index(level=0, names="at")
-    rows = rows[rows["scale"].isin(_SCALES)].reset_index(drop=True)
-    rows["study"] = np.array(names, object)[rows["at"]]
-    first = rows.drop_duplicates("at")["outcome"].astype(str).tolist()
-    rows = _with_df(rows[rows["estimate"].notna() & rows["std_error"].notna()])
+    every = _rows(studies)
+    first = every.drop_duplicates("at")["outcome"].astype(str).tolist()
+    rows = _known(every)
     _refuse_twice(rows)
     cell = rows.groupby(_CELL, sort=False).ngroup().to_numpy()
     studied = np.bincount(cell)
@@ -173,6 +170,29 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
         notes=[*_missing(rows, names, least), *_not_alike(studies)],
         first=first,
     )
+
+
+def estimates(studies: Studies) -> pd.DataFrame:
+    """Return what studies found, a row an outcome and scale of each, without what was withheld.
+
+    Raises
+    ------
+    DataError
+        For a table without a column that is needed, or a standard error that is no number above 0.
+    """
+    return _known(_rows(studies))
+
+
+def _rows(studies: Studies) -> pd.DataFrame:
+    names = [str(name) for name in studies]
+    tables = [_table(name, study) for name, study in zip(names, studies.values(), strict=True)]
+    rows = pd.concat(tables, keys=range(len(names))).reset_index(level=0, names="at")
+    rows = rows[rows["scale"].isin(_SCALES)].reset_index(drop=True)
+    return rows.assign(study=np.array(names, object)[rows["at"]])
+
+
+def _known(rows: pd.DataFrame) -> pd.DataFrame:
+    return _with_df(rows[rows["estimate"].notna() & rows["std_error"].notna()])
 
 
 def _table(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:

@@ -56,7 +56,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of a study as its index lists it; ``sure`` is the word for the evidence of its headline."""
+    """One page of a study as its index lists it.
+
+    ``sure`` is the word for the evidence of its headline, ``behind`` what stands behind that word.
+    """
 
     title: str
     href: str
@@ -65,6 +68,7 @@ class Entry:
     remarks: Sequence[str] = ()
     pdf: str = ""
     sure: str = ""
+    behind: str = ""
 
 
 class ImpactHTMLExporter(Exporter):  # type: ignore[misc]  # nbconvert is untyped
@@ -167,8 +171,8 @@ def entry(notebook: Any, *, href: str) -> Entry:
     title = _title(nb, _blocks(nb)) or Path(href).stem
     remarks: list[str] = next((m["remarks"].splitlines() for _, _, m in _marked(nb) if m.get("remarks")), [])
     headline = _role(nb, "headline") or _who_is_in(nb)
-    sure = _role(nb, "headline", "sure")
-    return Entry(title, href, headline, STOPPED if _has_stopped(nb) else "", remarks, sure=sure)
+    more = {key: _role(nb, "headline", key) for key in ("sure", "behind")}
+    return Entry(title, href, headline, STOPPED if _has_stopped(nb) else "", remarks, **more)
 
 
 def _who_is_in(nb: Any) -> str:

@@ -42,9 +42,11 @@ class Statement:
 
     @property
     def said(self) -> dict[str, str]:
-        """What the index takes from it: its role, its first sentence, and the word for the evidence."""
-        sure = {what: sentences[0].rstrip(".") for what, sentences in self.parts if what == "sure"}
-        return {"role": self.role, "text": self.parts[0][1][0], **sure}
+        """What lists take from it: its role, its first sentence, and the word for the evidence with the why."""
+        sure = next((sentences for what, sentences in self.parts if what == "sure"), ())
+        # The last sentence, the scale of these words, need not be said for each of many studies.
+        more = {"sure": sure[0].rstrip("."), "behind": " ".join(filter(None, sure[1:-1]))} if sure else {}
+        return {"role": self.role, "text": self.parts[0][1][0], **more}
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -131,10 +131,14 @@ def _runs(file: str, changes: Sequence[str]) -> list[Study]:
     faults, stem = Faults(matrix.runs), Path(file).stem
     studies: dict[bytes, tuple[Study, Run]] = {}
     same: list[str] = []
+    first = _analysis(_varied(matrix.runs[0])) if matrix.runs else {}
     for number, run in enumerate(matrix.runs):
-        varied = {value.key: value.value for value in run.values if value.at[0] not in TOLD}
+        varied = _varied(run)
+        main = _analysis(varied) == first
         try:
-            study = Study.of_run(matrix.document(run), run_name(stem, varied), file=file, varied=varied)
+            study = Study.of_run(
+                matrix.document(run), run_name(stem, varied), file=file, varied=varied, main=main
+            )
         except ParameterError as error:
             faults.add(number, str(error).splitlines())
             continue
@@ -150,6 +154,15 @@ def _runs(file: str, changes: Sequence[str]) -> list[Study]:
     if problems:
         raise ParameterError(together(sorted(dict.fromkeys(problems), key=lambda said: _line(said, file))))
     return [study for study, _ in studies.values()]
+
+
+def _varied(run: Run) -> dict[str, Any]:
+    return {value.key: value.value for value in run.values if value.at[0] not in TOLD}
+
+
+def _analysis(varied: Mapping[str, Any]) -> dict[str, Any]:
+    """What is varied but the data: of each site's runs, those that choose as the first run does are main."""
+    return {key: value for key, value in varied.items() if key.partition(".")[0] != "data"}
 
 
 def _line(said: str, file: str) -> tuple[bool, int]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from impact.errors import DataError, ParameterError, nearest, together
+from impact.study.choices import choices
 from impact.study.document import SEVERAL, Document, Location, as_given, read_document
 from impact.study.matching import Matching
 from impact.study.own_policy import Disclosure
@@ -70,6 +71,7 @@ class Study(Section):
     _name: str = PrivateAttr("")
     _file: Path | None = PrivateAttr(None)
     _varied: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _main: bool = PrivateAttr(True)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, changes: Sequence[str] = ()) -> Self:
@@ -96,6 +98,7 @@ class Study(Section):
         *,
         file: str | os.PathLike[str],
         varied: Mapping[str, Any] | None = None,
+        main: bool = True,
     ) -> Self:
         """Validate the sections of one run of a parameter file, and give it its name.
 
@@ -109,6 +112,8 @@ class Study(Section):
             The parameter file.
         varied : mapping of str to value, optional
             What the file's matrix varies, and what this run holds: ``{"did.estimator": "twfe"}``.
+        main : bool
+            Whether the answer of this run is the file's own, and the other runs are beside it.
 
         Raises
         ------
@@ -116,7 +121,7 @@ class Study(Section):
             With all problems of the run together, each with file and line.
         """
         study = cls.model_validate(document.sections, context=document)
-        study._name, study._file, study._varied = name, Path(file), dict(varied or {})
+        study._name, study._file, study._varied, study._main = name, Path(file), dict(varied or {}), main
         return study
 
     @model_validator(mode="wrap")
@@ -156,6 +161,16 @@ class Study(Section):
     def varied(self) -> dict[str, Any]:
         """What its file's matrix varies, as this run has it; empty for a file without a matrix."""
         return dict(self._varied)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it holds what its file's first run holds, other data aside: the choices made beforehand."""
+        return self._main
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What its file's matrix varies, and what this run holds, in words for readers."""
+        return choices(self._varied)
 
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:

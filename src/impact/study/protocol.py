@@ -181,14 +181,15 @@ def _arms(study: Study) -> str:
 
 
 def subtitle(study: Study) -> str:
-    """Return whose study it is and which time its data are of, as far as the parameters say."""
+    """Return whose study it is, which time its data are of, and what a run of a matrix chose."""
     design, said = study.design, study.wording
     named = [part.strip() for part in (study.contact or "").split(",")]
     # How to reach somebody stands at the foot of the findings.
     whose = said.organisation or ", ".join(part for part in named if not re.search(r"[@\d]", part))
     ends = [f"{datetime.strptime(m, '%Y-%m'):%B %Y}" for m in (design.start, design.end) if m]
     dates = said.dates or (" to ".join(ends) if len(ends) == 2 else "")
-    return " · ".join(filter(None, [whose, dates and f"data of {dates}"]))
+    chosen = "; ".join(f"{key} {value}" for key, value in study.choices.items())
+    return " · ".join(filter(None, [whose, dates and f"data of {dates}", chosen]))
 
 
 def _time(study: Study) -> dict[str, str]:

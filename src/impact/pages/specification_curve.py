@@ -1,0 +1,302 @@
+"""Runs on the same people that differ in the choices made: as a figure, as a table and in words."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.disclosure import Released
+from impact.errors import DisclosureError
+from impact.pages import SEAL
+from impact.pages.bounds import range_text
+from impact.pages.formats import (
+    estimate_text,
+    inside,
+    label,
+    listed,
+    notes,
+    number,
+    numeric,
+    places,
+    readers_units,
+    require_released,
+)
+from impact.pages.layout import Column, Table, table_of
+from impact.pages.plots import forest_rows
+from impact.pages.statement import Statement
+from impact.pages.style import GREY, INK, LINE, PALE, TEAL, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Scale = Literal["ratio", "difference"]
+MAIN = "main run"
+CAPTION = (
+    "Above: each point is one run with its 95% range, the lowest estimate first. Filled: the range lies on one "
+    "side of no effect. Diamond, with the band: the main run. Below: a square says what the run above it "
+    "chose. All runs are of the same people, so they do not add up to more evidence."
+)
+# With more runs than this, a run's squares and ranges are thin.
+_MANY = 60
+# Runs fewer than this show little of how far an answer hangs on choices.
+_FEW = 6
+
+
+def specification_curve(released: Released, *, scale: Scale | None = None) -> Axes:
+    """Draw what each run found, sorted, and beneath it which choices it made.
+
+    Parameters
+    ----------
+    released : Released
+        Of ``interpret.specification_curve``, with one outcome.
+    scale : 'ratio' or 'difference', optional
+        Ratios of rates, or differences per 1,000 people a year; without it as for ``plots.forest``.
+
+    Raises
+    ------
+    DisclosureError
+        For anything else, and where no estimate is shown.
+    """
+    part = _drawn(released, scale)
+    ratio, choices = _is_ratio(part), _varied(released, part)
+    lines = sum(1 + len(values) for values in choices.values())
+    x, main = np.arange(len(part)), (part["run"] == MAIN).to_numpy()
+    with figure(released, "specification_curve", [3.2, 0.5 + 0.27 * lines], _scale(part)) as axes:
+        above, below = axes
+        _draw_estimates(above, part, ratio=ratio)
+        _draw_choices(below, part, choices)
+        for ax in axes:
+            for at in x[main]:
+                ax.axvspan(at - 0.5, at + 0.5, color=PALE, alpha=0.45, linewidth=0, zorder=0)
+        below.set_xlim(-0.7, len(part) - 0.3)
+    return axes[0]
+
+
+def _draw_estimates(ax: Axes, part: pd.DataFrame, *, ratio: bool) -> None:
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    y, low, high = (numeric(part[c]) for c in ("estimate", "conf_low", "conf_high"))
+    clear, main = _clear(part), (part["run"] == MAIN).to_numpy()
+    thin = len(part) > _MANY
+    x = np.arange(len(part))
+    ax.axhline(1.0 if ratio else 0.0, color=INK, linewidth=1)
+    ax.vlines(x, low, high, color=np.where(main, INK, TEAL), linewidth=1 if thin else 2)
+    for rows, marker, fill in ((clear, "o", TEAL), (~clear, "o", "white")):
+        at = rows & ~main
+        ax.plot(x[at], y[at], marker, color=TEAL, markerfacecolor=fill, markersize=2.5 if thin else 5)
+    fill = INK if (clear & main).any() else "white"
+    ax.plot(x[main], y[main], "D", color=INK, markerfacecolor=fill, markersize=7)
+    if ratio:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_yticks(_ticks(np.nanmin([*low, *y]), np.nanmax([*high, *y])))
+    else:
+        ax.yaxis.set_major_formatter(lambda v, _: number(v, places(ax.get_yticks()), sign=True))
+    what = "Ratio of the rate with support to that without" if ratio else f"Difference {part['unit'].iloc[0]}"
+    ax.set_title(f"{label(part['outcome'].iloc[0])}\n{what}")
+    ax.tick_params(axis="x", bottom=False)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    known = [0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10]
+    found = [t for t in known if low / 1.05 <= t <= high * 1.05] or [1]
+    return found if len(found) < 7 else [t for i, t in enumerate(found) if t == 1 or i % 2 == 0]
+
+
+def _draw_choices(ax: Axes, part: pd.DataFrame, choices: dict[str, list[str]]) -> None:
+    """One line a choice under the name of what is chosen; a square where the run above made it."""
+    names, y, size = list[str](), 0.0, 3 if len(part) > _MANY else 6
+    ticks = []
+    for key, values in choices.items():
+        ax.text(0, y + 0.06, label(key), transform=ax.get_yaxis_transform(), weight="bold", va="center")
+        for value in values:
+            y -= 1
+            made = np.flatnonzero((part[key] == value).to_numpy())
+            ax.axhline(y, color=LINE, linewidth=0.6, zorder=0)
+            main = (part["run"].iloc[made] == MAIN).to_numpy()
+            ax.plot(made[~main], np.full((~main).sum(), y), "s", color=TEAL, markersize=size)
+            ax.plot(made[main], np.full(main.sum(), y), "s", color=INK, markersize=size + 1)
+            names.append(textwrap.shorten(value, 24, placeholder="…"))
+            ticks.append(y)
+        y -= 1
+    ax.set_yticks(ticks, names)
+    ax.set_ylim(y + 0.4, 0.6)
+    ax.grid(visible=False)
+    ax.tick_params(axis="both", length=0, labelbottom=False)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    ax.set_xlabel("Runs, from the lowest estimate to the highest")
+
+
+def alt(released: Released, scale: str | None = None) -> str:
+    """Describe the figure for somebody who cannot see it: how many runs, where they lie, the main one."""
+    part = _drawn(released, scale)
+    keys = listed([inside(label(key)) for key in _varied(released, part)])
+    return f"{len(part)} runs of one study, which differ in {keys}. {' '.join(_sentences(released, part))}"
+
+
+def table(released: Released) -> Table:
+    """Lay out the runs, the lowest estimate first, with what each chose and what it found."""
+    parts = [_drawn(released, None, outcome) for outcome in released.table["outcome"].unique()]
+    keys = list(dict.fromkeys(key for part in parts for key in _varied(released, part)))
+    shown = pd.concat(parts, ignore_index=True)
+    columns = [Column("Run", shown["run"].map(label).tolist(), True)]
+    if len(parts) > 1:
+        columns.append(Column("Service", shown["outcome"].map(label).tolist(), True))
+    columns += [Column(label(key), shown[key].tolist(), True) for key in keys]
+    units = list(dict.fromkeys(map(_unit, parts)))
+    cells = [
+        cell if len(units) == 1 else f"{cell} {_unit(part)}"
+        for part in parts
+        for cell in (f"{one} ({reach})" for one, reach in _said(part))
+    ]
+    columns.append(Column(f"{units[0]} (95% range)" if len(units) == 1 else "Effect (95% range)", cells))
+    return table_of(released, "What each run found, and what it chose", columns, notes(released))
+
+
+def moved(released: Released) -> Statement:
+    """Say where the runs lie, how many ranges leave out no effect, and what moved the answer and how far.
+
+    Parameters
+    ----------
+    released : Released
+        Of ``interpret.specification_curve``.
+    """
+    outcomes = require_released(released).table["outcome"].unique()
+    said = [
+        f"{label(outcome)}: {' '.join(_sentences(released, _drawn(released, None, outcome)))}"
+        for outcome in outcomes
+    ]
+    return Statement("sentence", (("list", tuple(said)),), (released,), SEAL)
+
+
+def _sentences(released: Released, part: pd.DataFrame) -> list[str]:
+    """Where the runs lie, which leave out no effect, what the main one found, and what moved it."""
+    ratio, said = _is_ratio(part), _said(part)
+    estimates = numeric(part["estimate"])
+    clear, fewer = _clear(part), estimates < (1 if ratio else 0)
+    low, middle, high = (
+        estimate_text(v, _digits(part), sign=not ratio) for v in np.quantile(estimates, [0, 0.5, 1])
+    )
+    out = [
+        f"{_unit(part)}: the {len(part)} estimates lie from {low} to {high}, the middle at {middle}.",
+        f"{_share(int(clear.sum()), len(part))} have a 95% range on one side of no effect"
+        + (
+            f": {int((clear & fewer).sum())} towards fewer, {int((clear & ~fewer).sum())} towards more."
+            if clear.any()
+            else "."
+        ),
+    ]
+    if not fewer.all() and fewer.any():
+        out.append(f"{int(fewer.sum())} of the estimates are falls and {int((~fewer).sum())} are not.")
+    main = np.flatnonzero(part["run"] == MAIN)
+    if not len(main):
+        out.append("The main run has no estimate to show, and no other takes its place.")
+    else:
+        one, reach = said[int(main[0])]
+        out.append(f"The main run found {one} (95% range {reach}).")
+        out += _one_by_one(released, part, int(main[0]))
+    if len(part) < _FEW:
+        out.append("So few runs say little of how far the answer hangs on choices.")
+    return out
+
+
+def _one_by_one(released: Released, part: pd.DataFrame, main: int) -> list[str]:
+    """What changing one choice of the main run, and nothing else, moves its estimate to."""
+    choices, ratio = _varied(released, part), _is_ratio(part)
+    keys, values = list(choices), part[list(choices)].to_numpy(object)
+    same = values == values[main]
+    scaled = np.log(numeric(part["estimate"])) if ratio else numeric(part["estimate"])
+    moves = [
+        (abs(scaled[i] - scaled[main]), keys[int(np.flatnonzero(~same[i])[0])], i)
+        for i in np.flatnonzero((~same).sum(axis=1) == 1)
+    ]
+    if not moves:
+        return ["No run differs from it in one choice alone, so what moved the answer cannot be told."]
+    _, key, i = max(moves, key=lambda move: move[0])
+    to, reach = _said(part)[int(i)]
+    at = values[i][keys.index(key)]
+    clear = _clear(part)
+    said = f"Of the single changes to it, one moved it most: {inside(label(key))} {at}, to {to} ({reach})."
+    if clear[i] and clear[main] and _opposed(part, int(i), main):
+        return [said, "That turns the answer round."]
+    if clear[i] != clear[main]:
+        return [said, f"That range {'leaves out' if clear[i] else 'takes in'} no effect, unlike the main run's."]
+    return [said]
+
+
+def _opposed(part: pd.DataFrame, i: int, j: int) -> bool:
+    null, estimates = 1.0 if _is_ratio(part) else 0.0, numeric(part["estimate"])
+    return bool((estimates[i] < null) != (estimates[j] < null))
+
+
+def _share(some: int, of: int) -> str:
+    return f"{'None' if some == 0 else 'All' if some == of else some} of the {of}"
+
+
+def _drawn(released: Released, scale: str | None, outcome: object = None) -> pd.DataFrame:
+    """The estimates of one outcome on one scale in readers' units, the lowest first."""
+    if require_released(released).kind != "bounds" or "choices" not in released.method:
+        raise DisclosureError(
+            f"{released.name!r} is no specification curve; release one of interpret.specification_curve."
+        )
+    shown = released.table if outcome is None else released.table[released.table["outcome"] == outcome]
+    if shown["outcome"].nunique() > 1:
+        raise DisclosureError(
+            f"{released.name!r} is of several outcomes; select and release one for a figure."
+        )
+    shown = readers_units(shown[shown["estimate"].notna()])
+    if shown.empty:
+        raise DisclosureError(f"{released.name!r}: none of its estimates may be shown.")
+    # The run tells one effect from another as the term does elsewhere.
+    part = forest_rows(shown.assign(term=shown["run"]), scale)
+    return part.sort_values(["estimate", "run"], kind="stable").reset_index(drop=True)
+
+
+def _varied(released: Released, part: pd.DataFrame) -> dict[str, list[str]]:
+    """What was varied among these runs, each with its values, those of the main run first."""
+    main = part[part["run"] == MAIN]
+    keys = [key for key in released.method["choices"] if part[key].nunique() > 1]
+    return {key: list(dict.fromkeys([*main[key], *sorted(part[key].unique(), key=_natural)])) for key in keys}
+
+
+def _natural(text: str) -> tuple[float, str]:
+    found = pd.to_numeric(text, errors="coerce")
+    return (float(found) if pd.notna(found) else np.inf, text)
+
+
+def _is_ratio(part: pd.DataFrame) -> bool:
+    return bool((part["scale"] == "log ratio").all())
+
+
+def _scale(part: pd.DataFrame) -> Scale:
+    return "ratio" if _is_ratio(part) else "difference"
+
+
+def _unit(part: pd.DataFrame) -> str:
+    return "Ratio of rates" if _is_ratio(part) else f"Difference {part['unit'].iloc[0]}"
+
+
+def _digits(part: pd.DataFrame) -> int:
+    return 2 if _is_ratio(part) else places(part["estimate"])
+
+
+def _clear(part: pd.DataFrame) -> NDArray[np.bool_]:
+    null = 1.0 if _is_ratio(part) else 0.0
+    return (numeric(part["conf_low"]) > null) | (numeric(part["conf_high"]) < null)
+
+
+def _said(part: pd.DataFrame) -> list[tuple[str, str]]:
+    ratio, digits = _is_ratio(part), _digits(part)
+    return [
+        (
+            estimate_text(row["estimate"], digits, sign=not ratio),
+            range_text(row["conf_low"], row["conf_high"], digits, ratio=ratio),
+        )
+        for row in part.to_dict("records")
+    ]
