@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from impact.disclosure import Policy, policies, release
+from impact.errors import DisclosureError
 from impact.results import Effects, Rates, Summary
 
 from .attack import feasible
+from .worlds import given_away
 
 POLICIES = list(policies().values())
 # Counts that cluster around the thresholds, with some zeros and some large.
@@ -96,6 +99,31 @@ def test_totals_in_the_table(rule, cells, declared):
         assert hidden.sum() != 1 or true[hidden] == [0], (true, row)
         if not hidden[-1]:
             attack(true[:-1].tolist(), row[:-1].tolist(), rule, slack=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(COUNT, min_size=8, max_size=8), st.sampled_from(POLICIES))
+@example([30, 2, 3, 5, 8, 3, 1, 30], POLICIES[0])
+@example([8, 30, 1, 5, 8, 2, 5, 30], POLICIES[0])
+@example([30, 0, 2, 30, 2, 8, 2, 12], POLICIES[0])
+def test_groups_that_cross(cells, rule):
+    """Tables by each two of three things: who is in three groups at once is in no table, and tells of all."""
+    by = ["arm", "sex", "age"]
+    people = pd.Series(cells, pd.MultiIndex.from_product([["a", "b"]] * 3, names=by))
+    tables = {
+        " ".join(two): people.groupby(level=list(two)).sum().rename("persons").reset_index()
+        for two in combinations(by, 2)
+    }
+    try:
+        out = release({name: Summary(table, {}, people=["persons"]) for name, table in tables.items()}, rule)
+    except DisclosureError:
+        return
+    kinds, counts = people.index.to_frame(), []
+    for name, table in tables.items():
+        for i, row in table.drop(columns="persons").iterrows():
+            of = (kinds[table.columns[:2]] == row).all(axis=1).to_numpy()
+            counts.append((f"{name} {i}", of, not pd.isna(out[name].table["persons"][i])))
+    assert given_away(counts, people.to_numpy(), rule) == []
 
 
 @settings(max_examples=60, deadline=None)

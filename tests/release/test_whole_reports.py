@@ -20,10 +20,10 @@ from .worlds import Published, World, given_away
 
 SLOW = os.environ.get("IMPACT_SLOW") == "1"
 REPORTS = {
-    "hes": (52, 58),
-    "opensafely": (34, 58),
-    "opensafely_midpoint6": (4, 77),
-    "threshold_10": (52, 58),
+    "hes": (36, 52, 58),
+    "opensafely": (34, 36, 58),
+    "opensafely_midpoint6": (4, 36, 77),
+    "threshold_10": (17, 36, 52, 58),
 }
 # Some cannot be protected, such as a group of two in a report that declares its totals, or one that an
 # earlier page gave away before it was counted: then the page is refused, or the sheet says that it must not
@@ -76,13 +76,6 @@ def attacked(seed: int, rule: Policy, folder: Path) -> list[str] | None:
 )
 def test_no_report_gives_a_withheld_count_away(name: str, seed: int, tmp_path: Path) -> None:
     assert attacked(seed, policies()[name], tmp_path) == []
-
-
-@pytest.mark.xfail(
-    strict=True, reason="who is in two groups that cross is bounded by both; no table counts them"
-)
-def test_no_report_gives_a_count_away_by_groups_that_cross(tmp_path: Path) -> None:
-    assert attacked(36, policies()["hes"], tmp_path) == []
 
 
 @pytest.mark.skipif(not SLOW, reason="a hundred reports under each policy run with IMPACT_SLOW=1")

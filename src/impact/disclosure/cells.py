@@ -226,12 +226,24 @@ def _that_add_up(
     declared = [np.array([i for i in g if i not in found], int) for g in _groups(table, adds_up)]
     declared = [g for g in declared if adds_up and frozenset(g.tolist()) not in told]
     ends = [_with_total(values, g) for g in declared]
+    words = table[list(labels)].astype("string").fillna("")
+    # A total is called by no level of its parts: by chance a row is the sum of others.
+    ends = [
+        end if end[1] is None or _only(words.iloc[g], g.tolist().index(end[1])) else (g.tolist(), None)
+        for g, end in zip(declared, ends, strict=True)
+    ]
     # One group in which a row happens to be the sum of the others has no total, if other groups have none.
     every = all(total is not None for _, total in ends)
     sums += ends if every else [(g.tolist(), None) for g in declared]
     if not sums and "covariate" not in labels:
         sums = [g for g in [_with_total(values, np.arange(len(table)))] if g[1] is not None]
     return found, sums
+
+
+def _only(words: pd.DataFrame, row: int) -> bool:
+    """Whether a row shares no label with another, but those that all rows share."""
+    alike = (words == words.iloc[row]).sum()
+    return bool(alike.isin([1, len(words)]).all())
 
 
 def _groups(table: pd.DataFrame, by: Sequence[str]) -> list[NDArray[np.int64]]:

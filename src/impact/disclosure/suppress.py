@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact.disclosure.attack import Goal, Knowledge, Mask, Set, Whole
 from impact.disclosure.cells import REST, Cell, Labels, Sum, who, whole_sample
+from impact.disclosure.crossing import crossing
 from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
 
@@ -61,7 +62,8 @@ class Counts:
 
         What an earlier table shows (``fixed``) cannot be taken back.
         """
-        numbers = {self.number(cell, fixed=fixed) for cell in cells}
+        # A record keeps the parts of sums beside what stands in the table.
+        numbers = {self.number(cell, fixed=fixed) for cell in cells if cell.column}
         for parts, total in sums:
             of = [self.number(part) for part in parts]
             self._add_up(of, None if total is None else self.number(total))
@@ -103,6 +105,15 @@ class Counts:
             left = Cell(measure, labels | {("other", str(parts))}, rest or 0)
             self._add_up(parts if rest is None else [*parts, self.number(left)], whole)
 
+    def _add_crossing(self) -> None:
+        """Say how many are in groups at once that cross; it is no table's count."""
+        values, sums = crossing(self.keys, self._named)
+        self.keys += [("", frozenset({("crossing", str(i))}), value) for i, value in enumerate(values)]
+        self.shown += [False] * len(values)
+        self.fixed += [False] * len(values)
+        for parts, whole in sums:
+            self._add_up(parts, whole)
+
     def _add_up(self, parts: Sequence[int], total: int | None) -> None:
         self.sets[Set(tuple(sorted(parts)), total)] = None
 
@@ -114,6 +125,7 @@ class Counts:
         """
         self._add_alike(sorted(self._rows), of_one_table=False)
         self._add_nested()
+        self._add_crossing()
         named = np.isin(np.arange(len(self.keys)), list(self._named))
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
