@@ -56,6 +56,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def whose(names: Sequence[str]) -> str:
+    """Name the studies that share a fault.
+
+    Examples
+    --------
+    >>> whose(["a"]), whose(["a", "b"]), whose(["a", "b", "c"])
+    ('a', 'a and 1 more', 'a and 2 more')
+    """
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+
+
 def together(problems: Sequence[str]) -> str:
     """Join all problems of one file into one message, one a line."""
     return "\n".join(problems)

@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Parameter files or patterns, such as params/*.yaml")
+    list[str], typer.Argument(metavar="FILE...", help="Parameter files or patterns, such as params/*.yaml")
 ]
 
 
@@ -61,7 +61,10 @@ def _options(
 def run(
     files: Files,
     output: Annotated[
-        Path | None, typer.Option(help="Folder that gets a folder for each study [default: outputs]")
+        str | None,
+        typer.Option(
+            help="Folder, or address such as s3://bucket/outputs, for the reports [default: outputs]"
+        ),
     ] = None,
     changes: Changes = [],  # noqa: B006 - typer reads the default and nothing changes it
     not_sent: Annotated[
@@ -75,6 +78,13 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Studies at once [default: as many as processors]")
     ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask cluster: tcp://host:8786, or local")
+    ] = None,
+    slurm: Annotated[
+        str | None,
+        typer.Option(metavar="OPTIONS", help="Run as jobs of Slurm: a partition and options, short,time=120"),
+    ] = None,
     memory: Annotated[float | None, typer.Option(help="Gigabytes that a notebook may take")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes that a notebook may take")] = None,
     engine: Annotated[
@@ -85,10 +95,17 @@ def run(
 ) -> None:
     """Run studies and write their reports; what has not changed since its report is not run again."""
     from impact.cli.terminal import show_outcomes
-    from impact.run import Extras, Limits
+    from impact.run import Extras, Limits, clusters
     from impact.run import run as run_studies
     from impact.run.progress import Progress
 
+    if dask and slurm:
+        raise ParameterError("--dask and --slurm: give one of them.")
+    limits, executor = Limits(memory_gb=memory, minutes=minutes), None
+    if dask:
+        executor = clusters.dask(dask, workers)
+    elif slurm:
+        executor = clusters.slurm(slurm, workers, limits)
     if engine is Engine.papermill:
         os.environ["IMPACT_ENGINE"] = engine.value
     outcomes = run_studies(
@@ -98,8 +115,9 @@ def run(
         was_sent=not not_sent,
         force=force,
         extras=Extras(with_code=with_code, pdf=pdf),
-        limits=Limits(memory_gb=memory, minutes=minutes),
+        limits=limits,
         workers=workers,
+        executor=executor,
         progress=Progress(None if quiet else _terminal()),
     )
     code = show_outcomes(outcomes)
@@ -182,7 +200,7 @@ def demo(
 
     file, changes = prepare(people)
     if not data_only:
-        run([file], changes=changes)
+        run([str(file)], changes=changes)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,7 +27,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
     console = Console()
     console.print(table)
     for outcome in outcomes:
-        place = os.path.relpath(outcome.folder)
+        place = outcome.store or _near(outcome.folder)
         if outcome.problem:
             # A problem may have several lines, and each stands for itself.
             for line in str(outcome.problem).splitlines():
@@ -37,6 +38,14 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
                 typer.echo(f"{outcome.study.name}: {remark}", err=True)
             typer.echo(f"{place}/share/index.html")
     return next((outcome.problem.exit_code for outcome in outcomes if outcome.problem), 0)
+
+
+def _near(folder: Path) -> str:
+    """Name a folder from here, unless Windows has it on another drive."""
+    try:
+        return os.path.relpath(folder)
+    except ValueError:
+        return str(folder)
 
 
 def show_quality(name: str, source: Any) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from impact.data.contract import Column, Type
 from impact.errors import DataError, nearest, together
+from impact.stores import FETCHED, is_address
 
 Source = str | Path | Sequence[str | Path] | pd.DataFrame
 
@@ -120,13 +121,21 @@ def ask(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> duckdb.DuckDBPyC
 
 
 def files_of(name: str, source: str | Path | Iterable[str | Path]) -> list[str]:
-    """Return the files that a path, paths or globs stand for; ``DataError`` names all that are not there."""
+    """Return the files that paths, globs or addresses in a store stand for; the last are fetched.
+
+    Raises
+    ------
+    DataError
+        With the names of all that are not there.
+    """
     sources = [source] if isinstance(source, str | Path) else source
     files: list[str] = []
     problems = []
     for one in sources:
         path = Path(one)
-        if path.is_file():
+        if is_address(one) and (fetched := FETCHED.fetch(str(one))):
+            files += map(str, fetched)
+        elif path.is_file():
             files.append(str(path))
         elif has_magic(str(one)) and (found := sorted(glob(str(one), recursive=True))):
             files += found

@@ -6,17 +6,19 @@ that a run that fails or is stopped leaves the earlier ones as they were.
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 
-from impact.errors import DataError, together
+from impact.errors import DataError, together, whose
 from impact.run.batch import work_all
-from impact.run.job import Extras, Job, Limits, Outcome
+from impact.run.clusters import here
+from impact.run.job import Extras, Limits, Outcome
+from impact.run.outputs import Outputs
 from impact.run.progress import Progress
 from impact.run.runs import Runs
-from impact.study import Study, project_root, read_studies
+from impact.study import Study, read_studies
 
 __all__ = ["Extras", "Limits", "Outcome", "run"]
 
@@ -33,7 +35,7 @@ def run(
     extras: Extras = _NO_EXTRAS,
     limits: Limits = _NO_LIMITS,
     workers: int | None = None,
-    executor: Executor | None = None,
+    executor: contextlib.AbstractContextManager[Executor] | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Run studies from their parameter files, each in a process of its own.
@@ -41,9 +43,10 @@ def run(
     Parameters
     ----------
     files : sequence of paths
-        Parameter files. All are validated before anything runs.
+        Parameter files, or their addresses in a store. All are validated before anything runs.
     output : path, optional
-        Folder that gets a folder for each study; without it, ``outputs`` in the project's folder.
+        Folder, or address in a store such as ``s3://bucket/outputs``, that gets a folder for each study;
+        without it, ``outputs`` in the project's folder.
     changes : sequence of str
         Such as ``did.control=never_treated``, made to every study.
     was_sent : bool
@@ -59,7 +62,8 @@ def run(
     workers : int, optional
         How many studies run at once; without it, as many as there are processors.
     executor : concurrent.futures.Executor, optional
-        Who runs the studies in place of workers of this computer, such as a cluster's.
+        Who runs the studies in place of workers of this computer, such as a cluster's; it stays open. Or
+        what opens one, such as ``impact.run.clusters.dask("local")``, and ends it.
     progress : Progress, optional
         Where to say how far it is.
 
@@ -75,29 +79,32 @@ def run(
     """
     studies = read_studies(files, changes=changes)
     _find_data(studies)
-    folder = Path(output).absolute() if output else project_root() / "outputs"
     more = {"was_sent": was_sent, "force": force}
-    jobs = [Job(study, folder / study.name, **more, extras=extras, limits=limits) for study in studies]
-    runs = Runs(folder, studies)
-    executor = executor or ThreadPoolExecutor(workers or _processors())
-    with (progress or Progress()).begin(len(jobs)) as said:
-        for outcome in work_all(jobs, executor, (said.step, runs.step)):
-            said.ended(outcome)
-            runs.ended(outcome)
-    return runs.outcomes()
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    opening = contextlib.nullcontext(executor) if isinstance(executor, Executor) else executor
+    with Outputs(output) as outputs, opening or here(workers) as pool:
+        jobs = [outputs.job(study, **more, extras=extras, limits=limits) for study in studies]
+        runs = Runs(outputs.folder, studies)
+        outputs.send("runs.json")
+        with (progress or Progress()).begin(len(jobs)) as said:
+            for outcome in work_all(jobs, pool, (said.step, runs.step)):
+                said.ended(outcome)
+                runs.ended(outcome)
+        outcomes = runs.outcomes()
+        outputs.send("runs.json", "log.jsonl")
+    return outcomes
 
 
 def _find_data(studies: Sequence[Study]) -> None:
-    problems = []
+    """See that all data files are there; what many studies lack is said once."""
+    same: dict[str, list[Study]] = {}
     for study in studies:
+        same.setdefault(repr(study.data_files), []).append(study)
+    problems = []
+    for group in same.values():
         try:
-            study.files  # noqa: B018 - looking for them is the check
+            group[0].find_files(fetch=False)
         except DataError as error:
-            problems += [f"{study.name}: {line}" for line in str(error).splitlines()]
+            names = whose([study.name for study in group])
+            problems += [f"{names}: {line}" for line in str(error).splitlines()]
     if problems:
         raise DataError(together(problems))

@@ -19,6 +19,7 @@ from impact import errors, kernels
 from impact.errors import ImpactError, RunError
 from impact.run.job import Job, Outcome
 from impact.run.plan import plan, stands
+from impact.run.stores import OvertakenError, at_hand
 
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
@@ -29,14 +30,23 @@ def work(job: Job, tell: Tell = lambda _: None) -> Outcome:
 
     A process that dies takes nothing with it: its outcome says so.
     """
-    began = time.monotonic()
+    began, outcome = time.monotonic(), Outcome(job.study, job.folder, 0, store=job.store)
     try:
-        headline = stands(job, plan(job))
+        with at_hand(job) as (here, send):
+            outcome = _made(here, outcome, tell)
+            send(outcome)
+    except OvertakenError:
+        return work(job, tell)
     except ImpactError as problem:
-        return Outcome(job.study, job.folder, 0, problem=problem)
-    if headline is not None:
-        return Outcome(job.study, job.folder, 0, headline, unchanged=True)
-    outcome = Outcome(job.study, job.folder, 0, problem=_DIED)
+        return replace(outcome, problem=problem)
+    return outcome if outcome.unchanged else replace(outcome, seconds=time.monotonic() - began)
+
+
+def _made(job: Job, outcome: Outcome, tell: Tell) -> Outcome:
+    """Make the report of a study whose data and folder are on this computer, unless it is there."""
+    if (headline := stands(job, plan(job))) is not None:
+        return replace(outcome, headline=headline, unchanged=True)
+    outcome = replace(outcome, problem=_DIED)
     with tempfile.TemporaryDirectory(prefix="impact-") as folder:
         asked = Path(folder) / "job"
         asked.write_bytes(pickle.dumps(job))
@@ -45,12 +55,16 @@ def work(job: Job, tell: Tell = lambda _: None) -> Outcome:
                 outcome = replace(outcome, **_end(event))
             else:
                 tell(event)
-    return replace(outcome, seconds=time.monotonic() - began)
+    return outcome
 
 
 _DIED = RunError(
     "the study's process died, most often because memory ran out; close other programs, run fewer studies "
     "at once (--workers), or take a shorter window or fewer people."
+)
+_LOST = RunError(
+    "the cluster lost the study: its worker died, most often because memory ran out, or the cluster ended; "
+    "the same command again runs what is missing."
 )
 
 
@@ -103,11 +117,12 @@ def work_all(
     try:
         for future in as_completed(waiting):
             job = waiting[future]
-            if future.exception():
-                yield Outcome(job.study, job.folder, 0, problem=_DIED)
+            if future.cancelled() or future.exception():
+                yield Outcome(job.study, job.folder, 0, store=job.store, problem=_LOST if not here else _DIED)
             else:
                 yield future.result()
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        for future in waiting:
+            future.cancel()
         for process in tuple(_RUNNING):
             process.kill()

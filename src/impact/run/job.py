@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from impact.errors import ImpactError
-from impact.study import Study
+from impact.study import Study, project_root
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """One study to run, and the folder that gets its report.
+    """One study to run, and the folder that gets its report, or its place in a store.
 
-    ``was_sent``: whether the last report was, or may have been, sent. ``force``: whether it runs although
-    nothing it is made from has changed.
+    ``root``: the project's folder, and ``needs_root`` whether the study cannot do without it. ``was_sent``:
+    whether the last report was, or may have been, sent. ``force``: whether it runs although nothing it is
+    made from has changed. ``variables`` are set in the study's own processes.
     """
 
     study: Study
     folder: Path
+    root: Path = field(default_factory=project_root)
+    store: str = ""
+    needs_root: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
     was_sent: bool = True
     force: bool = False
     extras: Extras = Extras()
@@ -44,7 +49,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one study: its folder, the headline of its report, or the problem that stopped it.
+    """What became of one study: the headline of its report, or the problem that stopped it.
+
+    ``folder`` has its report, unless that is in a ``store``.
 
     ``remarks`` say what the report is without, though it was asked for, and what a person must look at;
     ``unchanged`` that the report of an earlier run stands, since nothing it is made from has changed.
@@ -58,6 +65,7 @@ class Outcome:
     remarks: Sequence[str] = ()
     unchanged: bool = False
     peak_mb: int = 0
+    store: str = ""
 
     @property
     def status(self) -> str:

@@ -37,6 +37,7 @@ def main(asked: str) -> None:
         said.write(json.dumps(event) + "\n")
         said.flush()
 
+    os.environ |= {"IMPACT_ROOT": str(job.root), **job.variables}
     # What is read of the data is kept for the other notebooks, and for other studies of the same people.
     os.environ.setdefault("IMPACT_CACHE", str(job.folder.parent / ".cache"))
     with locked(job.folder):

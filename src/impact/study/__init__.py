@@ -6,6 +6,6 @@ and handed on as plain keyword arguments: ``source``, ``window``, ``did.argument
 
 from impact.study.batch import manifest, read_studies
 from impact.study.model import Study
-from impact.study.project import project_root
+from impact.study.project import project_root, rooted
 
-__all__ = ["Study", "manifest", "project_root", "read_studies"]
+__all__ = ["Study", "manifest", "project_root", "read_studies", "rooted"]

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from impact.errors import DataError, ParameterError, nearest, together
+from impact.stores import is_address
 from impact.study.choices import choices
 from impact.study.document import SEVERAL, Document, Location, as_given, read_document
 from impact.study.matching import Matching
@@ -197,7 +198,7 @@ class Study(Section):
         root = project_root()
 
         def located(files: tuple[str, ...]) -> Any:
-            found = [f if root == Path.cwd() else str(root / f) for f in files]
+            found = [f if root == Path.cwd() or is_address(f) else str(root / f) for f in files]
             return found[0] if len(found) == 1 else found
 
         arms: dict[str, Any] = {"treated": list(self.design.treated), "control": list(self.design.control)}
@@ -404,16 +405,24 @@ class Study(Section):
         return {name: sections.get(name) for name in type(self).model_fields}
 
     @property
+    def data_files(self) -> dict[str, tuple[str, ...]]:
+        """The data files by table, as the parameter file names them."""
+        panel = {"panel": self.data.panel.file} if self.data.panel else {}
+        return panel | {k: v for k in TABLES if (v := getattr(self.data, k))}
+
+    @property
     def files(self) -> dict[str, list[Path]]:
-        """The data files by table, found on disk; ``DataError`` names every one that is not there."""
+        """The data files by table, on this computer; ``DataError`` names every one that is not there."""
+        return self.find_files()
+
+    def find_files(self, *, fetch: bool = True) -> dict[str, list[Path]]:
+        """Find the data files; without ``fetch``, those in stores are looked for and stay there."""
         root, problems = project_root(), []
         found: dict[str, list[Path]] = {}
-        given = {"panel": self.data.panel.file} if self.data.panel else {}
-        given |= {k: v for k in TABLES if (v := getattr(self.data, k))}
-        for table, patterns in given.items():
+        for table, patterns in self.data_files.items():
             found[table] = []
             for pattern in patterns:
-                paths = files_of(root, pattern)
+                paths = files_of(root, pattern, fetch=fetch)
                 found[table] += paths
                 if not paths:
                     beside = (root / pattern).parent

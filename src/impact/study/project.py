@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
+from impact import stores
 from impact.errors import ParameterError
+
+_CHOSEN: ContextVar[Path | None] = ContextVar("_CHOSEN", default=None)
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -14,7 +20,7 @@ def project_root(start: Path | None = None) -> Path:
 
     The environment variable ``IMPACT_ROOT`` overrides it.
     """
-    if given := os.environ.get("IMPACT_ROOT"):
+    if given := _CHOSEN.get() or os.environ.get("IMPACT_ROOT"):
         return Path(given).resolve()
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
@@ -26,8 +32,23 @@ def project_root(start: Path | None = None) -> Path:
     )
 
 
-def files_of(root: Path, pattern: str) -> list[Path]:
-    """Return the files that a path or a glob counted from a folder stands for, in order."""
+@contextlib.contextmanager
+def rooted(folder: Path) -> Iterator[Path]:
+    """Take a folder as the project's, in this thread and for as long as this lasts."""
+    before = _CHOSEN.set(folder)
+    try:
+        yield folder
+    finally:
+        _CHOSEN.reset(before)
+
+
+def files_of(root: Path, pattern: str, *, fetch: bool = True) -> list[Path]:
+    """Return the files that a path or a glob counted from a folder stands for, in order.
+
+    Those at an address in a store are fetched; without ``fetch`` they are only looked for.
+    """
+    if stores.is_address(pattern):
+        return stores.FETCHED.fetch(pattern) if fetch else [Path(a) for a in stores.find(pattern)]
     if any(c in pattern for c in "*?["):
         return sorted(Path(p) for p in glob.glob(str(root / pattern), recursive=True))
     return [root / pattern] if (root / pattern).is_file() else []

@@ -6,9 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from impact.errors import nearest
+from impact.stores import NO_SECRETS, has_secret
 
 
 def _month(value: Any) -> Any:
@@ -30,6 +39,12 @@ def _each(value: Any) -> Any:
 
 def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str | int | float) else _each(value)
+
+
+def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(map(has_secret, names)):
+        raise ValueError(NO_SECRETS)
+    return names
 
 
 def _as_written(names: tuple[str, ...]) -> str | list[str]:
@@ -65,6 +80,7 @@ OneOrMore = Annotated[
     PlainSerializer(_as_written, when_used="json"),
     WithJsonSchema(_TEXT_OR_TEXTS),
 ]
+Files = Annotated[OneOrMore, AfterValidator(_without_secrets)]
 Tests = Annotated[tuple[Literal["wild_bootstrap", "randomisation_test"], ...], BeforeValidator(_each)]
 Columns = Annotated[
     dict[Name, Names],
@@ -89,7 +105,7 @@ class Section(BaseModel):
 class PanelData(Section):
     """A ready-made long table: one row a unit and period."""
 
-    file: OneOrMore = Field(description="CSV or Parquet file, several, or a glob")
+    file: Files = Field(description="CSV or Parquet file, several, or a glob")
     unit: Name = Field(description="column that names the person, practice or trust")
     period: Name = Field(description="column that names the period")
     outcomes: Columns = Field(description="columns, or names with the column or columns that are summed")
@@ -116,10 +132,10 @@ class Rename(Section):
 class Data(Section):
     """Where the data are: people, contacts and coverage, or a ready-made panel."""
 
-    people: OneOrMore | None = Field(None, description="file with one row a person")
-    contacts: OneOrMore | None = Field(None, description="file or files with one row an NHS contact")
-    coverage: OneOrMore | None = Field(None, description="file that says which service is observed when")
-    survey: OneOrMore | None = Field(None, description="file with one row a person and interview")
+    people: Files | None = Field(None, description="file with one row a person")
+    contacts: Files | None = Field(None, description="file or files with one row an NHS contact")
+    coverage: Files | None = Field(None, description="file that says which service is observed when")
+    survey: Files | None = Field(None, description="file with one row a person and interview")
     rename: Rename | None = Field(None, description="for each table: our column name and yours")
     panel: PanelData | None = Field(None, description="a ready-made long table instead")
 

@@ -1,0 +1,185 @@
+"""Who runs the studies: the processors of this computer, a Dask cluster, or Slurm.
+
+Each gives an executor of ``concurrent.futures`` and ends it. The packages that speak to clusters are fetched
+when they are used, and need not be there otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+from impact.errors import ParameterError
+from impact.run.job import Limits
+from impact.stores import forget
+from impact.study import project_root
+
+# A job of Slurm that ends without a word is given to it again so often.
+_TRIES = 3
+_AT_ONCE = 100
+_HOURS_UNLESS_SAID = 24
+_NOTEBOOKS = 4
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def here(workers: int | None = None) -> Iterator[Executor]:
+    """Run studies on this computer, as many at once as it has processors or as is asked."""
+    executor = ThreadPoolExecutor(workers or processors())
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        forget()
+
+
+@contextlib.contextmanager
+def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
+    """Run studies on a Dask cluster; one that a dying worker had begun is begun again by another.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://host:8786``; or ``local`` for a cluster on this computer.
+    workers : int, optional
+        Of the local cluster; without it, as many as there are processors.
+
+    Raises
+    ------
+    ParameterError
+        Where the package is missing, or no scheduler answers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise _missing("--dask", "dask") from None
+    with contextlib.ExitStack() as end:
+        if address == "local":
+            # Its workers only wait for processes of their own: their memory says nothing.
+            options = {"memory_limit": 0, "dashboard_address": None, "silence_logs": "CRITICAL"}
+            given: Any = end.enter_context(
+                LocalCluster(n_workers=workers or processors(), threads_per_worker=1, **options)
+            )
+        else:
+            given = address
+        try:
+            client = end.enter_context(Client(given))
+        except (OSError, ValueError):
+            raise ParameterError(
+                f"--dask {address}: no Dask scheduler answers there; give its address, such as "
+                "tcp://host:8786, or local."
+            ) from None
+        yield client.get_executor(pure=False)
+        with contextlib.suppress(OSError, TimeoutError):
+            client.run(forget)
+
+
+@contextlib.contextmanager
+def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) -> Iterator[Executor]:
+    """Run each study as a job of Slurm.
+
+    Parameters
+    ----------
+    asked : str
+        A partition and options of ``sbatch``, such as ``short,time=120,account=north``; or ``local``, to try
+        it without Slurm on this computer.
+    workers : int, optional
+        How many jobs are in the queue at once; without it, 100.
+    limits : Limits, optional
+        Of a notebook: what a job asks for is made from them.
+
+    Raises
+    ------
+    ParameterError
+        Where the package or Slurm is missing, or an option is not understood.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise _missing("--slurm", "slurm") from None
+    words = [word.strip() for word in asked.split(",") if word.strip()]
+    partition = [word for word in words if "=" not in word]
+    if len(partition) > 1 or not words:
+        raise ParameterError(
+            f"--slurm {asked}: write a partition and options, such as short,time=120,account=north, or local."
+        )
+    options = dict.fromkeys(["partition"], partition[0]) if partition else {}
+    options |= dict(word.split("=", 1) for word in words if "=" in word)
+    local = partition == ["local"]
+    if not local and not shutil.which("sbatch"):
+        raise ParameterError(f"--slurm {asked}: there is no sbatch here; run it where Slurm takes jobs.")
+    top = project_root() / "outputs"
+    top.mkdir(exist_ok=True)
+    # What a job is asked and answers; only its owner can open it.
+    folder = tempfile.mkdtemp(prefix=".slurm-", dir=top)
+    jobs = submitit.AutoExecutor(folder, cluster="local" if local else "slurm")
+    time = _minutes(limits)
+    jobs.update_parameters(name="impact", timeout_min=time)
+    if not local:
+        memory = limits and limits.memory_gb
+        more = {"mem": f"{round(memory + 1)}GB"} if memory else {}
+        jobs.update_parameters(slurm_additional_parameters={**more, **options})
+    executor = _Jobs(jobs, workers or (processors() if local else _AT_ONCE))
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _minutes(limits: Limits | None) -> int:
+    """How long a job may take: each notebook its limit, and a quarter of an hour beside."""
+    most = limits and limits.minutes
+    return round(most * _NOTEBOOKS + 15) if most else _HOURS_UNLESS_SAID * 60
+
+
+class _Jobs(Executor):
+    """Jobs of submitit as an executor: each is waited for by a thread."""
+
+    def __init__(self, jobs: Any, at_once: int) -> None:
+        self._jobs, self._threads = jobs, ThreadPoolExecutor(at_once)
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Hand a call to the cluster."""
+        return self._threads.submit(self._wait, call, args, more)
+
+    def _wait(self, call: Callable[..., Any], args: Any, more: Any) -> Any:
+        from submitit.core.utils import UncompletedJobError
+
+        for tried in range(1, _TRIES + 1):
+            with self._lock:
+                job = self._jobs.submit(call, *args, **more)
+                self._running.add(job)
+            try:
+                return job.result()
+            except UncompletedJobError:
+                # Its computer died, or it was thrown out: a study is safe to run again.
+                if tried == _TRIES:
+                    raise
+            finally:
+                self._running.discard(job)
+        raise AssertionError
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End what has not ended."""
+        self._threads.shutdown(wait=wait, cancel_futures=True)
+        for job in tuple(self._running):
+            job.cancel()
+
+
+def _missing(option: str, extra: str) -> ParameterError:
+    return ParameterError(
+        f'{option} needs packages that are not here; install them: pip install "impact[{extra}]"'
+    )

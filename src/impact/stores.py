@@ -1,0 +1,242 @@
+"""Files at addresses such as ``s3://bucket/contacts.csv``: found, fetched to a private folder, and written.
+
+fsspec knows the stores; a package such as s3fs speaks to each. Who may read and write is set where that
+package looks for it (variables, files or roles of the computer), and never stands in an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from impact.errors import DataError, ImpactError, ParameterError
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+# A password, or a key in a query: abfs://container@account is neither.
+_SECRET = re.compile(r"://[^@]*:[^@]*@|\?[^/]*=")
+NO_SECRETS = (
+    "the address holds a password or a key; take it out, and set it where the store's own package looks for "
+    "it, such as a variable of the system"
+)
+# The extra of impact that brings the package for a kind of store.
+_EXTRAS = {"s3": "s3", "s3a": "s3"} | dict.fromkeys(("abfs", "abfss", "az", "adl"), "azure")
+_FETCHED = "IMPACT_FETCHED"
+_OURS = "impact-data-"
+_DAY = 86400
+
+
+def is_address(name: object) -> bool:
+    """Whether a name is an address in a store, and not a path.
+
+    Examples
+    --------
+    >>> is_address("s3://bucket/people.csv"), is_address("C://people.csv"), is_address("data/people.csv")
+    (True, False, False)
+    """
+    return bool(_ADDRESS.match(str(name)))
+
+
+def has_secret(name: object) -> bool:
+    """Whether an address says who may read it.
+
+    Examples
+    --------
+    >>> has_secret("s3://me:key@bucket/x.csv"), has_secret("abfs://container@account/x-?.csv")
+    (True, False)
+    """
+    return is_address(name) and bool(_SECRET.search(str(name)))
+
+
+class Store:
+    """The store of an address, and the place in it."""
+
+    def __init__(self, address: str) -> None:
+        if has_secret(address):
+            # What it says is not repeated.
+            raise ParameterError(f"{NO_SECRETS}.")
+        self.address = address.rstrip("/")
+        kind = address.partition("://")[0].lower()
+        try:
+            from fsspec.core import url_to_fs
+
+            # What is listed once may have changed; folders of a disk are made where they are missing.
+            more: dict[str, Any] = {"auto_mkdir": True} if kind in ("file", "local") else {}
+            self.files, self.path = url_to_fs(self.address, use_listings_cache=False, **more)
+        except ImportError as error:
+            extra = _EXTRAS.get(kind, "stores")
+            lacks = error.name or f"fsspec's package for {kind}"
+            raise ParameterError(
+                f"{kind}:// addresses need a package that is not here ({lacks}): "
+                f'pip install "impact[{extra}]"'
+            ) from None
+        except ValueError:
+            raise ParameterError(f"{kind}:// is no kind of address that fsspec knows.") from None
+
+    def find(self) -> list[str]:
+        """Return the paths in the store that the address or its pattern stands for, in order."""
+        with said(self.address):
+            if re.search(r"[*?[]", self.path):
+                return sorted(path for path in self.files.glob(self.path) if self.files.isfile(path))
+            return [self.path] if self.files.isfile(self.path) else []
+
+    def below(self, folder: str) -> dict[str, str]:
+        """Return the paths of all files in a folder of the place, by their names counted from the place."""
+        top = f"{self.path}/{folder}"
+        with said(self.address):
+            found = self.files.find(top) if self.files.exists(top) else []
+            return {path[len(self.path) :].lstrip("/"): path for path in found}
+
+    def named(self, path: str) -> str:
+        """Return the address of a path in the store."""
+        return str(self.files.unstrip_protocol(path))
+
+
+@contextlib.contextmanager
+def said(address: str) -> Iterator[None]:
+    """Tell what went wrong with an address without the store's own words, which may say too much."""
+    try:
+        yield
+    except ImpactError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{address}: the store did not do it ({type(error).__name__}); see that the address is right and "
+            "that you may read and write there."
+        ) from None
+
+
+def find(address: str) -> list[str]:
+    """Return the addresses of the files that an address or pattern stands for, in order."""
+    store = Store(address)
+    return [store.named(path) for path in store.find()]
+
+
+def read(address: str) -> bytes | None:
+    """Return what a file holds, or None where there is none."""
+    store = Store(address)
+    with said(address):
+        return bytes(store.files.cat_file(store.path)) if store.files.isfile(store.path) else None
+
+
+class Fetched:
+    """Files that this process fetched, in a folder that only its owner can open and that goes with it.
+
+    A file is fetched again when the store says that it is another one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._users = 0
+
+    @property
+    def folder(self) -> Path:
+        """The private folder of this process, for what it fetches and for what it makes for a store."""
+        with self._lock:
+            if self._folder is None:
+                _sweep()
+                prefix = f"{_OURS}{os.getpid()}-"
+                self._folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+            return Path(self._folder.name)
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep what is fetched while it is used."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+
+    def forget(self) -> None:
+        """Remove what was fetched, unless it is in use."""
+        with self._lock:
+            if self._folder and not self._users:
+                self._folder.cleanup()
+                self._folder = None
+
+    def fetch(self, address: str) -> list[Path]:
+        """Return the files of an address or pattern, on this computer; an empty list where there is none."""
+        # The processes of a study use what was fetched for it.
+        if (given := os.environ.get(_FETCHED)) and address in (known := json.loads(given)):
+            return [Path(file) for file in known[address]]
+        store = Store(address)
+        with self._lock:
+            return [self._one(store, path) for path in store.find()]
+
+    def _one(self, store: Store, path: str) -> Path:
+        with said(store.named(path)):
+            mark = hashlib.sha256(f"{store.named(path)} {store.files.ukey(path)}".encode()).hexdigest()[:32]
+            *folders, name = PurePosixPath(path).parts
+            # DuckDB reads columns from folders such as year=2024.
+            file = self.folder.joinpath("files", mark, *(part for part in folders if "=" in part), name)
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part = file.with_name(f"{name}.part")
+                store.files.get_file(path, str(part))
+                os.replace(part, file)
+            return file
+
+
+FETCHED = Fetched()
+
+
+def forget() -> None:
+    """Remove what this process fetched, unless it is in use; a function that can be sent to a cluster."""
+    FETCHED.forget()
+
+
+def handed_on(files: dict[str, list[Path]]) -> dict[str, str]:
+    """Return the variable by which other processes use what this one fetched."""
+    return {_FETCHED: json.dumps({address: [str(f) for f in found] for address, found in files.items()})}
+
+
+def _sweep() -> None:
+    """Remove what processes that were killed long ago left behind."""
+    import psutil
+
+    for left in Path(tempfile.gettempdir()).glob(f"{_OURS}*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(left.name[len(_OURS) :].split("-")[0])
+            # Days later, a process of that number in another container is not believed to be the one.
+            if left.stat().st_mtime < time.time() - _DAY and not psutil.pid_exists(pid):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def bring(address: str, names: Iterable[str], to: Path) -> None:
+    """Copy files or whole folders of a place to a folder on this computer; what is not there is left out."""
+    store = Store(address)
+    found = {there: path for name in names for there, path in store.below(name).items()}
+    for there in found:
+        (to / there).parent.mkdir(parents=True, exist_ok=True)
+    if found:
+        with said(address):
+            store.files.get(list(found.values()), [str(to / there) for there in found])
+
+
+def send(address: str, names: Sequence[str], folder: Path) -> None:
+    """Write files of a folder to a place, by the same names."""
+    store = Store(address)
+    if names:
+        with said(address):
+            store.files.put([str(folder / name) for name in names], [f"{store.path}/{n}" for n in names])
+
+
+def remove(address: str, names: Sequence[str]) -> None:
+    """Remove files from a place."""
+    store = Store(address)
+    if names:
+        with said(address):
+            store.files.rm([f"{store.path}/{name}" for name in names])

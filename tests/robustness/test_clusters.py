@@ -1,0 +1,169 @@
+"""Studies on a Dask cluster and as jobs of submitit: the same reports, whatever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from impact.errors import ParameterError, RunError
+from impact.run import Outcome, clusters, run
+
+from ..unit.test_run import SHOW, STUDY, notebook
+from .test_killed_batches import STUDIES, left_over, reports
+
+FILES = [f"params/{study}.yaml" for study in STUDIES]
+SLOW = f"import time; time.sleep(0.7); open('begun', 'a').write('x')\n{SHOW}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five studies of notebooks that take a moment, and tell in a file that they were run."""
+    for folder in ("params", "data", "notebooks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data/panel.csv").write_text("u,t,y,g\n1,1,0,\n")
+    for study in STUDIES:
+        (tmp_path / f"params/{study}.yaml").write_text(STUDY)
+    for name in ("cohort", "did", "findings"):
+        notebook(tmp_path, name, SLOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IMPACT_ROOT", raising=False)
+    return tmp_path
+
+
+def told(outcomes: list[Outcome]) -> list[str]:
+    return [str(outcome.problem or outcome.status) for outcome in outcomes]
+
+
+def test_a_worker_of_dask_that_is_killed_in_mid_run_loses_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    assert told(run(FILES, output="undisturbed")) == ["report written"] * 5
+    expected = reports(project / "undisturbed")
+    (project / "begun").unlink()
+    # As on a cluster, whose workers were started somewhere else.
+    (project / "elsewhere").mkdir()
+    monkeypatch.chdir(project / "elsewhere")
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        monkeypatch.chdir(project)
+        workers = client.run(os.getpid)
+        killed: list[int] = []
+
+        def kill() -> None:
+            while not (project / "begun").exists():
+                time.sleep(0.05)
+            busy = [address for address, calls in client.processing().items() if calls]
+            killed.append(workers[busy[0]])
+            os.kill(killed[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        outcomes = run(FILES, executor=clusters.dask(cluster.scheduler_address))
+        killer.join()
+        assert killed
+    assert told(outcomes) == ["report written"] * 5
+    assert reports(project / "outputs") == expected
+    assert not left_over(project / "outputs")
+    # What the killed worker had begun was begun again.
+    assert (project / "begun").read_text().count("x") > 15
+    assert told(run(FILES)) == ["unchanged"] * 5
+
+
+def test_a_cluster_that_ends_is_told_and_the_next_call_runs_the_rest(project: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    with distributed.LocalCluster(**options, silence_logs=100) as cluster:
+
+        def end() -> None:
+            while not (project / "outputs/study0/share/index.html").exists():
+                time.sleep(0.05)
+            cluster.close()
+
+        ender = threading.Thread(target=end)
+        ender.start()
+        outcomes = run(FILES, executor=clusters.dask(cluster.scheduler_address))
+        ender.join()
+    lost = [outcome for outcome in outcomes if outcome.problem]
+    assert lost
+    assert all(isinstance(outcome.problem, RunError) for outcome in lost)
+    assert "the same command again runs what is missing" in str(lost[0].problem)
+    assert {*told(run(FILES))} == {"unchanged", "report written"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm is not there")
+def test_as_jobs_of_submitit_the_reports_are_the_same_and_a_killed_job_is_run_again(project: Path) -> None:
+    pytest.importorskip("submitit")
+    psutil = pytest.importorskip("psutil")
+    files = FILES[:2]
+    assert told(run(files, output="undisturbed")) == ["report written"] * 2
+    expected = reports(project / "undisturbed")
+    (project / "begun").unlink()
+
+    def kill() -> None:
+        while not (project / "begun").exists():
+            time.sleep(0.05)
+        for process in psutil.Process().children(recursive=True):
+            words = process.cmdline()
+            if "submitit.core._submit" in words:
+                process.kill()
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcomes = run(files, executor=clusters.slurm("local", 2))
+    killer.join()
+    assert told(outcomes) == ["report written"] * 2
+    assert reports(project / "outputs") == expected
+    assert not left_over(project / "outputs")
+
+
+def test_the_executor_of_a_user_stays_open(project: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as mine:
+        assert told(run(FILES[:1], executor=mine)) == ["report written"]
+        assert mine.submit(int, "3").result() == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dask", "tcp://127.0.0.1:9"], "no Dask scheduler answers there"),
+        (["--dask", "nonsense://x"], "no Dask scheduler answers there"),
+        (["--slurm", "short,long"], "write a partition and options"),
+        (["--slurm", "short,time=120"], "there is no sbatch here"),
+        (["--slurm", "local", "--dask", "local"], "give one of them"),
+    ],
+)
+def test_what_is_wrong_with_a_cluster_is_said_in_a_sentence(
+    project: Path, options: list[str], message: str
+) -> None:
+    code = "import os; os.environ['DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT'] = '1s'\n"
+    command = [sys.executable, "-c", f"{code}from impact.cli import main; main()", "run", FILES[0], *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / "outputs/study0").exists()
+
+
+@pytest.mark.parametrize(("option", "package"), [("dask", "distributed"), ("slurm", "submitit")])
+def test_a_missing_package_names_the_extra(
+    option: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with (
+        pytest.raises(ParameterError, match=rf'--{option} needs .* pip install "impact\[{option}\]"'),
+        getattr(clusters, option)("local"),
+    ):
+        pass
