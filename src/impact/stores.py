@@ -57,6 +57,17 @@ def has_secret(name: object) -> bool:
     return is_address(name) and bool(_SECRET.search(str(name)))
 
 
+def masked(text: str) -> str:
+    """Return a text without the addresses in it that hold a password or a key.
+
+    Examples
+    --------
+    >>> masked("data.people=s3://me:key@bucket/x.csv")
+    'data.people=s3://...'
+    """
+    return re.sub(r"([\w+.-]+://)\S*", lambda m: f"{m[1]}..." if has_secret(m[0]) else m[0], text)
+
+
 class Store:
     """The store of an address, and the place in it."""
 

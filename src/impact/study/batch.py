@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from impact.errors import ParameterError, nearest, together
+from impact.stores import NO_SECRETS, find, has_secret, is_address
 from impact.study.document import read_document
 from impact.study.matrix import Matrix, written
 from impact.study.model import Study
@@ -110,6 +111,12 @@ def _found(files: Sequence[str | os.PathLike[str]], problems: list[str]) -> list
     """Return the files that the names and patterns stand for, each once."""
     found: dict[Path, str] = {}
     for given in (os.fspath(file) for file in files):
+        if has_secret(given):
+            problems.append(f"{NO_SECRETS}.")
+            continue
+        if is_address(given):
+            found |= {Path(one): one for one in (find(given) if re.search(r"[*?[]", given) else [given])}
+            continue
         if os.path.exists(given) or not re.search(r"[*?[]", given):
             found.setdefault(Path(given).resolve(), given)
             continue

@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from impact.errors import ParameterError, nearest
+from impact.stores import masked
+from impact.study.project import text_of
 
 Location = tuple[int | str, ...]
 
@@ -71,9 +73,8 @@ def read_document(path: str | os.PathLike[str], changes: Sequence[str] = ()) -> 
     ParameterError
         Where the file is missing or is not YAML at all. Smaller problems wait in ``Document.problems``.
     """
-    file = Path(path)
     document = Document(str(path), {}, {(): str(path)})
-    tree = _compose(_text(file), str(path))
+    tree = _compose(_text(str(path)), str(path))
     if tree is not None and tree.id != "mapping":
         raise ParameterError(
             f"{path}:1: a parameter file holds sections such as data:, design: and outcomes:."
@@ -85,14 +86,16 @@ def read_document(path: str | os.PathLike[str], changes: Sequence[str] = ()) -> 
     return document
 
 
-def _text(file: Path) -> str:
-    if not file.is_file():
-        beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise ParameterError(f"{file}: there is no such parameter file.{nearest(file.name, beside)}")
+def _text(name: str) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        text = text_of(name)
     except UnicodeDecodeError:
-        raise ParameterError(f"{file}: this is not a text file in UTF-8; save it as one.") from None
+        raise ParameterError(f"{name}: this is not a text file in UTF-8; save it as one.") from None
+    if text is None:
+        file = Path(name)
+        beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise ParameterError(f"{name}: there is no such parameter file.{nearest(file.name, beside)}")
+    return text
 
 
 def _compose(text: str, name: str) -> Any:
@@ -153,8 +156,10 @@ def _merge(document: Document, change: str) -> None:
     keys, equals, text = change.partition("=")
     at = tuple(keys.strip().split("."))
     if not equals or not all(at):
-        raise ParameterError(f"--set {change}: write section.key=value, such as did.control=never_treated.")
-    name = f"--set {change}"
+        raise ParameterError(
+            f"--set {masked(change)}: write section.key=value, such as did.control=never_treated."
+        )
+    name = f"--set {masked(change)}"
     read = Document(name, None)
     tree = _compose(text, name)
     value = _value(read, tree, at, name) if tree is not None else ""

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from impact.errors import ParameterError, nearest
+from impact.stores import masked
 from impact.study.document import Document, Location
 from impact.study.table import MOST, Run, Value, read_table
 
@@ -221,7 +222,7 @@ class Matrix:
                 changed = tuple(part.strip() for part in change.partition("=")[0].split("."))
                 if changed[: len(value.at)] == value.at[: len(changed)]:
                     what = f"the matrix varies {value.key}; leave one of the two out."
-                    self._said[change, value.key] = f"--set {change}: {what}"
+                    self._said[change, value.key] = f"--set {masked(change)}: {what}"
         if refused:
             left = ((run, (value for value in run.values if value.key not in refused)) for run in self.runs)
             self.runs = [replace(run, values=tuple(values)) for run, values in left]

@@ -122,7 +122,8 @@ class Study(Section):
             With all problems of the run together, each with file and line.
         """
         study = cls.model_validate(document.sections, context=document)
-        study._name, study._file, study._varied, study._main = name, Path(file), dict(varied or {}), main
+        place = Path(os.fspath(file).rpartition("/")[2] if is_address(file) else file)
+        study._name, study._file, study._varied, study._main = name, place, dict(varied or {}), main
         return study
 
     @model_validator(mode="wrap")

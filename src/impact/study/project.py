@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import io
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -40,6 +41,15 @@ def rooted(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         _CHOSEN.reset(before)
+
+
+def text_of(name: str | os.PathLike[str]) -> str | None:
+    """Return the text in a file or at an address in a store; None where there is no such file."""
+    if not stores.is_address(name):
+        file = Path(name)
+        return file.read_text(encoding="utf-8-sig") if file.is_file() else None
+    found = stores.read(str(name))
+    return None if found is None else io.TextIOWrapper(io.BytesIO(found), encoding="utf-8-sig").read()
 
 
 def files_of(root: Path, pattern: str, *, fetch: bool = True) -> list[Path]:

@@ -7,12 +7,14 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from impact.errors import ParameterError, nearest
+from impact.stores import is_address
 from impact.study.document import Document, Location, _compose, _scalar, _value
-from impact.study.project import project_root
+from impact.study.project import project_root, text_of
 
 MOST = 100_000
 
@@ -80,13 +82,16 @@ def read_table(name: str) -> list[Run]:
 
 def _records(name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that hold anything, each with the line on which it begins."""
-    file = project_root() / name
-    if not file.is_file():
+    file = Path(name) if is_address(name) else project_root() / name
+    try:
+        text = text_of(name if is_address(name) else file)
+    except UnicodeDecodeError:
+        raise ParameterError(f"{name}: this is not a text file in UTF-8; save it as CSV UTF-8.") from None
+    if text is None:
         beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
         hint = nearest(file.name, beside)
         raise ParameterError(f"{name}: there is no such file (paths count from the project's folder).{hint}")
     try:
-        text = file.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
         delimiter = ";" if ";" in first and "," not in first else ","
         reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -95,8 +100,6 @@ def _records(name: str) -> Iterator[tuple[int, list[str]]]:
             if any(cells := [cell.strip() for cell in row]):
                 yield line, cells
             line = reader.line_num + 1
-    except UnicodeDecodeError:
-        raise ParameterError(f"{name}: this is not a text file in UTF-8; save it as CSV UTF-8.") from None
     except csv.Error as error:
         raise ParameterError(f"{name}: this is not a CSV file: {error}.") from None
 
