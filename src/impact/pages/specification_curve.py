@@ -28,7 +28,7 @@ from impact.pages.formats import (
 from impact.pages.layout import Column, Table, table_of
 from impact.pages.plots import forest_rows
 from impact.pages.statement import Statement
-from impact.pages.style import INK, LINE, PALE, TEAL, figure
+from impact.pages.style import GREY, INK, LINE, PALE, TEAL, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -48,6 +48,14 @@ class Outputs:
         folder = self.folder / study.name
         return Job(study, folder, root=root, store=store, needs_root=local or not store, **more)
 
+    def gather(self, *patterns: str) -> None:
+        """Bring what stands in the store for patterns such as ``*/share/manifest.json`` to the folder."""
+        if self.store:
+            for pattern in patterns:
+                store = Store(f"{self.store}/{pattern}")
+                top = len(Store(self.store).path) + 1
+                bring(self.store, [path[top:] for path in store.find()], self.folder)
+
     def send(self, *names: str) -> None:
         """Send files of the folder to the store, where there is one."""
         if self.store:
