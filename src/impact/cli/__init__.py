@@ -146,6 +146,23 @@ def check(
         raise type(problems[0])(together([str(p) for p in problems]))
 
 
+@app.command("list")
+def list_studies(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Folder of the reports [default: outputs]")
+    ] = None,
+) -> None:
+    """Write anew the pages over all studies; a run does so at its end."""
+    from impact.run.renew import renew
+    from impact.study import project_root
+
+    place = folder or project_root() / "outputs"
+    if not place.is_dir():
+        raise ParameterError(f"{place.name}: there is no such folder; run a study first.")
+    renew(place.absolute(), force=True)
+    typer.echo(os.path.relpath(place / "index.html"))
+
+
 @app.command()
 def new(
     data: Annotated[

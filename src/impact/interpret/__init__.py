@@ -11,7 +11,10 @@ from impact.interpret.matched_comparison import (
     month_by_month,
 )
 from impact.interpret.over_time import over_time
+from impact.interpret.pooling import pool, side_by_side, without_each_study
+from impact.interpret.specifications import specification_curve
 from impact.interpret.spillover import spillover
+from impact.interpret.studies import released_studies
 from impact.interpret.threats import naive, placebo, sensitivity
 
 __all__ = [
@@ -28,8 +31,13 @@ __all__ = [
     "naive",
     "over_time",
     "placebo",
+    "pool",
     "rates",
+    "released_studies",
     "sensitivity",
+    "side_by_side",
+    "specification_curve",
     "spillover",
     "target_trial",
+    "without_each_study",
 ]

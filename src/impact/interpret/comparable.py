@@ -23,9 +23,9 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     Parameters
     ----------
     studies : mapping of name to released result
-        Each with a ``table`` and a ``method``, as ``released_studies`` reads them, and: ``people``, digests of
-        the files of its people; ``file``, its parameter file; ``main``, whether it is the main run of that
-        file; ``pretend``, whether its starts of support never happened.
+        Each with a ``table`` and a ``method``, as ``released_studies`` reads them, and: ``people``, digests
+        of the files of its people; ``file``, its parameter file; ``main``, whether it is the main run of
+        that file; ``pretend``, whether its starts of support never happened.
 
     Returns
     -------
@@ -54,11 +54,13 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
             kept[main[0]] = real[main[0]]
         elif main:
             said.append(
-                f"{listed(main)} were made from the same people in different parameter files, so that nothing "
-                "says which of them counts: make them runs of one file, the main one first."
+                f"{listed(main)} were made from the same people in different parameter files, so that "
+                "nothing says which of them counts: make them runs of one file, the main one first."
             )
         else:
-            said.append(f"{listed(people)}: the main run of these has no report, and no other takes its place.")
+            said.append(
+                f"{listed(people)}: the main run of these has no report, and no other takes its place."
+            )
     kinds = _grouped(kept, _quantity)
     sets = sorted((names for names in kinds if len(names) > 1), key=len, reverse=True)
     alone = [name for names in kinds if len(names) == 1 for name in names]

@@ -91,9 +91,7 @@ def specification_curve(
     )
 
 
-def _method(
-    runs: Studies, keys: list[str], rows: pd.DataFrame, called: Mapping[str, str]
-) -> dict[str, Any]:
+def _method(runs: Studies, keys: list[str], rows: pd.DataFrame, called: Mapping[str, str]) -> dict[str, Any]:
     methods = [run.get("method") or {} if isinstance(run, Mapping) else run.method for run in runs.values()]
     estimands = list(dict.fromkeys(str(m["estimand"]) for m in methods if m.get("estimand")))
     notes = [_SAME_PEOPLE]

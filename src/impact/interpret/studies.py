@@ -248,12 +248,18 @@ def _refuse_twice(rows: pd.DataFrame) -> None:
         )
     if len(mixed := rows[rows.groupby(_CELL[:2])["unit"].transform("nunique") > 1]):
         raise DesignError(f"{_what(mixed)}: the studies have different units; pool those that have one unit.")
-    same = rows[rows.duplicated([*_CELL, *_NUMBERS, *_MAYBE, *_COUNTS], keep=False)]
-    if len(same):
-        twice = same[same["estimate"] == same["estimate"].iloc[0]]["study"]
+    # Of many studies two may be alike in one figure by chance, and hardly in all.
+    told: dict[Any, set[Any]] = {}
+    shown = rows[[*_CELL, *_NUMBERS, *_MAYBE, *_COUNTS]].fillna("")
+    for study, row in zip(rows["study"], zip(*(shown[c] for c in shown), strict=True), strict=True):
+        told.setdefault(study, set()).add(row)
+    found: dict[Any, list[str]] = {}
+    for study, own in told.items():
+        found.setdefault(frozenset(own), []).append(str(study))
+    if twice := next((names for names in found.values() if len(names) > 1), []):
         raise DesignError(
-            f"studies {listed(list(dict.fromkeys(twice)))} have the same effect on {_what(same)}, with the "
-            "same standard error to the last digit: they are one study; leave one out."
+            f"studies {listed(twice)} have the same effect on {_what(rows[rows['study'].isin(twice)])}, with "
+            "the same standard error to the last digit: they are one study; leave one out."
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import bounds, hidden_bias
+from impact.pages import bounds, forest_of_studies, hidden_bias, specification_curve
 from impact.pages.formats import (
     by_arm,
     characteristics,
@@ -40,14 +40,14 @@ def alt(kind: str, released: Released, *, scale: str | None = None) -> str:
     scale : str, optional
         The scale a forest was drawn on, where it was asked for.
     """
-    if kind == "forest":
-        return _forest(require_released(released), scale)
+    if kind in _OF_A_SCALE:
+        return _OF_A_SCALE[kind](require_released(released), scale)
     return _ALTS[kind](require_released(released))
 
 
 def caption(kind: str, released: Released) -> str:
     """Say how a figure is to be read, and what was left out of it."""
-    said = [_CAPTIONS[kind]]
+    said = [_CAPTIONS[kind] if kind in _CAPTIONS else forest_of_studies.caption(released)]
     if kind in ("rates", "event_study") and released.table["withheld"].any():
         said.append("Points that rest on too few people or events are left out.")
     if kind == "rates" and released.method.get("sample") == "matched":
@@ -88,6 +88,7 @@ _CAPTIONS = {
     "lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range lies on one side of no change (also "
     "once several services are allowed for). Diamond: not clear.",
+    "specification_curve": specification_curve.CAPTION,
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
     "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "
@@ -262,4 +263,9 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "overlap": _overlap,
     "love": _love,
     "placebo": _placebo,
+}
+_OF_A_SCALE: dict[str, Callable[[Released, str | None], str]] = {
+    "forest": _forest,
+    "forest_of_studies": forest_of_studies.alt,
+    "specification_curve": specification_curve.alt,
 }

@@ -120,7 +120,7 @@ def render(
     page = Page(title=title, date=_date(nb), links=links, kicker=kicker or _role(nb, "masthead"))
     page.stopped = STOPPED if _has_stopped(nb) else ""
     page.rules = _rules(nb)
-    _lay_out(page, _without_empty_sections(blocks))
+    lay_out(page, _without_empty_sections(blocks))
     if _is_not_run(nb):
         page.blocks.insert(0, f'<p class="stopped">{NOT_RUN}</p>')
     refuse_wordless("\n".join(page.blocks))
@@ -319,7 +319,7 @@ def _without_empty_sections(blocks: Sequence[Block]) -> list[Block]:
     return [block for i, block in enumerate(blocks) if i not in drop]
 
 
-def _lay_out(page: Page, blocks: Sequence[Block]) -> None:
+def lay_out(page: Page, blocks: Sequence[Block]) -> None:
     """Give headings their level and anchor: one h1, in the header, and no level skipped below it."""
     previous, anchors, heading = 1, {"main"}, page.title
     seen_title = False

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
@@ -19,7 +18,6 @@ from impact.pages.formats import (
     label,
     listed,
     notes,
-    number,
     numeric,
     places,
     readers_units,
@@ -27,8 +25,9 @@ from impact.pages.formats import (
 )
 from impact.pages.layout import Column, Table, table_of
 from impact.pages.plots import forest_rows
+from impact.pages.ranked import MANY, draw_ranked, is_clear
 from impact.pages.statement import Statement
-from impact.pages.style import GREY, INK, LINE, PALE, TEAL, figure
+from impact.pages.style import INK, LINE, PALE, TEAL, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +35,10 @@ if TYPE_CHECKING:
 Scale = Literal["ratio", "difference"]
 MAIN = "main run"
 CAPTION = (
-    "Above: each point is one run with its 95% range, the lowest estimate first. Filled: the range lies on one "
-    "side of no effect. Diamond, with the band: the main run. Below: a square says what the run above it "
+    "Above: each point is one run with its 95% range, the lowest estimate first. Filled: the range lies on "
+    "one side of no effect. Diamond, with the band: the main run. Below: a square says what the run above it "
     "chose. All runs are of the same people, so they do not add up to more evidence."
 )
-# With more runs than this, a run's squares and ranges are thin.
-_MANY = 60
 # Runs fewer than this show little of how far an answer hangs on choices.
 _FEW = 6
 
@@ -67,7 +64,7 @@ def specification_curve(released: Released, *, scale: Scale | None = None) -> Ax
     x, main = np.arange(len(part)), (part["run"] == MAIN).to_numpy()
     with figure(released, "specification_curve", [3.2, 0.5 + 0.27 * lines], _scale(part)) as axes:
         above, below = axes
-        _draw_estimates(above, part, ratio=ratio)
+        draw_ranked(above, part, ratio=ratio, main=main)
         _draw_choices(below, part, choices)
         for ax in axes:
             for at in x[main]:
@@ -76,41 +73,9 @@ def specification_curve(released: Released, *, scale: Scale | None = None) -> Ax
     return axes[0]
 
 
-def _draw_estimates(ax: Axes, part: pd.DataFrame, *, ratio: bool) -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
-    y, low, high = (numeric(part[c]) for c in ("estimate", "conf_low", "conf_high"))
-    clear, main = _clear(part), (part["run"] == MAIN).to_numpy()
-    thin = len(part) > _MANY
-    x = np.arange(len(part))
-    ax.axhline(1.0 if ratio else 0.0, color=INK, linewidth=1)
-    ax.vlines(x, low, high, color=np.where(main, INK, TEAL), linewidth=1 if thin else 2)
-    for rows, marker, fill in ((clear, "o", TEAL), (~clear, "o", "white")):
-        at = rows & ~main
-        ax.plot(x[at], y[at], marker, color=TEAL, markerfacecolor=fill, markersize=2.5 if thin else 5)
-    fill = INK if (clear & main).any() else "white"
-    ax.plot(x[main], y[main], "D", color=INK, markerfacecolor=fill, markersize=7)
-    if ratio:
-        ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(ScalarFormatter())
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_yticks(_ticks(np.nanmin([*low, *y]), np.nanmax([*high, *y])))
-    else:
-        ax.yaxis.set_major_formatter(lambda v, _: number(v, places(ax.get_yticks()), sign=True))
-    what = "Ratio of the rate with support to that without" if ratio else f"Difference {part['unit'].iloc[0]}"
-    ax.set_title(f"{label(part['outcome'].iloc[0])}\n{what}")
-    ax.tick_params(axis="x", bottom=False)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    known = [0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10]
-    found = [t for t in known if low / 1.05 <= t <= high * 1.05] or [1]
-    return found if len(found) < 7 else [t for i, t in enumerate(found) if t == 1 or i % 2 == 0]
-
-
 def _draw_choices(ax: Axes, part: pd.DataFrame, choices: dict[str, list[str]]) -> None:
     """One line a choice under the name of what is chosen; a square where the run above made it."""
-    names, y, size = list[str](), 0.0, 3 if len(part) > _MANY else 6
+    names, y, size = list[str](), 0.0, 3 if len(part) > MANY else 6
     ticks = []
     for key, values in choices.items():
         ax.text(0, y + 0.06, label(key), transform=ax.get_yaxis_transform(), weight="bold", va="center")
@@ -179,7 +144,7 @@ def _sentences(released: Released, part: pd.DataFrame) -> list[str]:
     """Where the runs lie, which leave out no effect, what the main one found, and what moved it."""
     ratio, said = _is_ratio(part), _said(part)
     estimates = numeric(part["estimate"])
-    clear, fewer = _clear(part), estimates < (1 if ratio else 0)
+    clear, fewer = is_clear(part, ratio=_is_ratio(part)), estimates < (1 if ratio else 0)
     low, middle, high = (
         estimate_text(v, _digits(part), sign=not ratio) for v in np.quantile(estimates, [0, 0.5, 1])
     )
@@ -221,12 +186,15 @@ def _one_by_one(released: Released, part: pd.DataFrame, main: int) -> list[str]:
     _, key, i = max(moves, key=lambda move: move[0])
     to, reach = _said(part)[int(i)]
     at = values[i][keys.index(key)]
-    clear = _clear(part)
+    clear = is_clear(part, ratio=_is_ratio(part))
     said = f"Of the single changes to it, one moved it most: {inside(label(key))} {at}, to {to} ({reach})."
     if clear[i] and clear[main] and _opposed(part, int(i), main):
         return [said, "That turns the answer round."]
     if clear[i] != clear[main]:
-        return [said, f"That range {'leaves out' if clear[i] else 'takes in'} no effect, unlike the main run's."]
+        return [
+            said,
+            f"That range {'leaves out' if clear[i] else 'takes in'} no effect, unlike the main run's.",
+        ]
     return [said]
 
 
@@ -284,11 +252,6 @@ def _unit(part: pd.DataFrame) -> str:
 
 def _digits(part: pd.DataFrame) -> int:
     return 2 if _is_ratio(part) else places(part["estimate"])
-
-
-def _clear(part: pd.DataFrame) -> NDArray[np.bool_]:
-    null = 1.0 if _is_ratio(part) else 0.0
-    return (numeric(part["conf_low"]) > null) | (numeric(part["conf_high"]) < null)
 
 
 def _said(part: pd.DataFrame) -> list[tuple[str, str]]:

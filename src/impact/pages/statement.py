@@ -42,7 +42,7 @@ class Statement:
 
     @property
     def said(self) -> dict[str, str]:
-        """What lists take from it: its role, its first sentence, and the word for the evidence with the why."""
+        """What lists take from it: its role, first sentence, and the word for the evidence with the why."""
         sure = next((sentences for what, sentences in self.parts if what == "sure"), ())
         # The last sentence, the scale of these words, need not be said for each of many studies.
         more = {"sure": sure[0].rstrip("."), "behind": " ".join(filter(None, sure[1:-1]))} if sure else {}

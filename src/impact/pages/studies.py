@@ -84,9 +84,7 @@ class Group:
     is_matrix: bool = False
 
 
-def studies(
-    listed: Sequence[Listed], *, across: Sequence[str] = (), date: dt.date | None = None
-) -> str:
+def studies(listed: Sequence[Listed], *, across: Sequence[str] = (), date: dt.date | None = None) -> str:
     """Make the page that lists all studies.
 
     Parameters
@@ -106,7 +104,8 @@ def studies(
     (True, True, False)
     """
     groups = _groups(listed)
-    counted = Counter(study.sure for study in listed if study.pages)
+    # Further runs on the same people are no further answers.
+    counted = Counter(study.sure for study in listed if study.pages and study.main)
     page = Page(title=TITLE, date=date or dt.date.today(), kicker="", links=LINKS if across else ())
     page.contents = [(group.title, group.anchor) for group in groups]
     return template(
@@ -122,12 +121,21 @@ def studies(
 
 
 def _lead(listed: Sequence[Listed]) -> str:
-    """Count the studies, with and without a report."""
-    n, with_report = len(listed), sum(bool(study.pages) for study in listed)
+    """Count the studies and their further runs, with and without a report."""
+    main, n = sum(study.main for study in listed), len(listed)
+    with_report = sum(bool(study.pages) for study in listed)
+    said = f"{main:,} {'study' if main == 1 else 'studies'}"
+    if n > main:
+        said += f" and {n - main:,} further run{'s' * (n - main > 1)} of them on other choices"
+    said += (
+        f": {with_report:,} {_have(with_report)} a report, {n - with_report:,} {_have(n - with_report)} none"
+    )
     last = sum(bool(study.pages and study.stopped) for study in listed)
-    said = f"{n:,} {'study' if n == 1 else 'studies'}: {with_report:,} {'has' if with_report == 1 else 'have'}"
-    said += f" a report, {n - with_report:,} {'has' if n - with_report == 1 else 'have'} none"
-    return f"{said}; of {last:,} the last run stopped, and an earlier report stands." if last else f"{said}."
+    return f"{said}. Of {last:,} the last run stopped, and an earlier report stands." if last else f"{said}."
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
 
 
 def _groups(listed: Sequence[Listed]) -> list[Group]:

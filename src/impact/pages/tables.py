@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import SEAL, Shown, hidden_bias, show
+from impact.pages import SEAL, Shown, forest_of_studies, hidden_bias, show, specification_curve
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.called import called
 from impact.pages.formats import (
@@ -57,8 +57,18 @@ def table(released: Released) -> Table:
         return test(released)
     if released.kind == "bounds" and {"gamma", "e_value"} & set(released.table):
         return hidden_bias.table(released)
+    if shown := _OF_STUDIES.get(str(released.method.get("shows"))):
+        return shown(released)
+    if released.kind == "effects" and "study" in released.table:
+        return forest_of_studies.table(released)
     layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds}
     return layouts.get(released.kind, summary)(released)
+
+
+_OF_STUDIES = {
+    "heterogeneity": forest_of_studies.heterogeneity,
+    "specification curve": specification_curve.table,
+}
 
 
 def effects(released: Released) -> Table:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
-from impact.errors import DataError, together, whose
+from impact.errors import DataError, RunError, together, whose
 from impact.run.batch import work_all
 from impact.run.clusters import here
 from impact.run.job import Extras, Limits, Outcome
 from impact.run.outputs import Outputs
 from impact.run.progress import Progress
+from impact.run.renew import PAGES, renew
 from impact.run.runs import Runs
 from impact.study import Study, read_studies
 
@@ -70,7 +72,8 @@ def run(
     Returns
     -------
     list of Outcome
-        One a study, in their order. A study that stops does not stop the others.
+        One a study, in their order. A study that stops does not stop the others. The pages over all studies
+        of the folder, ``index.html`` and ``across.html``, are then made anew.
 
     Raises
     ------
@@ -90,7 +93,12 @@ def run(
                 said.ended(outcome)
                 runs.ended(outcome)
         outcomes = runs.outcomes()
-        outputs.send("runs.json", "log.jsonl")
+        outputs.gather("*/private/summary.json", "*/private/failed/summary.json", "*/share/manifest.json")
+        try:
+            renew(outputs.folder)
+        except RunError as problem:
+            outcomes[-1] = replace(outcomes[-1], remarks=[*outcomes[-1].remarks, str(problem)])
+        outputs.send("runs.json", "log.jsonl", *PAGES)
     return outcomes
 
 

@@ -105,7 +105,7 @@ def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str
         "extras": asdict(job.extras),
         "inputs": inputs,
         "parameters": _without_paths(study.parameters),
-        "code": {"impact": metadata.version("impact"), "sha256": _code_hash()},
+        "code": {"impact": metadata.version("impact"), "sha256": code_hash()},
         "python": platform.python_version(),
         "packages": _packages(),
     }
@@ -131,7 +131,7 @@ def _hash(path: Path) -> str:
 
 
 @functools.cache
-def _code_hash() -> str:
+def code_hash() -> str:
     """One digest of the package's own files, so that a changed installation shows."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()

@@ -20,6 +20,7 @@ from impact.run.pdf import Printer
 from impact.run.plan import plan, stands
 from impact.run.share import headline, share
 from impact.run.sheet import check
+from impact.run.summaries import sum_up, sum_up_failure
 from impact.run.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -69,8 +70,10 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
             remarks = check(study, attempt, pages)
             for remark in remarks:
                 _log.warning(remark)
+            sum_up(study, attempt, pages)
             attempt.keep()
         except ImpactError as problem:
+            sum_up_failure(study, attempt, problem)
             attempt.keep_failure(problem)
             return {"error": type(problem).__name__, "message": str(problem), "peak_mb": watch.peak_mb}
     remarks += [printer.problem] if printer and printer.problem else []

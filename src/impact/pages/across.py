@@ -1,0 +1,219 @@
+"""The page on all studies together: averages over studies, and how far answers hang on the choices made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from impact.disclosure import Released
+from impact.pages import SEAL, Shown, show
+from impact.pages.alts import refuse_wordless
+from impact.pages.answers import Answer, about, answers, range_of, share, size
+from impact.pages.forest_of_studies import apart, forest_of_studies
+from impact.pages.formats import inside, label, listed, number, numeric, p_value, readers_units
+from impact.pages.prose import Block
+from impact.pages.report import Page, lay_out, template
+from impact.pages.specification_curve import moved, specification_curve
+from impact.pages.statement import Statement
+from impact.pages.studies import ACROSS, LINKS
+
+_INDEPENDENT = (
+    "An average means something only where support, the people and the time were alike, and nobody is in two "
+    "of the studies. Whether that is so cannot be seen from the results."
+)
+_CHOICES = (
+    "Runs of one study on the same people, which differ in the choices made. They are not independent pieces "
+    "of evidence and are never averaged. The main run was named first, before any was looked at."
+)
+FEW = 5
+
+
+def across(
+    averages: Sequence[Mapping[str, Released]],
+    curves: Sequence[tuple[str, Mapping[str, Released]]],
+    *,
+    said: Sequence[str] = (),
+    date: dt.date | None = None,
+) -> str:
+    """Make the page.
+
+    Parameters
+    ----------
+    averages : sequence of mappings of name to Released
+        Of each set of studies that may be averaged what ``pool`` found, ``leave_one_out`` of
+        ``without_each_study`` and, as ``studies: OUTCOME``, ``side_by_side`` of each outcome.
+    curves : sequence of (title, mapping of outcome to Released)
+        Of each study with several runs on the same people its specification curves, the first outcome first.
+    said : sequence of str
+        Why studies are in no average.
+    date : date, optional
+        Of the page; today without it.
+    """
+    page = Page(title=ACROSS, date=date or dt.date.today(), links=LINKS)
+    every = [*averages, *(curve for _, curve in curves)]
+    page.rules = list(dict.fromkeys(one.rule.sentence for part in every for one in part.values()))
+    lay_out(page, [*_averaged(averages, said), *_chosen(curves)])
+    refuse_wordless("\n".join(page.blocks))
+    return template("page.html.j2", page)
+
+
+def _averaged(averages: Sequence[Mapping[str, Released]], said: Sequence[str]) -> Iterator[Block]:
+    if averages or said:
+        yield Block("shown", f"<p>{html.escape(_INDEPENDENT)}</p>", 2, "Averages over studies")
+    for i, part in enumerate(averages, 1):
+        if len(averages) > 1:
+            yield Block("shown", "", 3, f"Set {i}: {listed(_names(part))}")
+        yield _shown(average(part))
+        yield _shown(part["pooled"], caption="The average over studies, service by service")
+        yield _shown(_spread(part), part["heterogeneity"])
+        for name, released in part.items():
+            if name.startswith("studies: "):
+                outcome = str(released.table["outcome"].iloc[0])
+                yield Block("shown", "", 4 if len(averages) > 1 else 3, label(outcome))
+                yield _shown(forest_of_studies(released))
+        if "leave_one_out" in part:
+            yield Block("shown", "", 4 if len(averages) > 1 else 3, "Without each study in turn")
+            yield _shown(without(part))
+            yield _closed("The averages without each study", part["leave_one_out"])
+    if said:
+        yield Block("shown", _list(said), 3, "What was not averaged, and why")
+
+
+def _chosen(curves: Sequence[tuple[str, Mapping[str, Released]]]) -> Iterator[Block]:
+    if curves:
+        yield Block("shown", f"<p>{html.escape(_CHOICES)}</p>", 2, "How far answers hang on choices")
+    for title, curve in curves:
+        first, *others = curve.values()
+        yield Block("shown", "", 3, title)
+        yield _shown(moved(first), specification_curve(first))
+        if others:
+            yield _shown(*(moved(other) for other in others))
+            yield _closed("Each run on the other services", *others)
+
+
+def average(part: Mapping[str, Released]) -> Statement:
+    """Say what several studies found on average, and what is to be expected of one more.
+
+    Parameters
+    ----------
+    part : mapping of name to Released
+        ``pooled`` and, of three studies or more, ``new_study``, as ``interpret.pool`` makes them.
+    """
+    pooled = part["pooled"]
+    studies = dict(zip(pooled.table["outcome"], numeric(pooled.table["clusters"]), strict=True))
+    found = answers(pooled)
+    lead = _answer(found[0], int(studies[found[0].outcome]))
+    parts = [("lead", (lead,)), ("others", (_new(part, found[0]),))]
+    others = [_answer(a, int(studies[a.outcome])) for a in found[1:]]
+    return Statement("headline", (*parts, *((("others", tuple(others)),) if others else ())), (pooled,), SEAL)
+
+
+def _answer(a: Answer, studies: int) -> str:
+    over = f"On average over {studies} studies"
+    if a.strength == "too rare":
+        return f"{over} there were too few {a.name} to say anything about the effect of support."
+    if a.strength == "cannot tell":
+        return (
+            f"{over} it cannot be told whether support changed {a.name}: the best estimate is {size(a)}, and "
+            f"the data fit anything from {range_of(a)}."
+        )
+    if a.strength == "little or no change":
+        return f"{over} support made little or no difference to {a.name} (95% range {range_of(a)})."
+    found = f"{size(a, a.name)} with support than without it (95% range {range_of(a)}{share(a)})"
+    return f"{over} there were {found}."
+
+
+def _new(part: Mapping[str, Released], a: Answer) -> str:
+    """Say where the effect in one more study may lie, which is not where the average does."""
+    if "new_study" not in part:
+        return "Two studies do not show how far the effect differs from one place to another."
+    new = {one.outcome: one for one in answers(part["new_study"])}.get(a.outcome)
+    if new is None or new.strength == "too rare":
+        return ""
+    triple = new.difference or new.percent or (np.nan, np.nan, np.nan)
+    mark = "" if new.difference else "%"
+    low, high = (about(v, triple) + mark for v in triple[1:])
+    if triple[2] < 0:
+        reach = f"{high} to {low} fewer"
+    else:
+        reach = f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
+    said = f"In one more place like these the effect may be anything from {reach}."
+    if a.strength in ("clear", "very clear") and triple[1] <= 0 <= triple[2]:
+        said += " So an average that is clear does not promise a change in the next place."
+    return said
+
+
+def _spread(part: Mapping[str, Released]) -> Statement:
+    """Say how far effects differ between studies, in words tied to the numbers of the table."""
+    released = part["heterogeneity"]
+    # Both scales tell of the same change; the ratio does not hang on how much a service is used.
+    scales = released.table["scale"]
+    one = "log ratio" if (scales == "log ratio").any() else "difference"
+    rows = zip(released.table.to_dict("records"), apart(released), strict=True)
+    said = [
+        f"{label(row['outcome'])}: {_how_far(row, far)}"
+        for row, far in rows
+        if row["scale"] == one and far != released.mark
+    ]
+    return Statement("sentence", (("list", tuple(said)),), (released,), SEAL)
+
+
+def _how_far(row: Mapping[Any, Any], far: str) -> str:
+    """Say whether results vary more than chance brings, and how far a study lies from the average."""
+    k, i_squared, p = int(row["studies"]), float(row["i_squared_percent"]), float(row["q_p_value"])
+    numbers = f"I² {number(i_squared)}%, p {p_value(p)}"
+    if p < 0.05:
+        said = f"the {k} results vary more than chance brings ({numbers}): effects differ"
+    else:
+        said = f"the {k} results vary no more than chance may bring ({numbers})"
+    few = " So few studies hardly show it." if k < FEW else ""
+    return f"{said}. A study's effect typically lies {far} from the average.{few}"
+
+
+def without(part: Mapping[str, Released]) -> Statement:
+    """Say how far the average moves without each study, and whether it then is as clear as before."""
+    left, pooled = part["leave_one_out"], answers(part["pooled"])
+    shown = readers_units(left.table)
+    said = []
+    for a in pooled:
+        rows = shown[
+            (shown["outcome"] == a.outcome)
+            & (shown["scale"] == ("difference" if a.difference else "log ratio"))
+        ]
+        rows = rows[rows["estimate"].notna()]
+        if rows.empty or a.strength == "too rare":
+            continue
+        estimates = numeric(rows["estimate"])
+        null = 0.0 if a.difference else 1.0
+        clear = (numeric(rows["conf_low"]) > null) | (numeric(rows["conf_high"]) < null)
+        low, high = rows.iloc[int(estimates.argmin())], rows.iloc[int(estimates.argmax())]
+        digits = 2 if null else 0
+        said.append(
+            f"{label(a.outcome)}: between {number(low['estimate'], digits, sign=not null)} "
+            f"({inside(str(low['term']))}) and {number(high['estimate'], digits, sign=not null)} "
+            f"({inside(str(high['term']))}) {'as a ratio' if null else low['unit']}; "
+            f"{'none' if not clear.any() else 'all' if clear.all() else int(clear.sum())} of the {len(rows)} "
+            "ranges leave out no effect."
+        )
+    return Statement("sentence", (("list", tuple(said)),), (left,), SEAL)
+
+
+def _names(part: Mapping[str, Released]) -> list[str]:
+    return [str(name) for name in part["pooled"].method["studies"]]
+
+
+def _shown(*things: Any, caption: str | None = None) -> Block:
+    return Block("shown", show(*things, caption=caption).html)
+
+
+def _closed(summary: str, *things: Released) -> Block:
+    shown: Shown = show(*things)
+    return Block("shown", f"<details><summary>{html.escape(summary)}</summary>{shown.html}</details>")
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(sentence)}</li>' for sentence in sentences)}</ul>"

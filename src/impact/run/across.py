@@ -1,0 +1,148 @@
+"""The pages over all studies: the list of them, and what they show together."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from impact.disclosure.policies import policy
+from impact.errors import ImpactError
+from impact.pages.studies import Listed, studies
+from impact.run.plan import code_hash
+from impact.run.summaries import summaries
+
+# Of more studies than this, one left out cannot move the average much.
+_LEAVE_OUT = 50
+_POOL = ("pooled", "new_study", "heterogeneity")
+
+
+def write_pages(folder: str | Path) -> list[Path]:
+    """Write the list of the studies in an outputs folder, and the page on all of them together.
+
+    Both hold what reports made on this computer released, and nothing else. The second page is there only
+    where there is something to average or several runs on the same people.
+
+    Parameters
+    ----------
+    folder : path
+        With a folder for each study, such as ``outputs``.
+
+    Returns
+    -------
+    list of paths
+        Of the pages.
+    """
+    folder = Path(folder)
+    found = list(summaries(folder, code=code_hash()))
+    whole, first = _together(found)
+    texts = {"index.html": studies([listed for listed, _ in found], across=first), "across.html": whole}
+    for name, text in texts.items():
+        _put(folder / name, text)
+    return [folder / name for name, text in texts.items() if text]
+
+
+def main(folder: str) -> None:
+    """Write the pages of an outputs folder; called by ``renew``."""
+    write_pages(folder)
+
+
+def _put(place: Path, text: str) -> None:
+    """Write a page in one step; without a text, take away the one that is there."""
+    if not text:
+        place.unlink(missing_ok=True)
+        return
+    new = place.with_name(f".{place.name}-{os.getpid()}")
+    new.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(new, place)
+
+
+def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, list[str]]:
+    """Return the page on all studies together, if there is anything to say, and what it says first."""
+    # Only here, because it imports all methods.
+    from impact.interpret.comparable import comparable, runs_of_one
+
+    known = _named([(listed, summary) for listed, summary in found if summary.get("effects")])
+    sets, said = comparable(known)
+    runs = runs_of_one(known)
+    if not (sets or runs):
+        return "", []
+    # Figures are drawn only where there is something to draw: their libraries take a second to import.
+    from impact.pages.across import across, average
+
+    averages = []
+    for one in sets:
+        try:
+            averages.append(_averaged(one))
+        except ImpactError as problem:
+            said.append(f"{', '.join(one)}: not averaged. {problem}")
+    curves = [curve for names in runs if (curve := _curve(names))]
+    if not (averages or curves or said):
+        return "", []
+    first = [str(average(one).parts[0][1][0]) for one in averages]
+    first += [
+        f"{title}: {len(names)} runs on the same people."
+        for (title, _), names in zip(curves, runs, strict=False)
+    ]
+    return across(averages, curves, said=said), first
+
+
+def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """What the reports released, by what readers call the studies: the main run by the title alone."""
+    titles = Counter(listed.title for listed, _ in found if listed.main)
+    named: dict[str, dict[str, Any]] = {}
+    for listed, summary in found:
+        name = listed.title
+        if listed.choices and not (listed.main and titles[name] == 1):
+            name = f"{name}, {listed.chosen}"
+        name = f"{name} ({listed.name})" if name in named or titles[name] > 1 else name
+        more = {key: summary[key] for key in ("file", "main", "pretend", "choices", "inputs", "policy")}
+        named[name] = {**summary["effects"], **more, "title": listed.title}
+    return named
+
+
+def _released(results: Mapping[str, Any], of: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Release under the strictest policy of the studies."""
+    from impact.disclosure import release
+
+    return release(
+        results, max((policy(one["policy"]) for one in of.values()), key=lambda p: p.smallest_shown)
+    )
+
+
+def _averaged(one: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Average the studies of one set, outcome by outcome, as ``pages.across`` shows it."""
+    from impact.interpret import pool, side_by_side, without_each_study
+
+    found = pool(one)
+    results: dict[str, Any] = {name: found[name] for name in _POOL if name in found}
+    for outcome in found["pooled"].table["outcome"].unique():
+        rows = {
+            name: [row for row in study["table"] if row["outcome"] == outcome] for name, study in one.items()
+        }
+        results[f"studies: {outcome}"] = side_by_side(
+            {name: {**study, "table": rows[name]} for name, study in one.items() if rows[name]}
+        )
+    if 2 < len(one) <= _LEAVE_OUT and "new_study" in found:
+        results["leave_one_out"] = without_each_study(one)
+    return _released(results, one)
+
+
+def _curve(runs: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]] | None:
+    """The specification curves of runs on the same people, by outcome, with the title of their study."""
+    from impact.interpret import specification_curve
+
+    main = next((name for name, run in runs.items() if run["main"]), None)
+    choices = {name: run["choices"] for name, run in runs.items()}
+    whole = specification_curve(runs, choices=choices, main=main)
+    first = runs[main or next(iter(runs))]
+    curves = {}
+    for outcome in dict.fromkeys([str(first["table"][0]["outcome"]), *whole.table["outcome"]]):
+        rows = (whole.table["outcome"] == outcome).to_numpy()
+        if whole.table[rows].groupby("scale")["run"].nunique().max() > 1:
+            parts = {"table": whole.table[rows], "counts": whole.counts[rows]}
+            curves[outcome] = replace(whole, **{k: v.reset_index(drop=True) for k, v in parts.items()})
+    return (first["title"], _released(curves, runs)) if curves else None
