@@ -114,7 +114,7 @@ def test_outside_a_project_the_message_says_where_to_go(impact: Impact, tmp_path
 
 
 def test_a_fault_of_ours_is_one_sentence_and_a_file(impact: Impact, project: Path) -> None:
-    code = "import impact.cli.rehearsal as r, impact.cli as c; r.rehearse = lambda study: 1 / 0; c.main()"
+    code = "import impact.cli.rehearsal as r, impact.cli as c; r.rehearse = lambda studies: 1 / 0; c.main()"
     done = impact("check", "params/demo.yaml", code=code)
     assert done.returncode == 1
     assert done.stderr.startswith("A fault in impact itself (ZeroDivisionError). The details are in outputs/")
@@ -222,3 +222,25 @@ def test_what_a_person_must_look_at_is_said_beside_where_the_report_is(
     told = capsys.readouterr()
     assert told.err.splitlines() == [f"small: {said}", "small: a second remark"]
     assert told.out.splitlines()[-1].endswith("/share/index.html")
+
+
+def test_check_says_once_what_runs_of_the_same_data_share(impact: Impact, project: Path) -> None:
+    text = (project / "params/demo.yaml").read_text()
+    lists = "  seed: [1, 2]\n  did.anticipation: [0, 3]\n"
+    (project / "params/demo.yaml").write_text(f"{text}\nmatrix:\n{lists}")
+    done = impact("check", "params/demo.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("parameters are right") == 1
+    assert "and 3 more: parameters are right" in done.stdout
+    shared = impact("check", "params/demo.yaml", "--set", "did.covariates=[agee]")
+    (line,) = shared.stderr.splitlines()
+    assert "and 3 more: did.covariates: 'agee' is not in the data. Did you mean 'age'?" in line
+    bad = f"{text}\nmatrix:\n{lists}  did.covariates: [[age], [agee]]\n"
+    (project / "params/demo.yaml").write_text(bad)
+    some = impact("check", "params/demo.yaml")
+    assert some.returncode == 3
+    assert "and 3 more: parameters are right" in some.stdout
+    assert len(some.stderr.splitlines()) == 1
+    (project / "params/demo.yaml").write_text(text)
+    missing = impact("check", "params/demo.yaml", "--set", "data.people=data/peoples.csv")
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (3, 1)

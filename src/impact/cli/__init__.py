@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from impact.errors import ImpactError, ParameterError, together
+from impact.errors import ImpactError, ParameterError, together, whose
 
 EXIT_CODES = {
     0: "the report was made, or the check found nothing that stops the study",
@@ -135,13 +135,15 @@ def check(
     from impact.cli.terminal import show_quality
     from impact.study import read_studies
 
-    problems: list[ImpactError] = []
+    same: dict[str, list[Any]] = {}
     for study in read_studies(files, changes=changes):
-        try:
-            study.files  # noqa: B018 - looking for them is the check
-            show_quality(study.name, rehearse(study))
-        except ImpactError as error:
-            problems.append(type(error)("\n".join(f"{study.name}: {s}" for s in str(error).splitlines())))
+        same.setdefault(repr(study.source), []).append(study)
+    problems: list[ImpactError] = []
+    for studies in same.values():
+        source, sound, found = rehearse(studies)
+        if sound:
+            show_quality(whose([study.name for study in sound]), source)
+        problems += found
     if problems:
         raise type(problems[0])(together([str(p) for p in problems]))
 

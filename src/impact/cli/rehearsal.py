@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from impact.data import Cohort, LongData, read
 from impact.data.contract import DERIVED, TABLES
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
-from impact.errors import DataError, DesignError, ImpactError, nearest, together
+from impact.errors import DataError, DesignError, ImpactError, nearest, together, whose
 from impact.interpret import build_panel
 from impact.match.propensity import both_arms, columns, design
 from impact.study import Study
 
+Data = Cohort | LongData
 
-def rehearse(study: Study) -> Cohort | LongData:
-    """Read a study's data and do everything that comes before its estimates; return the data.
+
+def rehearse(studies: Sequence[Study]) -> tuple[Data | None, list[Study], list[ImpactError]]:
+    """Do everything that comes before the estimates of studies that read the same data.
+
+    Returns
+    -------
+    tuple
+        The data; the studies without a fault; and each fault once, with the studies that have it.
+    """
+    source: Data | None = None
+    sound: list[Study] = []
+    whose_fault: dict[tuple[type[ImpactError], str], list[str]] = {}
+    for study in studies:
+        try:
+            if source is None:
+                study.find_files()
+                source = read(**study.source)
+            _try(study, source)
+            sound.append(study)
+        except ImpactError as error:
+            # Data that one cannot read, none can.
+            others = [study] if source is not None else studies
+            for line in str(error).splitlines():
+                whose_fault.setdefault((type(error), line), []).extend(other.name for other in others)
+            if source is None:
+                break
+    faults = [kind(f"{whose(names)}: {line}") for (kind, line), names in whose_fault.items()]
+    return source, sound, faults
+
+
+def _try(study: Study, source: Data) -> None:
+    """Do what comes before one study's estimates.
 
     Raises
     ------
     ImpactError
-        All problems of the files together, then all of names; then that nobody can be compared, or else all
-        gaps in what the methods use.
+        All problems of names together; then that nobody can be compared, or else all gaps in what the methods
+        use.
     """
-    source = read(**study.source)
     if isinstance(source, Cohort):
         _find_names(study, source)
     problems: list[ImpactError] = []
@@ -35,7 +67,6 @@ def rehearse(study: Study) -> Cohort | LongData:
     if problems:
         lines = "\n".join(map(str, problems)).splitlines()
         raise type(problems[0])(together(list(dict.fromkeys(lines))))
-    return source
 
 
 def _find_names(study: Study, source: Cohort) -> None:
