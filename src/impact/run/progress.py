@@ -10,6 +10,9 @@ from rich.console import Console
 
 from impact.run.job import Outcome
 
+# The notebook's name, a bar that can be read, the cells and the time left.
+_BESIDE, _LEAST = 48, 16
+
 
 class Progress:
     """Studies, notebooks and cells of a run.
@@ -77,9 +80,23 @@ class Progress:
     def _bar(self, study: str, **state: Any) -> None:
         if self._bars:
             if study not in self._tasks:
-                self._tasks[study] = self._bars.add_task(study, notebook="")
+                name = _short(study, self._bars.console.width - _BESIDE)
+                self._tasks[study] = self._bars.add_task(name, notebook="")
             self._bars.update(self._tasks[study], **state)
 
     def _line(self, text: str) -> None:
         if self._console and not self._bars:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _short(name: str, width: int) -> str:
+    """Return a name without its middle, if it is wider: the names of a matrix differ at their ends.
+
+    Examples
+    --------
+    >>> _short("northtown--months_after-12--estimator-etwfe", 24)
+    'northto…-estimator-etwfe'
+    """
+    width = max(width, _LEAST)
+    start = (width - 1) // 3
+    return name if len(name) <= width else f"{name[:start]}…{name[len(name) - (width - 1 - start) :]}"
