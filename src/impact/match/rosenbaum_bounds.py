@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binom, norm, rankdata
+from scipy.special import bdtrc, ndtr
 
 from impact.errors import DataError, DesignError, ParameterError, nearest, together
 from impact.results import Bounds, Matched
@@ -22,6 +22,11 @@ LEVEL = 0.05
 # Beyond this no hidden difference is worth telling apart.
 _MOST = 100.0
 _PER_MONTHS = 1000
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1; those of equal values are averaged. Not by scipy.stats, which takes long to import."""
+    return np.asarray(pd.Series(values).rank(), dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +54,13 @@ class Sets:
             difference = np.zeros(len(size))
             np.add.at(difference, self.sets, np.where(self.treated, value, -value))
             # Pairs without a difference tell nothing and have no rank.
-            rank = np.maximum(rankdata(np.abs(difference)) - np.count_nonzero(difference == 0), 0.0)
+            rank = np.maximum(_ranks(np.abs(difference)) - np.count_nonzero(difference == 0), 0.0)
             rank[difference == 0] = 0.0
             # The rank goes to whichever of the two has the higher value.
             higher = np.where(self.treated, difference[self.sets] > 0, difference[self.sets] < 0)
             return np.asarray(higher * rank[self.sets])
         mean = np.bincount(self.sets, value) / size
-        return np.asarray(rankdata(value - mean[self.sets])) * self.sign
+        return _ranks(value - mean[self.sets]) * self.sign
 
     def deviate(self, gamma: float, shift: float, direction: float) -> float:
         """Standard normal deviate of the statistic against the worst that a hidden difference could do."""
@@ -69,8 +74,8 @@ class Sets:
         q = self.scores(0.0, direction)
         if (np.bincount(self.sets) == 2).all() and len(np.unique(q[q > 0])) == 1:
             better, pairs = np.count_nonzero(q[self.chosen]), np.count_nonzero(q)
-            return float(binom.sf(better - 1, pairs, gamma / (1 + gamma)))
-        return float(norm.sf(self.deviate(gamma, 0.0, direction)))
+            return float(bdtrc(better - 1, pairs, gamma / (1 + gamma)))
+        return float(ndtr(-self.deviate(gamma, 0.0, direction)))
 
 
 def rosenbaum_bounds(matched: Matched, *, outcome: str, gamma: Sequence[float] = GAMMA) -> Bounds:
