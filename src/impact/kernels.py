@@ -32,11 +32,10 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 # What notebooks and reports import. Nothing here may compute with threads when it is imported.
 _STACK = (
     *("duckdb", "scipy.optimize", "scipy.stats", "statsmodels.api", "matplotlib.pyplot", "seaborn"),
-    *("ipykernel.kernelapp", "ipykernel.zmqshell", "papermill", "nbconvert.exporters"),
-    *(
-        f"impact.{floor}"
-        for floor in ("cli", "run", "data", "did", "match", "interpret", "disclosure", "pages")
-    ),
+    *("matplotlib.backends.backend_agg", "ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger"),
+    *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic"),
+    *(f"impact.{name}" for name in ("cli", "data", "did", "match", "interpret", "run.worker")),
+    *(f"impact.pages.{name}" for name in ("briefing", "plots", "services", "tables")),
 )
 # The matrices are small: several threads for each wait for each other, and on a busy machine for long.
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -160,7 +159,7 @@ class _Server:
         # The backend for pictures is each child's own choice.
         env = {**ONE_THREAD, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "impact.kernels", self.address],
+            [sys.executable, "-Xfrozen_modules=off", "-m", "impact.kernels", self.address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
         )  # fmt: skip
         atexit.register(self.close)
@@ -193,8 +192,8 @@ _STARTING = threading.Lock()
 
 def _code() -> int:
     """A number that changes when a file of the package does."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    return hash(tuple((str(f), f.stat().st_mtime_ns) for f in files))
+    files = (f for kind in ("py", "toml", "css", "j2") for f in Path(__file__).parent.rglob(f"*.{kind}"))
+    return hash(frozenset((str(f), f.stat().st_mtime_ns) for f in files))
 
 
 def _forked(address: str, call: str, arguments: Sequence[str], more: Mapping[str, Any]) -> Forked:
@@ -216,11 +215,13 @@ def _serve(address: str) -> None:
     os.setsid()
     # Where the server happened to be started is no place to import from.
     del sys.path[0]
+    # What is never collected is never written to, and so stays shared with the children.
+    gc.disable()
     for name in _STACK:
         importlib.import_module(name)
-    # What is never collected is never written to, and so stays shared with the children.
-    gc.collect()
+    _call("impact.run.worker:prepare", [])
     gc.freeze()
+    gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{address}.new")
     listener.listen(64)

@@ -78,7 +78,12 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
             on_notebook_start=lambda **_: options["watch"].over(client.km.provisioner.pid),
         )
         env = {**kernels.ONE_THREAD, **os.environ, **options["records"]}
-        return client.execute(stdout=sys.stderr, stderr=sys.stderr, env=env)
+        # papermill writes the whole notebook before and after each cell; nobody reads it before the end.
+        place, nb_man.output_path = nb_man.output_path, None
+        try:
+            return client.execute(stdout=sys.stderr, stderr=sys.stderr, env=env)
+        finally:
+            nb_man.output_path = place
 
 
 papermill_engines.register("impact", Engine)

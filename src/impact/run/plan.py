@@ -105,9 +105,19 @@ def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str
         "extras": asdict(job.extras),
         "inputs": inputs,
         "parameters": _without_paths(study.parameters),
+        **made_with(),
+    }
+
+
+@functools.cache
+def made_with() -> dict[str, Any]:
+    """Return the versions of all that makes a report, with a digest of the package's own files."""
+    declared = metadata.requires("impact") or []
+    names = sorted({m[0] for line in declared if (m := re.match(r"[\w.-]+", line))})
+    return {
         "code": {"impact": metadata.version("impact"), "sha256": code_hash()},
         "python": platform.python_version(),
-        "packages": _packages(),
+        "packages": {name: metadata.version(name) for name in names},
     }
 
 
@@ -139,9 +149,3 @@ def code_hash() -> str:
         if path.suffix in {".py", ".ipynb", ".toml", ".css", ".j2"}:
             digest.update(f"{path.relative_to(package).as_posix()}\0{_hash(path)}\0".encode())
     return digest.hexdigest()
-
-
-def _packages() -> dict[str, str]:
-    declared = metadata.requires("impact") or []
-    names = sorted({m[0] for line in declared if (m := re.match(r"[\w.-]+", line))})
-    return {name: metadata.version(name) for name in names}

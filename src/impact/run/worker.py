@@ -10,14 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from matplotlib.backends import backend_registry
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
 from impact.disclosure.record import read
 from impact.errors import ImpactError
+from impact.pages.report import entry, index, render
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt, locked
 from impact.run.job import Job
 from impact.run.lookout import refuse_names
 from impact.run.pdf import Printer
-from impact.run.plan import plan, stands
+from impact.run.plan import made_with, plan, stands
 from impact.run.share import headline, share
 from impact.run.sheet import check
 from impact.run.summaries import sum_up, sum_up_failure
@@ -25,6 +30,16 @@ from impact.run.watch import Watch
 
 _log = logging.getLogger(__name__)
 Tell = Callable[[dict[str, Any]], None]
+
+
+def prepare() -> None:
+    """Do once, before processes are forked, what each of them would do again; called by ``kernels``."""
+    made_with()
+    page = new_notebook(cells=[new_markdown_cell("# Page"), new_code_cell()])
+    entries = [entry(nbformat.reads(nbformat.writes(page), as_version=4), href="")]
+    render(page)
+    index(title="", pages=entries)
+    backend_registry.list_all()
 
 
 def main(asked: str) -> None:
