@@ -183,7 +183,11 @@ class _Server:
         """End it and its children."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+        if not Path(self.address).exists():
+            # It still imports, and nothing of it is needed.
+            self._process.kill()
         self._process.wait()
+        shutil.rmtree(Path(self.address).parent, ignore_errors=True)
 
 
 _STARTED: dict[int, _Server] = {}

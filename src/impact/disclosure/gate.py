@@ -24,8 +24,6 @@ from impact.errors import DisclosureError, ParameterError
 from impact.results import Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
-NOTICE = "Small numbers are withheld by rule; have the output checked before it is sent."
-
 _EXTREMES = re.compile(r"(^|_)(min|max|minimum|maximum)($|_)", re.IGNORECASE)
 
 

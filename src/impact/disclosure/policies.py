@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from impact.errors import ParameterError, nearest
 
+NOTICE = "Small numbers are withheld by rule; have the output checked before it is sent."
+
 
 @dataclass(frozen=True)
 class Policy:

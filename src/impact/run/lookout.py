@@ -75,19 +75,21 @@ def refuse_names(study: Study, folder: Path) -> None:
         )
         con.register(name, frame)
     days = {file: {day for _, day in days_in(as_typed(text))} for file, text in texts.items()}
-    least = policy(study.disclosure).smallest_shown
+    looked_at: dict[tuple[str, str], str] = {}
+    con.execute("CREATE TABLE held (source VARCHAR, named VARCHAR, given VARCHAR, rows BIGINT)")
     for table, given in study.files.items():
         sql, types = scan(con, table, given)
         meanings = _meanings(study, table, types)
-        looked_at = [c for c, name in meanings.items() if table == "people" or name in _NAMING | _LIVES]
-        _hold(con, table, sql, looked_at)
-        held_by = _named(con, least, meanings, people=table == "people")
-        for column in looked_at:
-            of_a_life = meanings[column] in _LIVES
-            found_in = held_by.get(column, set()) | (_of_a_life(con, column, days) if of_a_life else set())
-            problems += [
-                f"{file}: holds a value of the column {column!r} of {table}." for file in sorted(found_in)
-            ]
+        columns = [c for c, name in meanings.items() if table == "people" or name in _NAMING | _LIVES]
+        _hold(con, table, sql, columns)
+        looked_at |= {(table, column): meanings[column] for column in columns}
+    held_by = _named(con, looked_at, policy(study.disclosure).smallest_shown)
+    for (table, column), name in looked_at.items():
+        found_in = held_by.get((table, column), set())
+        found_in |= _of_a_life(con, table, column, days) if name in _LIVES else set()
+        problems += [
+            f"{file}: holds a value of the column {column!r} of {table}." for file in sorted(found_in)
+        ]
     if problems:
         raise DisclosureError(together(problems))
 
@@ -103,53 +105,58 @@ def _meanings(study: Study, table: str, types: Mapping[str, str]) -> dict[str, s
 
 
 def _hold(con: duckdb.DuckDBPyConnection, table: str, sql: str, columns: Sequence[str]) -> None:
-    """Read a table once: the values of its columns, and how many rows have each."""
-    texts = ", ".join(f"CAST({quote(c)} AS VARCHAR) AS {quote(c)}" for c in columns)
-    given = f"UNPIVOT (SELECT {texts} FROM {sql}) ON COLUMNS(*) INTO NAME named VALUE given"
-    if not columns:
-        given = "SELECT '' AS named, '' AS given WHERE false"
-    counted = f"SELECT named, given, count(*) AS rows FROM ({given}) GROUP BY ALL"
-    ask(con, table, f"CREATE OR REPLACE TEMP TABLE held AS {counted}")
+    """Read a table once, and hold the values of its columns with how many rows have each."""
+    if columns:
+        texts = ", ".join(f"CAST({quote(c)} AS VARCHAR) AS {quote(c)}" for c in columns)
+        given = f"UNPIVOT (SELECT {texts} FROM {sql}) ON COLUMNS(*) INTO NAME named VALUE given"
+        counted = f"SELECT {literal(table)}, named, given, count(*) FROM ({given}) GROUP BY ALL"
+        ask(con, table, f"INSERT INTO held {counted}")
 
 
 def _named(
-    con: duckdb.DuckDBPyConnection, least: int, meanings: Mapping[str, str], *, people: bool
-) -> dict[str, set[str]]:
-    """Find the files that hold a value of a column that names someone, by column."""
-    naming = [literal(column) for column, name in meanings.items() if name in _NAMING]
-    homes = [literal(column) for column, name in meanings.items() if people and name == "buildingid"]
+    con: duckdb.DuckDBPyConnection, looked_at: Mapping[tuple[str, str], str], least: int
+) -> dict[tuple[str, str], set[str]]:
+    """Find the files that hold a value of a column that names someone, by table and column."""
+    rows = [
+        (*at, name in _NAMING, (at[0], name) == ("people", "buildingid")) for at, name in looked_at.items()
+    ]
+    asked = pd.DataFrame(rows, columns=["source", "named", "naming", "of_few"])
+    con.register("asked", asked.astype({"naming": bool, "of_few": bool}))
     listed = ", ".join(literal(word) for word in _NOBODY)
     query = f"""
         WITH own AS (
-            SELECT named FROM held GROUP BY 1
-            HAVING {people} AND count(*) >= greatest({_OWN_VALUES}, {_OWN_SHARE} * sum(rows))
+            SELECT source, named FROM held WHERE source = 'people' GROUP BY ALL
+            HAVING count(*) >= greatest({_OWN_VALUES}, {_OWN_SHARE} * sum(rows))
         ),
         plain AS (
-            SELECT named, trim(regexp_replace(lower(given), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')) AS value,
-                any_value(given) AS given, named IN ({", ".join(naming) or "''"}) AS naming
-            FROM held WHERE naming OR named IN (FROM own) GROUP BY ALL
-            HAVING named NOT IN ({", ".join(homes) or "''"}) OR sum(rows) < {least}
+            SELECT source, named, naming,
+                trim(regexp_replace(lower(given), '[^\\p{{L}}\\p{{N}}_]+', ' ', 'g')) AS value,
+                any_value(given) AS given
+            FROM held JOIN asked USING (source, named) LEFT JOIN own USING (source, named)
+            WHERE naming OR own.named IS NOT NULL
+            GROUP BY ALL HAVING NOT any_value(of_few) OR sum(rows) < {least}
         ),
         known AS (
-            SELECT named, value, string_split(value, ' ') AS parts,
+            SELECT source, named, value, string_split(value, ' ') AS parts,
                 regexp_matches(value, '\\p{{L}}') AS written
             FROM plain WHERE len(value) > 2 AND value NOT IN ({listed}) AND (naming OR {_TELLING})
         )
-        SELECT named, file FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
+        SELECT source, named, file
+        FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
         WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
-        UNION SELECT named, file FROM cells JOIN known ON cells.value = known.value WHERE written
+        UNION SELECT source, named, file FROM cells JOIN known ON cells.value = known.value WHERE written
     """
-    found: dict[str, set[str]] = {}
-    for column, file in con.execute(query).fetchall():
-        found.setdefault(column, set()).add(file)
+    found: dict[tuple[str, str], set[str]] = {}
+    for table, column, file in con.execute(query).fetchall():
+        found.setdefault((table, column), set()).add(file)
     return found
 
 
 def _of_a_life(
-    con: duckdb.DuckDBPyConnection, column: str, days: Mapping[str, set[datetime.date]]
+    con: duckdb.DuckDBPyConnection, table: str, column: str, days: Mapping[str, set[datetime.date]]
 ) -> set[str]:
     """Find the files that hold a day on which someone was born or died."""
-    values = con.execute("SELECT given FROM held WHERE named = ?", [column]).fetchall()
+    values = con.execute("SELECT given FROM held WHERE source = ? AND named = ?", [table, column]).fetchall()
     theirs = {day for (value,) in values for _, day in days_in(value) if day.day != 1}
     return {file for file, said in days.items() if (said & theirs) - {datetime.date.today()}}
 
