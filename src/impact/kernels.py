@@ -8,6 +8,7 @@ where ``IMPACT_ENGINE=papermill`` asks for it, processes start as usual.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import ctypes
@@ -41,6 +42,7 @@ _STACK = (
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
 _LARGEST = 1 << 20
+_LOOKS, _BETWEEN_LOOKS = 100, 0.01
 _SIGNAL_WHEN_PARENT_DIES = 1
 
 
@@ -108,6 +110,13 @@ class WarmProvisioner(LocalProvisioner):
         self.process, self.pid, self.pgid = kernel, kernel.pid, None
         self.cwd = kwargs.get("cwd") or Path.cwd()
         return self.connection_info
+
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        """Look often for a moment: most kernels end at once, and jupyter_client looks ten times a second."""
+        for _ in range(_LOOKS):
+            if await self.poll() is not None:
+                return
+            await asyncio.sleep(_BETWEEN_LOOKS)
 
 
 def start(
@@ -208,9 +217,13 @@ def _forked(address: str, call: str, arguments: Sequence[str], more: Mapping[str
     env = dict(more["env"] or os.environ) | {_ADDRESS: address}
     asked = {"call": call, "arguments": list(arguments), "env": env}
     asked["cwd"] = os.fspath(more["cwd"] or os.getcwd())
-    outputs = ((more["stdout"], 1), (more["stderr"], 2))
-    files = [own if f is None else f if isinstance(f, int) else f.fileno() for f, own in outputs]
-    socket.send_fds(line, [json.dumps(asked).encode()], files)
+    with open(os.devnull, "w") as nothing:
+        files: list[Any] = [
+            {None: own, subprocess.DEVNULL: nothing}.get(given, given)
+            for given, own in ((more["stdout"], 1), (more["stderr"], 2))
+        ]
+        numbers = [file if isinstance(file, int) else file.fileno() for file in files]
+        socket.send_fds(line, [json.dumps(asked).encode()], numbers)
     return Forked(line)
 
 

@@ -78,6 +78,12 @@ def test_a_child_has_its_own_folder_environment_and_output(address: str, tmp_pat
     assert (tmp_path / "out.txt").read_text().split() == [str(tmp_path), "so"]
 
 
+def test_a_childs_output_may_go_nowhere(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    child = kernels.start("os:system", ["echo heard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert child.wait(10) == 0
+    assert not capfd.readouterr().out
+
+
 def test_a_child_that_fails_says_so(address: str, tmp_path: Path) -> None:
     with (tmp_path / "err.txt").open("w") as err:
         assert kernels.start("os:no_such_function", [], stderr=err).wait(10) == 1

@@ -375,9 +375,13 @@ def _environment() -> jinja2.Environment:
     style = re.sub(r"/\*.*?\*/", "", (TEMPLATES / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
     digest = hashlib.sha256(style.encode()).digest()
     environment.globals.update(dots=DOTS, style=style, style_hash=base64.b64encode(digest).decode())
+    # All at once, so that processes which are forked later find them ready.
+    for name in environment.list_templates(extensions=["j2"]):
+        environment.get_template(name)
     return environment
 
 
+@cache
 def _version() -> str:
     try:
         return version("impact")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from matplotlib.backends import backend_registry
+from matplotlib.backends.registry import backend_registry
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from impact.disclosure.record import read
@@ -39,7 +39,7 @@ def prepare() -> None:
     entries = [entry(nbformat.reads(nbformat.writes(page), as_version=4), href="")]
     render(page)
     index(title="", pages=entries)
-    backend_registry.list_all()
+    backend_registry.list_all()  # type: ignore[no-untyped-call]
 
 
 def main(asked: str) -> None:
