@@ -48,9 +48,6 @@ class Sets:
 
         Pairs have Wilcoxon's signed ranks, larger sets the ranks of responses less their set's mean.
         """
-        # It takes as long to import as all methods together.
-        from scipy.stats import rankdata
-
         value = direction * (self.y - shift * self.treated)
         size = np.bincount(self.sets)
         if (size == 2).all():
