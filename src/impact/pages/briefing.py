@@ -113,7 +113,7 @@ def checked(released: Mapping[str, Released]) -> Statement:
     words = {True: "Passed", False: "Failed", None: "Not known"}
     said = [f"{words[check.passed]}: {check.said}" for check in checks_on(released)]
     said = said or ["This page holds no check of the comparison."]
-    said += [line for _, lines in beside(released, "effects", "beside").parts for line in lines]
+    said += [" ".join(lines) for _, lines in beside(released, "effects", "beside").parts]
     sources = tuple(
         released[n] for n in ("effects", "beside", "pretrend", "balance", "negative_control") if n in released
     )

@@ -22,7 +22,7 @@ from impact.study.project import project_root
 from impact.study.table import Run
 
 # What readers are told and nothing is estimated from: runs must differ in more, and are not named after it.
-TOLD = ("title", "notes", "contact", "wording")
+TOLD = ("title", "notes", "contact", "wording", "labels")
 _LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?P<what>.+)")
 
 
