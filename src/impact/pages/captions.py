@@ -84,8 +84,8 @@ _CAPTIONS = {
     "is no difference. Squares: before support, where points should lie near it. Circles: with support.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",
-    "love": "How far apart the groups are before (squares) and after (circles) they were matched or weighted. "
-    "Between the dashed lines the difference is under 0.1.",
+    "love": "How far apart the groups are before (squares) and after (circles) they were matched or "
+    "weighted. Between the dashed lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range lies on one side of no change (also "
     "once several services are allowed for). Diamond: not clear.",
     "specification_curve": specification_curve.CAPTION,
