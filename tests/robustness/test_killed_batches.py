@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,13 +44,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def command(*more: str) -> list[str]:
+    call = [sys.executable, "-c", "from impact.cli import main; main()", "run"]
+    return [*call, *(f"params/{s}.yaml" for s in STUDIES), *more]
+
+
+def marked() -> dict[str, str]:
+    """An environment by which all that comes of a batch is known, however it was started."""
+    return {**os.environ, "MARK": str(Path.cwd())}
+
+
 def batch(*more: str, output: str = "outputs") -> subprocess.Popen[bytes]:
-    """Start the command. All that comes of it carries its mark, however it is started."""
-    command = [sys.executable, "-c", "from impact.cli import main; main()", "run"]
-    return subprocess.Popen(
-        [*command, *(f"params/{s}.yaml" for s in STUDIES), "--output", output, *more],
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={**os.environ, "MARK": str(Path.cwd())},
-    )  # fmt: skip
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return subprocess.Popen(command("--output", output, *more), env=marked(), **quiet)
 
 
 def survivors() -> list[list[str]]:
@@ -93,7 +100,6 @@ def test_killed_at_any_point_nothing_is_lost_and_the_next_call_finishes(project:
             seen = reports(project / "outputs")
             assert {name: expected[name] for name in seen} == seen
             assert all((project / "outputs" / n.split("/")[0] / "share/index.html").exists() for n in seen)
-
             assert all(map(json.loads, logged(project / "outputs")))
         assert batch().wait(HANGS) == 0
         assert reports(project / "outputs") == expected
@@ -111,6 +117,51 @@ def kill_one_of(running: subprocess.Popen[bytes], rng: random.Random) -> None:
     running.wait(HANGS)
 
 
+@pytest.mark.parametrize("when", ["while it gets ready", "while studies run"])
+def test_ctrl_c_stops_all_and_the_next_call_makes_the_rest(project: Path, when: str) -> None:
+    pty = pytest.importorskip("pty")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execve(sys.executable, command(), marked())
+    told = b""
+    begun = project / ("outputs/runs.json" if when == "while it gets ready" else "outputs/log.jsonl")
+    with contextlib.suppress(OSError):
+        sent = False
+        while said := os.read(terminal, 65536):
+            told += said
+            if not sent and begun.exists():
+                os.write(terminal, b"\x03")
+                sent = True
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    os.close(terminal)
+    assert b"Stopped. Reports that were written stand; the same command makes the rest." in told
+    assert b"Traceback" not in told
+    assert not survivors()
+    assert len(reports(project / "outputs")) < 5 * len(STUDIES)
+    assert batch().wait(HANGS) == 0
+    assert len({name.split("/")[0] for name in reports(project / "outputs")}) == len(STUDIES)
+
+
+def test_where_there_is_no_terminal_lines_are_plain_and_quiet_says_only_the_end(project: Path) -> None:
+    told = subprocess.run(command(), capture_output=True, text=True, check=True)
+    step = re.compile(r"study\d: ((cohort|did|findings), \d+\.\d s|report written)")
+    assert all(map(step.fullmatch, told.stderr.splitlines()))
+    assert len(told.stderr.splitlines()) == 4 * len(STUDIES)
+    notebook(project, "did", "1 / 0")
+    told = subprocess.run(command("--quiet"), capture_output=True, text=True, check=False)
+    assert told.returncode == 6
+    assert "\x1b" not in told.stdout + told.stderr
+    expected = [
+        f"{study}: {said}"
+        for study in STUDIES
+        for said in (
+            "did: cell 3 stopped with ZeroDivisionError.",
+            f"the details are in outputs/{study}/private/failed",
+        )
+    ]
+    assert told.stderr.splitlines() == expected
+
+
 def test_two_batches_at_once_do_not_corrupt_each_other(project: Path) -> None:
     both = [batch(), batch()]
     assert [b.wait(HANGS) for b in both] == [0, 0]
@@ -124,6 +175,8 @@ def test_one_that_dies_does_not_stop_the_others(project: Path) -> None:
     (project / "params/study2.yaml").write_text(STUDY.replace("A small study", "Deadly"))
     outcomes = run([f"params/{s}.yaml" for s in STUDIES])
     assert [bool(o.problem) for o in outcomes] == [s == "study2" for s in STUDIES]
+    assert "did: the notebook's process died" in str(outcomes[2].problem)
+    assert "DeadKernelError" in (project / "outputs/study2/private/failed/traceback.txt").read_text()
 
 
 def test_a_notebook_that_takes_too_much_is_stopped_and_the_others_go_on(project: Path) -> None:
@@ -136,6 +189,7 @@ def test_a_notebook_that_takes_too_much_is_stopped_and_the_others_go_on(project:
     assert "more than 0.5 GB of memory" in told["study1"]
     assert "more than 0.1 minutes" in told["study3"]
     assert [told[s] for s in ("study0", "study2", "study4")] == ["", "", ""]
+    assert (project / "outputs/study1/private/failed/traceback.txt").exists()
     assert next(o.peak_mb for o in outcomes if o.study.name == "study1") > 500
 
 
