@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from impact.disclosure import record as earlier
+from impact.disclosure.attack import Mask
 from impact.disclosure.balances import balance_draft
 from impact.disclosure.cells import Cell, Labels
 from impact.disclosure.checker import checked
@@ -105,34 +107,36 @@ def release(
     hidden, lost, rounded = counts.withhold(rule)
     if elsewhere & {*lost, *rounded}:
         # What was given away before is not this page's fault.
-        before, _ = _counts(shown, ())
-        _, given, hardly = before.withhold(rule)
-        told = {before.keys[at] for at in given}
-        lost = [at for at in lost if counts.keys[at] not in told]
-        told |= {before.keys[at] for at in hardly}
-        rounded = [at for at in rounded if counts.keys[at] not in told]
+        then, _ = _counts(shown, ())
+        _, given, hardly = then.withhold(rule)
+        known = {then.keys[at] for at in given}
+        lost = [at for at in lost if counts.keys[at] not in known]
+        known |= {then.keys[at] for at in hardly}
+        rounded = [at for at in rounded if counts.keys[at] not in known]
     gone, kept = (_by_table(placed, counts, found) for found in (lost, rounded))
     if gone and not elsewhere:
         raise DisclosureError(
             f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
             "else is withheld; leave the table out, or show it in fewer groups."
         )
+    before = earlier.printed(page, previous, rule) if rule.totals == "sum of rounded" else None
+    told = rule if before is None else _with_sums(drafts.values(), counts, hidden, rule, before)
     levels = counts.levels_withheld(hidden)
     for name, result in results.items():
         also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
         # A mean tells how many are at each level, if only few of them are not shown.
         also |= {(row, what) for row, what, among in drafts[str(name)].means if (what, among) in levels}
-        if also:
-            drafts[str(name)] = _drafted(str(name), result, rule, also)
+        if also or told.sums:
+            drafts[str(name)] = _drafted(str(name), result, told, also)
     sheet = [
         checked(name, draft, rule, placed[name], gone.get(name, ()), kept.get(name, ()))
         for name, draft in drafts.items()
     ]
     counted = {at for cells in placed.values() for at, _ in cells} | elsewhere
     withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
-    released = {n: _released(n, results[n].method, draft, rule, withheld) for n, draft in drafts.items()}
+    released = {n: _released(n, results[n].method, draft, told, withheld) for n, draft in drafts.items()}
     if page:
-        earlier.write(page, drafts, sheet)
+        earlier.write(page, drafts, sheet, told.sums)
     return Release(released, sheet)
 
 
@@ -162,6 +166,25 @@ def _counts(shown: Sequence[tuple[earlier.Table, int]], drafts: Collection[Draft
     for draft in drafts:
         counts.add_table(draft.cells, draft.sums)
     return counts, elsewhere
+
+
+def _with_sums(
+    drafts: Collection[Draft], counts: Counts, hidden: Mask, rule: Policy, before: Mapping[int, int]
+) -> Policy:
+    """Let the policy print a total as the sum of its rounded parts, if a table shows them all.
+
+    One count is one number in all of a report: that of ``before``, which other pages and reports printed, or
+    else of the first table that has it as a total. Where its parts add up to another it stays as it is.
+    """
+    found = dict(before)
+    sums = [(total, parts) for draft in drafts for parts, total in draft.sums if total and len(parts) > 1]
+    for total, parts in sorted(sums, key=lambda one: one[0].value):
+        if all(cell.column and not hidden[counts.number(cell)] for cell in (total, *parts)):
+            together = sum(found.get(part.value, int(rule.rounded(part.value))) for part in parts)
+            # A sum of parts that each round down may look too small to show: then the total is rounded.
+            if not rule.small(together).any():
+                found.setdefault(total.value, together)
+    return replace(rule, sums=tuple((n, m) for n, m in found.items() if m != rule.rounded(n)))
 
 
 def _by_table(

@@ -15,6 +15,7 @@ from typing import Any
 
 from impact.disclosure.cells import Cell, Labels, Sum, who
 from impact.disclosure.draft import Draft
+from impact.disclosure.policies import Policy
 from impact.errors import DataError
 
 # Of the files: one in another form may leave out what the comparison needs, and is refused.
@@ -53,6 +54,19 @@ def reports(folder: Path) -> dict[Path, list[Table]]:
     found: dict[Path, list[Table]] = {}
     for path in sorted(folder.rglob("*.json")):
         found.setdefault(path.parent.resolve(), []).extend(load(path).tables.values())
+    return found
+
+
+def printed(page: Path | None, previous: str | Path | None, policy: Policy) -> dict[int, int]:
+    """Return which number each count was printed as on other pages of a report, and in earlier reports."""
+    folders = [page.parent] if page else []
+    folders += [Path(previous)] if previous else []
+    found: dict[int, int] = {}
+    for path in dict.fromkeys(p for folder in folders for p in sorted(folder.rglob("*.json")) if p != page):
+        then = load(path)
+        shown = {c.value for cells, _ in then.tables.values() for c in cells if c.shown}
+        for value in sorted(shown):
+            found.setdefault(value, then.sums.get(value, int(policy.rounded(value))))
     return found
 
 
