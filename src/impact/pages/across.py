@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages import SEAL, Shown, show
@@ -18,6 +19,7 @@ from impact.pages.evidence import DOTS
 from impact.pages.forest_of_studies import apart, forest_of_studies
 from impact.pages.formats import inside, label, listed, number, numeric, p_value, readers_units
 from impact.pages.prose import Block
+from impact.pages.ranked import is_clear
 from impact.pages.report import Page, lay_out, template
 from impact.pages.specification_curve import moved, specification_curve
 from impact.pages.statement import Statement
@@ -28,8 +30,8 @@ _INDEPENDENT = (
     "of the studies. Whether that is so cannot be seen from the results."
 )
 _NO_BETTER = (
-    "The average is no better than the studies in it ({}). Its range says nothing of hidden differences of "
-    "people with support from those without: what is wrong with each comparison is not averaged away."
+    "The average is no better than the studies in it ({}). Its range says nothing of hidden differences "
+    "between the groups compared: what is wrong with each comparison is not averaged away."
 )
 _CHOICES = (
     "Runs of one study on the same people, which differ in the choices made. They are not independent pieces "
@@ -122,7 +124,8 @@ def average(part: Mapping[str, Released]) -> Statement:
     open_ = [a.name for a in others if a.strength == "cannot tell"]
     said = [_answer(a, int(studies[a.outcome])) for a in clear]
     said += [f"For {listed(open_)} the average cannot tell a fall from a rise."] if open_ else []
-    parts = [("lead", (_answer(first, int(studies[first.outcome])),)), ("others", (_new(part, first),))]
+    lead = (_answer(first, int(studies[first.outcome])),)
+    parts = [("lead", lead), ("others", (_new(part, first), _hangs(part, first)))]
     return Statement("headline", (*parts, *((("others", tuple(said)),) if said else ())), (pooled,), SEAL)
 
 
@@ -161,6 +164,29 @@ def _new(part: Mapping[str, Released], a: Answer) -> str:
     return said
 
 
+def _hangs(part: Mapping[str, Released], a: Answer) -> str:
+    """Say where an average that is clear hangs on single studies."""
+    if "leave_one_out" not in part or a.strength not in ("clear", "very clear"):
+        return ""
+    rows = _without(part, a)
+    unclear = int((~is_clear(rows, ratio=a.difference is None)).sum())
+    if not unclear:
+        return "It stays clear without any one of the studies."
+    which = "any one" if unclear == len(rows) else f"one or another {unclear}"
+    return f"Without {which} of the {len(rows)} studies its range takes in no effect."
+
+
+def _without(part: Mapping[str, Released], a: Answer) -> pd.DataFrame:
+    """The averages of one outcome without each study, on the scale on which the answer is said."""
+    shown = readers_units(part["leave_one_out"].table)
+    rows = shown[shown["scale"] == ("difference" if a.difference else "log ratio")]
+    return rows[(rows["outcome"] == a.outcome) & rows["estimate"].notna()]
+
+
+def _some(some: int, of: int) -> str:
+    return f"{'none' if some == 0 else 'each' if some == of else some} of the {of}"
+
+
 def _spread(part: Mapping[str, Released]) -> Statement:
     """Say how far effects differ between studies, in words tied to the numbers of the table."""
     released = part["heterogeneity"]
@@ -191,28 +217,21 @@ def _how_far(row: Mapping[Any, Any], far: str) -> str:
 
 def without(part: Mapping[str, Released]) -> Statement:
     """Say how far the average moves without each study, and whether it then is as clear as before."""
-    left, pooled = part["leave_one_out"], answers(part["pooled"])
-    shown = readers_units(left.table)
-    said = []
-    for a in pooled:
-        rows = shown[
-            (shown["outcome"] == a.outcome)
-            & (shown["scale"] == ("difference" if a.difference else "log ratio"))
-        ]
-        rows = rows[rows["estimate"].notna()]
+    left, said = part["leave_one_out"], []
+    for a in answers(part["pooled"]):
+        rows = _without(part, a)
         if rows.empty or a.strength == "too rare":
             continue
         estimates = numeric(rows["estimate"])
         null = 0.0 if a.difference else 1.0
-        clear = (numeric(rows["conf_low"]) > null) | (numeric(rows["conf_high"]) < null)
         low, high = rows.iloc[int(estimates.argmin())], rows.iloc[int(estimates.argmax())]
         digits = 2 if null else 0
+        within = is_clear(rows, ratio=bool(null))
         said.append(
             f"{label(a.outcome)}: between {number(low['estimate'], digits, sign=not null)} "
             f"({inside(str(low['term']))}) and {number(high['estimate'], digits, sign=not null)} "
             f"({inside(str(high['term']))}) {'as a ratio' if null else low['unit']}; "
-            f"{'none' if not clear.any() else 'all' if clear.all() else int(clear.sum())} of the {len(rows)} "
-            "ranges leave out no effect."
+            f"{_some(int(within.sum()), len(rows))} ranges lie on one side of no effect."
         )
     return Statement("sentence", (("list", tuple(said)),), (left,), SEAL)
 
