@@ -52,7 +52,7 @@ class Forked:
     stdin = stdout = stderr = None
 
     def __init__(self, line: socket.socket) -> None:
-        self._line = line
+        self._line, self._hearing = line, threading.Lock()
         self.pid = int(self._said() or 0)
         self.returncode: int | None = None
         if not self.pid:
@@ -69,9 +69,11 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._line], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("impact.kernels", timeout or 0)
-            # A server that is killed takes its children with it.
-            self.returncode = int(self._said() or -signal.SIGKILL)
-            self._line.close()
+            # It is said once, to whoever asks first.
+            with self._hearing:
+                if self.returncode is None:
+                    # A server that is killed takes its children with it.
+                    self.returncode = int(self._said() or -signal.SIGKILL)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -125,21 +127,25 @@ def start(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    stdin: IO[Any] | int | None = None,
     stdout: IO[Any] | int | None = None,
     stderr: IO[Any] | int | None = None,
 ) -> Process:
     """Start ``module:function`` with words as arguments in a clean process, warm where that is possible.
+
+    Without ``stdin`` it has nothing to read.
 
     Returns
     -------
     Forked or subprocess.Popen
         With ``pid``, ``poll``, ``wait``, ``send_signal`` and ``kill``.
     """
-    more: dict[str, Any] = {"env": env, "cwd": cwd, "stdout": stdout, "stderr": stderr}
+    more: dict[str, Any] = {"env": env, "cwd": cwd, "stdin": stdin, "stdout": stdout, "stderr": stderr}
     if address := server():
         return _forked(address, call, arguments, more)
     command = [sys.executable, "-m", "impact.kernels", call, *arguments]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=os.name == "posix", **more)
+    more["stdin"] = subprocess.DEVNULL if stdin is None else stdin
+    return subprocess.Popen(command, start_new_session=os.name == "posix", **more)
 
 
 def server(*, wait: bool = True) -> str | None:
@@ -167,8 +173,10 @@ class _Server:
         self._code = _code()
         # The backend for pictures is each child's own choice.
         env = {**ONE_THREAD, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
+        # As kernels that can be debugged are started.
+        python = [sys.executable, "-Xfrozen_modules=off"]
         self._process = subprocess.Popen(
-            [sys.executable, "-Xfrozen_modules=off", "-m", "impact.kernels", self.address],
+            [*python, "-m", "impact.kernels", "impact.kernels:_serve", self.address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
         )  # fmt: skip
         atexit.register(self.close)
@@ -196,7 +204,8 @@ class _Server:
             # It still imports, and nothing of it is needed.
             self._process.kill()
         self._process.wait()
-        shutil.rmtree(Path(self.address).parent, ignore_errors=True)
+        # If it was killed, it could not.
+        shutil.rmtree(os.path.dirname(self.address), ignore_errors=True)
 
 
 _STARTED: dict[int, _Server] = {}
@@ -210,18 +219,16 @@ def _code() -> int:
 
 
 def _forked(address: str, call: str, arguments: Sequence[str], more: Mapping[str, Any]) -> Forked:
-    """Ask the server for a child; ``more`` holds ``env, cwd, stdout, stderr`` as ``start`` takes them."""
+    """Ask the server for a child; ``more`` holds what ``start`` takes besides."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
     line.connect(address)
     env = dict(more["env"] or os.environ) | {_ADDRESS: address}
     asked = {"call": call, "arguments": list(arguments), "env": env}
     asked["cwd"] = os.fspath(more["cwd"] or os.getcwd())
-    with open(os.devnull, "w") as nothing:
-        files: list[Any] = [
-            {None: own, subprocess.DEVNULL: nothing}.get(given, given)
-            for given, own in ((more["stdout"], 1), (more["stderr"], 2))
-        ]
+    with open(os.devnull, "r+b", buffering=0) as nothing:
+        given = ((more.get("stdin"), nothing), (more["stdout"], 1), (more["stderr"], 2))
+        files: list[Any] = [{None: own, subprocess.DEVNULL: nothing}.get(f, f) for f, own in given]
         numbers = [file if isinstance(file, int) else file.fileno() for file in files]
         socket.send_fds(line, [json.dumps(asked).encode()], numbers)
     return Forked(line)
@@ -236,6 +243,8 @@ def _serve(address: str) -> None:
     gc.disable()
     for name in _STACK:
         importlib.import_module(name)
+        if select.select([0], [], [], 0)[0]:
+            _leave(address)
     _call("impact.run.worker:prepare", [])
     gc.freeze()
     gc.enable()
@@ -243,7 +252,9 @@ def _serve(address: str) -> None:
     listener.bind(f"{address}.new")
     listener.listen(64)
     os.rename(f"{address}.new", address)
-    print("ready", flush=True)
+    # The owner may have gone while we imported, as the next look at our input will tell.
+    with contextlib.suppress(BrokenPipeError):
+        print("ready", flush=True)
     died, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -255,15 +266,13 @@ def _serve(address: str) -> None:
         # A child whose owner has gone is of no use to anyone, nor is any when ours has.
         _end([pid for pid, line in lines.items() if line in ready or 0 in ready])
         if 0 in ready:
-            shutil.rmtree(os.path.dirname(address), ignore_errors=True)
-            # Libraries complain of being taken apart.
-            os._exit(0)
+            _leave(address)
         if died in ready:
             os.read(died, _LARGEST)
         _tell_who_ended(lines)
         if listener in ready:
             line, _ = listener.accept()
-            said, files, _, _ = socket.recv_fds(line, _LARGEST, 2)
+            said, files, _, _ = socket.recv_fds(line, _LARGEST, 3)
             if pid := os.fork():
                 lines[pid] = line
                 for file in files:
@@ -276,6 +285,12 @@ def _serve(address: str) -> None:
                 os.close(died)
                 os.close(tell)
                 _be(json.loads(said), files, line)
+
+
+def _leave(address: str) -> NoReturn:
+    shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+    # Libraries complain of being taken apart.
+    os._exit(0)
 
 
 def _end(children: Sequence[int]) -> None:
@@ -301,8 +316,7 @@ def _be(asked: dict[str, Any], files: list[int], line: socket.socket) -> NoRetur
     ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_DIES, signal.SIGKILL)
     line.send(str(os.getpid()).encode())
     line.close()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for file, place in zip((nothing, *files), (0, 1, 2), strict=True):
+    for place, file in enumerate(files):
         os.dup2(file, place)
         os.close(file)
     os.environ.clear()
@@ -349,7 +363,4 @@ def _kernel(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        _serve(sys.argv[1])
-    else:
-        _call(sys.argv[1], sys.argv[2:])
+    _call(sys.argv[1], sys.argv[2:])

@@ -28,8 +28,10 @@ NO_SECRETS = (
     "the address holds a password or a key; take it out, and set it where the store's own package looks for "
     "it, such as a variable of the system"
 )
-# The extra of impact that brings the package for a kind of store.
-_EXTRAS = {"s3": "s3", "s3a": "s3"} | dict.fromkeys(("abfs", "abfss", "az", "adl"), "azure")
+# The extra that brings the package for a kind of store, and that package.
+_EXTRAS = dict.fromkeys(("s3", "s3a"), ("s3", "s3fs")) | dict.fromkeys(
+    ("abfs", "abfss", "az"), ("azure", "adlfs")
+)
 _FETCHED = "IMPACT_FETCHED"
 _OURS = "impact-data-"
 _DAY = 86400
@@ -68,6 +70,11 @@ def masked(text: str) -> str:
     return re.sub(r"([\w+.-]+://)\S*", lambda m: f"{m[1]}..." if has_secret(m[0]) else m[0], text)
 
 
+def lacking(what: str, extra: str, package: str) -> ParameterError:
+    """Return the error of something that needs a package of an extra."""
+    return ParameterError(f"{what}: needs the extra [{extra}]; install it: python -m pip install {package}")
+
+
 class Store:
     """The store of an address, and the place in it."""
 
@@ -84,12 +91,9 @@ class Store:
             more: dict[str, Any] = {"auto_mkdir": True} if kind in ("file", "local") else {}
             self.files, self.path = url_to_fs(self.address, use_listings_cache=False, **more)
         except ImportError as error:
-            extra = _EXTRAS.get(kind, "stores")
-            lacks = error.name or f"fsspec's package for {kind}"
-            raise ParameterError(
-                f"{kind}:// addresses need a package that is not here ({lacks}): "
-                f'pip install "impact[{extra}]"'
-            ) from None
+            if kind in _EXTRAS or error.name:
+                raise lacking(f"{kind}:// addresses", *_EXTRAS.get(kind, ("stores", "fsspec"))) from None
+            raise ParameterError(f"{kind}:// addresses need another package: {error}.") from None
         except ValueError:
             raise ParameterError(f"{kind}:// is no kind of address that fsspec knows.") from None
 

@@ -301,6 +301,35 @@ def test_a_count_between_two_earlier_reports_is_named_with_the_later(tmp_path: P
     assert new["arms"].table["persons"].isna().all()
 
 
+def test_what_no_withholding_can_hide_is_withheld_named_and_looked_at(tmp_path: Path) -> None:
+    """Of 200 people 195 rented and now 197 do: 9 more cannot be thought. The table that shows it is named."""
+    sheets = []
+    for name, n in (("1", 195), ("2", 197)):
+        everyone = pd.DataFrame({"place": ["here"], "persons": [200]})
+        rent = everyone.assign(tenure="rent", persons=n)
+        other = pd.DataFrame({"colour": ["red", "blue"], "persons": [400, 500]})
+        tables = {"everyone": everyone, "rent": rent, "other": other}
+        page = {key: Summary(table, {}, people=["persons"]) for key, table in tables.items()}
+        out = release(page, "threshold_10", record=tmp_path / name / "p.json", previous=tmp_path)
+        sheets.append({row["table"]: row for row in out.sheet})
+    assert out["rent"].table["persons"].isna().all()
+    assert {name: row["status"] for name, row in sheets[0].items()} == dict.fromkeys(tables, "pass")
+    status = {name: row["status"] for name, row in sheets[1].items()}
+    assert status == {"everyone": "pass", "rent": "review", "other": "pass"}
+    assert "people (place: here, tenure: rent)" in sheets[1]["rent"]["look"][0]
+
+
+def test_an_earlier_report_is_no_bound_on_other_people(tmp_path: Path) -> None:
+    """Of 300 then 100 rented; 350 of 400 do now. Nothing has to be withheld, though 350 is more than 300."""
+    for name, everyone, rent in (("1", 300, 100), ("2", 400, 350)):
+        table = pd.DataFrame({"place": ["here"], "persons": [everyone]})
+        tables = {"everyone": table, "rent": table.assign(tenure="rent", persons=rent)}
+        page = {key: Summary(table, {}, people=["persons"]) for key, table in tables.items()}
+        out = release(page, "threshold_10", record=tmp_path / name / "p.json", previous=tmp_path)
+        assert [one.table["persons"].iloc[0] for one in out.values()] == [everyone, rent]
+        assert {row["status"] for row in out.sheet} == {"pass"}
+
+
 def refreshed(world: World, change: str) -> World:
     """The same people with one fewer or one more, or without a group that is left out now."""
     people = world.people.copy()

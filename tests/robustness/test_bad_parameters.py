@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from impact.errors import ParameterError
-from impact.study import Study
+from impact.study import Study, read_studies
 
 GOOD = """\
 title: Northtown
@@ -250,7 +250,17 @@ def test_all_problems_of_a_file_come_together_in_its_order(tmp_path: Path) -> No
     ("text", "expected"),
     [
         ("title: [a\noutcomes: b", "x.yaml:2: this is not YAML: expected ',' or ']', but got ':'."),
-        ("a: 1\n---\nb: 2\n", "x.yaml:2: this is not YAML: but found another document."),
+        (
+            "a: 1\n---\nb: 2\n",
+            "x.yaml:2: this is not YAML: a file is one study, so no line may be ---; write the other into a "
+            "file of its own.",
+        ),
+        (
+            "title: Northtown: its visits\n",
+            "x.yaml:1: this is not YAML: text that holds a colon and a space must stand in quotes.",
+        ),
+        ("did:\n\tfamily: linear\n", "x.yaml:2: this is not YAML: lines begin with spaces, not with tabs."),
+        (f"a: {500 * '['}", "x.yaml: this is not YAML that can be read: too many lists in lists."),
         ("- a\n- b\n", "x.yaml:1: a parameter file holds sections such as data:, design: and outcomes:."),
         ("a: \x01\n", "x.yaml: this is not YAML: it holds characters that cannot be printed."),
         ("a: &a [*a]\n", "x.yaml:1: a: anchors (&) and aliases (*) are not used here; write the value out."),
@@ -258,6 +268,46 @@ def test_all_problems_of_a_file_come_together_in_its_order(tmp_path: Path) -> No
 )
 def test_what_is_not_a_parameter_file_at_all(tmp_path: Path, text: str, expected: str) -> None:
     assert problems(tmp_path, text)[0] == expected
+
+
+def test_all_problems_of_all_files_come_at_once_in_their_order(tmp_path: Path) -> None:
+    """Each file has a fault of its own, some cannot be read at all, and two are right."""
+    slips: dict[str, tuple[str | bytes, str]] = {
+        "binary": (bytes(range(256)), ": this is not a text file in UTF-8; save it as one."),
+        "code": (GOOD.replace("[b]", "[012]"), ":3: design.control: 012 can be read in two ways"),
+        "colon": ("title: a: b", ":1: this is not YAML: text that holds a colon"),
+        "country": (GOOD.replace("[b]", "[no]"), ":3: design.control: no can be read in two ways"),
+        "deep": (f"a: {500 * '['}", ": this is not YAML that can be read"),
+        "hex": (GOOD + "seed: 0x1F\n", ":7: seed: 0x1F can be read in two ways"),
+        "key": (GOOD + "sede: 1\r\n", ":7: sede: there is no such key. Did you mean 'seed'?"),
+        "month": (GOOD.replace("[b]", "[b], start: 2024-13"), ":3: design.start: expected a month"),
+        "negative": (
+            GOOD.replace("[b]", "[b], months_before: -6"),
+            ":3: design.months_before: expected a nu",
+        ),
+        "none": (GOOD + "seed:\n", ":7: seed: nothing stands after the colon"),
+        "power": (GOOD + "seed: 1e3\n", ":7: seed: expected a whole number, found 1000.0."),
+        "range": (GOOD.replace("[b]", "[a]"), ":3: design.control: a is also listed as treated."),
+        "sixty": (GOOD.replace("[b]", "[1:30]"), ":3: design.control: 1:30 can be read in two ways"),
+        "tab": ("did:\n\ta: 1", ":2: this is not YAML: lines begin with spaces"),
+        "tag": (
+            GOOD.replace("Northtown", "!!python/object/apply:os.system [ls]"),
+            ":1: title: expected text",
+        ),
+        "twice": (GOOD + "title: Again\n", ":1: title: stands twice, in lines 1 and 7"),
+        "utf16": (GOOD.encode("utf-16"), ": this is not a text file in UTF-8"),
+        "word": (GOOD + "disclosure: hess\n", ":7: disclosure: expected hes, opensafely"),
+        "yes": (GOOD.replace("}\nm", ", matched: yes}\nm"), ":5: did.matched: yes can be read in two ways"),
+    }
+    good = {"right": (GOOD, ""), "small": (GOOD.replace("0.2", "1e-3"), "")}
+    for name, (text, _) in {**slips, **good}.items():
+        content = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / f"{name}.yaml").write_bytes(content)
+    with pytest.raises(ParameterError) as error:
+        read_studies([tmp_path / "*.yaml"])
+    said = str(error.value).replace(f"{tmp_path}/", "").splitlines()
+    expected = [f"{name}.yaml{words}" for name, (_, words) in slips.items()]
+    assert [line[: len(words)] for line, words in zip(said, expected, strict=True)] == expected
 
 
 def test_a_file_in_another_encoding(tmp_path: Path) -> None:

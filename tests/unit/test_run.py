@@ -84,6 +84,7 @@ def test_a_run_shares_pages_results_tables_and_manifest_and_keeps_the_rest(proje
         "private/did.ipynb",
         "private/findings.ipynb",
         "private/log.txt",
+        "private/summary.json",
         "share/cohort.html",
         "share/did.html",
         "share/findings.html",

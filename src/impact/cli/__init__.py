@@ -108,18 +108,22 @@ def run(
         executor = clusters.slurm(slurm, workers, limits)
     if engine is Engine.papermill:
         os.environ["IMPACT_ENGINE"] = engine.value
-    outcomes = run_studies(
-        files,
-        output=output,
-        changes=changes,
-        was_sent=not not_sent,
-        force=force,
-        extras=Extras(with_code=with_code, pdf=pdf),
-        limits=limits,
-        workers=workers,
-        executor=executor,
-        progress=Progress(None if quiet else _terminal()),
-    )
+    try:
+        outcomes = run_studies(
+            files,
+            output=output,
+            changes=changes,
+            was_sent=not not_sent,
+            force=force,
+            extras=Extras(with_code=with_code, pdf=pdf),
+            limits=limits,
+            workers=workers,
+            executor=executor,
+            progress=Progress(None if quiet else _terminal()),
+        )
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Reports that were written stand; the same command makes the rest.", err=True)
+        raise typer.Exit(130) from None
     code = show_outcomes(outcomes)
     if code:
         raise typer.Exit(code)

@@ -66,7 +66,11 @@ def starter(files: Sequence[Path], *, title: str) -> str:
     lines += [
         f"  # {table}: columns not used: {', '.join(map(_quoted, idle))}"
         for table, names in renames.items()
-        if (idle := [c for c in found[tables[table][0]] if c not in {*TABLES[table].names, *names.values()}])
+        if (
+            idle := [
+                c for c in found[tables[table][0]] if c not in {*TABLES[table].names, *names.values(), "age"}
+            ]
+        )
     ]
     lines += [*_design(arms), *_methods(services, found[tables["people"][0]], renames)]
     return "\n".join(lines) + "\n"

@@ -105,13 +105,18 @@ class Knowledge:
     def smallest(self, cell: int) -> int:
         """Return the least that a cell can be by how cells add up alone, whatever they are."""
         cells, sets = self.around(np.ones(len(self.value), bool))[cell]
-        found = milp(
-            (cells == cell).astype(float),
-            integrality=np.ones(len(cells), int),
-            bounds=Bounds(self.least[cells], np.inf),
-            constraints=LinearConstraint(self.sums[sets][:, cells], 0, 0),
-        )
-        return int(self.least[cell]) if found.x is None else round(float(found.x[cells == cell][0]))
+        sums, here = self.sums[sets][:, cells], np.flatnonzero(cells == cell)
+        rule, low, high = LinearConstraint(sums, 0, 0), self.least[cells].astype(float), self.most[cells]
+        # The least by fractions of people is quick; whole people are then only looked for from there on.
+        found = milp((cells == cell).astype(float), bounds=Bounds(low, np.inf), constraints=rule)
+        if found.x is None:
+            return int(self.least[cell])
+        for least in range(int(np.ceil(found.fun - 1e-6)), int(self.value[cell])):
+            low[here], high[here] = least, least
+            whole = np.ones(len(cells), int)
+            if milp(0 * low, integrality=whole, bounds=Bounds(low, high), constraints=rule).x is not None:
+                return least
+        return int(self.value[cell])
 
     def around(self, loose: Mask) -> dict[int, tuple[Whole, Whole]]:
         """Return by cell the cells that are not fixed and hang together with it, and the sets they share."""

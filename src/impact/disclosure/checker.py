@@ -34,7 +34,8 @@ def checked(
     given_away : sequence of (measure, labels)
         Counts that are too small and that this table, or what was shown before, gives away.
     rounded : sequence of (measure, labels)
-        Counts that could be worked out if the others were not rounded.
+        Counts that could be worked out if the others were not rounded; of a policy that does not round,
+        those of which an earlier report tells by how few they have changed.
 
     Returns
     -------
@@ -48,7 +49,12 @@ def checked(
     look = list(draft.look)
     if given_away:
         look.append(f"together with other pages or an earlier report it gives away {_named(given_away)}")
-    if rounded:
+    if rounded and policy.round_to == 1:
+        look.append(
+            f"withheld, and beside an earlier report one can still tell that few people came or left: "
+            f"{_named(rounded)}; look whether anybody would know them, or send one of the two reports only"
+        )
+    elif rounded:
         look.append(
             f"protected by rounding alone: {_named(rounded)}; whoever has the counts that are shown exactly, "
             "from elsewhere, could work it out"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from impact.disclosure import record as earlier
+from impact.disclosure.attack import Mask
 from impact.disclosure.balances import balance_draft
-from impact.disclosure.cells import Cell
+from impact.disclosure.cells import Cell, Labels
 from impact.disclosure.checker import checked
 from impact.disclosure.draft import COUNTS, Also, Draft
 from impact.disclosure.estimates import bounds_draft, effects_draft, rates_draft, test_draft
@@ -95,84 +97,110 @@ def release(
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
     page = Path(record) if record is not None else None
-    now = [cell for draft in drafts.values() for cell in draft.cells]
-    counts = _shown_before(page, previous, now)
-    elsewhere = {*counts.placed}
-    for draft in drafts.values():
-        counts.add_table(draft.cells, draft.sums)
+    shown = _shown_before(page, previous, [cell for draft in drafts.values() for cell in draft.cells])
+    counts, elsewhere = _counts(shown, drafts.values())
     placed = {
         name: [(counts.number(c), c) for c in draft.cells if c.column] for name, draft in drafts.items()
     }
     hidden, lost, rounded = counts.withhold(rule)
     if elsewhere & {*lost, *rounded}:
         # What was given away before is not this page's fault.
-        before = _shown_before(page, previous, now)
-        _, given, hardly = before.withhold(rule)
-        told = {before.keys[at] for at in given}
-        lost = [at for at in lost if counts.keys[at] not in told]
-        told |= {before.keys[at] for at in hardly}
-        rounded = [at for at in rounded if counts.keys[at] not in told]
-    gone, kept = (_tables(placed, elsewhere, found) for found in (lost, rounded))
+        then, _ = _counts(shown, ())
+        _, given, hardly = then.withhold(rule)
+        known = {then.keys[at] for at in given}
+        lost = [at for at in lost if counts.keys[at] not in known]
+        known |= {then.keys[at] for at in hardly}
+        rounded = [at for at in rounded if counts.keys[at] not in known]
+    gone, kept = (_by_table(placed, counts, found) for found in (lost, rounded))
     if gone and not elsewhere:
         raise DisclosureError(
             f"{', '.join(map(repr, sorted(gone)))}: a count that is too small could be worked out whatever "
             "else is withheld; leave the table out, or show it in fewer groups."
         )
+    before = earlier.printed(page, previous, rule) if rule.totals == "sum of rounded" else None
+    told = rule if before is None else _with_sums(drafts.values(), counts, hidden, rule, before)
     levels = counts.levels_withheld(hidden)
     for name, result in results.items():
         also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
         # A mean tells how many are at each level, if only few of them are not shown.
         also |= {(row, what) for row, what, among in drafts[str(name)].means if (what, among) in levels}
-        if also:
-            drafts[str(name)] = _drafted(str(name), result, rule, also)
+        if also or told.sums:
+            drafts[str(name)] = _drafted(str(name), result, told, also)
     sheet = [
-        checked(
-            name,
-            draft,
-            rule,
-            placed[name],
-            [counts.keys[at][:2] for at in lost if name in gone],
-            [counts.keys[at][:2] for at in rounded if name in kept],
-        )
+        checked(name, draft, rule, placed[name], gone.get(name, ()), kept.get(name, ()))
         for name, draft in drafts.items()
     ]
     counted = {at for cells in placed.values() for at, _ in cells} | elsewhere
     withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
-    withheld |= {c.value for c in counts.before if c.column and not c.shown and not rule.small(c.value)}
-    released = {n: _released(n, results[n].method, draft, rule, withheld) for n, draft in drafts.items()}
+    released = {n: _released(n, results[n].method, draft, told, withheld) for n, draft in drafts.items()}
     if page:
-        earlier.write(page, drafts, sheet)
+        earlier.write(page, drafts, sheet, told.sums)
     return Release(released, sheet)
 
 
-def _shown_before(page: Path | None, previous: str | Path | None, now: Sequence[Cell]) -> Counts:
-    """Return what other pages of the report and earlier reports show, and withhold.
-
-    Of a table of an earlier report that was made from other data only what it shows is compared: as many of
-    other people are other numbers.
-    """
-    counts = Counts()
+def _shown_before(
+    page: Path | None, previous: str | Path | None, now: Sequence[Cell]
+) -> list[tuple[earlier.Table, int]]:
+    """Return what other pages of the report and earlier reports count, and the number of the data of each."""
     mine = list(earlier.read(page.parent, but=page.stem)) if page else []
-    for table in mine:
-        counts.add_table(*table, fixed=True)
+    found = [(table, 0) for table in mine]
     now = [*now, *(cell for cells, _ in mine for cell in cells)]
-    for folder, then in earlier.reports(Path(previous)).items() if previous else ():
+    before = earlier.reports(Path(previous)) if previous else {}
+    for i, (folder, then) in enumerate(before.items(), 1):
         if page is None or folder != page.parent.resolve():
-            for table, other in zip(then, earlier.of_other_data(then, now), strict=True):
-                if other:
-                    counts.before += table[0]
-                else:
-                    counts.add_table(*table, fixed=True)
-    return counts
+            data = i if earlier.of_other_data(then, now) else 0
+            found += [(table, data) for table in then]
+    return found
 
 
-def _tables(
-    placed: Mapping[str, Sequence[tuple[int, Cell]]], elsewhere: Collection[int], lost: Collection[int]
-) -> set[str]:
-    """Name the tables with a count that is lost; all, for one that another page or report withholds."""
-    if {*elsewhere} & {*lost}:
-        return {name for name, cells in placed.items() if cells}
-    return {name for name, cells in placed.items() if any(at in lost for at, _ in cells)}
+def _counts(shown: Sequence[tuple[earlier.Table, int]], drafts: Collection[Draft]) -> tuple[Counts, set[int]]:
+    """Put the counts of all tables together; say which of them stood in a table before these drafts."""
+    counts = Counts()
+    for (cells, _), data in shown:
+        counts.place((cell for cell in cells if cell.shown), fixed=True, data=data)
+    for (cells, sums), data in shown:
+        counts.add_table(cells, sums, fixed=True, data=data)
+    elsewhere = {*counts.placed}
+    for draft in drafts:
+        counts.add_table(draft.cells, draft.sums)
+    return counts, elsewhere
+
+
+def _with_sums(
+    drafts: Collection[Draft], counts: Counts, hidden: Mask, rule: Policy, before: Mapping[int, int]
+) -> Policy:
+    """Let the policy print a total as the sum of its rounded parts, if a table shows them all.
+
+    One count is one number in all of a report: that of ``before``, which other pages and reports printed, or
+    else of the first table that has it as a total. Where its parts add up to another it stays as it is.
+    """
+    found = dict(before)
+    sums = [(total, parts) for draft in drafts for parts, total in draft.sums if total and len(parts) > 1]
+    for total, parts in sorted(sums, key=lambda one: one[0].value):
+        if all(cell.column and not hidden[counts.number(cell)] for cell in (total, *parts)):
+            together = sum(found.get(part.value, int(rule.rounded(part.value))) for part in parts)
+            # A sum of parts that each round down may look too small to show: then the total is rounded.
+            if not rule.small(together).any():
+                found.setdefault(total.value, together)
+    return replace(rule, sums=tuple((n, m) for n, m in found.items() if m != rule.rounded(n)))
+
+
+def _by_table(
+    placed: Mapping[str, Sequence[tuple[int, Cell]]], counts: Counts, found: Collection[int]
+) -> dict[str, list[tuple[str, Labels]]]:
+    """Say of each table which of some counts stand in it.
+
+    One that stands on another page or in an earlier report alone is told of all tables that add up to it,
+    or of all there are.
+    """
+    told: dict[str, list[tuple[str, Labels]]] = {}
+    on = {name: {at for at, _ in cells} for name, cells in placed.items() if cells}
+    for at in found:
+        tells = {n for s in counts.sets for n in (*s.parts, s.total) if at in s.parts or at == s.total}
+        here = [name for name in on if at in on[name]] or [name for name in on if tells & on[name]]
+        for name in here or on:
+            told.setdefault(name, []).append(counts.keys[at][:2])
+    return told
 
 
 class Release(dict[str, Released]):

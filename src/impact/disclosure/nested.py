@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, combinations
 
 from impact.disclosure.cells import REST, Labels
@@ -11,12 +11,12 @@ from impact.disclosure.cells import REST, Labels
 Key = tuple[str, Labels, int]
 
 
-def nested(keys: Sequence[Key], named: Collection[int]) -> Iterator[tuple[list[int], int, int | None]]:
+def nested(keys: Mapping[int, Key], named: Collection[int]) -> Iterator[tuple[list[int], int, int | None]]:
     """Find groups that are apart from each other and within another count.
 
     Parameters
     ----------
-    keys : sequence of (measure, labels, value)
+    keys : mapping of number to (measure, labels, value)
     named : collection of int
         Those that a table counts; the others were added up from rows, which need not be all there are.
 
@@ -29,12 +29,12 @@ def nested(keys: Sequence[Key], named: Collection[int]) -> Iterator[tuple[list[i
     Examples
     --------
     >>> women, of_75 = frozenset({("sex", "f")}), frozenset({("sex", "f"), ("age", "75+")})
-    >>> keys = [("persons", frozenset(), 90), ("persons", women, 50), ("persons", of_75, 12)]
+    >>> keys = {0: ("persons", frozenset(), 90), 1: ("persons", women, 50), 2: ("persons", of_75, 12)}
     >>> list(nested(keys, [0, 1, 2]))
     [([1], 0, 40), ([2], 1, 38)]
     """
     of: dict[tuple[str, Labels], list[int]] = defaultdict(list)
-    for at in sorted(range(len(keys)), key=lambda at: at not in named):
+    for at in sorted(keys, key=lambda at: (at not in named, at)):
         here = of[keys[at][:2]]
         if at in named or not any(other in named for other in here):
             here.append(at)

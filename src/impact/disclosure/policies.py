@@ -45,6 +45,9 @@ class Policy:
         What everyone but the two largest have must reach this part of what the largest has; 0 is not to ask.
     mark : str
         What stands in place of a withheld figure.
+    sums : tuple of (int, int)
+        Of a report: the counts that are shown as another number than they would be by themselves, each with
+        that number, since it is the sum of their rounded parts. The gate finds them.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class Policy:
     two_largest: float = 1.0
     p_ratio: float = 0.0
     mark: str = "*"
+    sums: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         limits = {"smallest_shown": (3, ": of two people each knows the other"), "round_to": (1, "")}
@@ -139,8 +143,12 @@ class Policy:
         """Counts to the nearest multiple of ``round_to``, or to the middle of its step; 0 stays 0."""
         n = np.asarray(counts, float)
         if self.rounding == "midpoint":
-            return np.asarray(np.ceil(n / self.round_to) * self.round_to - self.round_to // 2 * (n != 0))
-        return np.asarray(np.floor(n / self.round_to + 0.5) * self.round_to)
+            shown = np.ceil(n / self.round_to) * self.round_to - self.round_to // 2 * (n != 0)
+        else:
+            shown = np.floor(n / self.round_to + 0.5) * self.round_to
+        for count, instead in self.sums:
+            shown = np.where(n == count, instead, shown)
+        return np.asarray(shown)
 
     def dominated(self, total: ArrayLike, largest: ArrayLike, second: ArrayLike) -> NDArray[np.bool_]:
         """Which numbers of events are so much those of one or two people that they tell of them.
@@ -211,7 +219,7 @@ def policy(name: Any) -> Policy:
         raise ParameterError(
             f"disclosure={start!r}: choose one of {', '.join(known)}." + nearest(start, known)
         )
-    rules = [f for f in Policy.__dataclass_fields__ if f != "name"]
+    rules = [f for f in Policy.__dataclass_fields__ if f not in ("name", "sums")]
     if wrong := [key for key in given if key not in rules]:
         raise ParameterError(f"disclosure.{wrong[0]}: there is no such rule.{nearest(wrong[0], rules)}")
     if not given:

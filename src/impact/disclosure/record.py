@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from impact.disclosure.cells import Cell, Labels, Sum, who
 from impact.disclosure.draft import Draft
+from impact.disclosure.policies import Policy
 from impact.errors import DataError
 
 # Of the files: one in another form may leave out what the comparison needs, and is refused.
@@ -25,10 +26,14 @@ Table = tuple[list[Cell], list[Sum]]
 
 @dataclass(frozen=True)
 class Record:
-    """What a page showed: the counts of each table and how they add up, and what the sheet says of it."""
+    """What a page showed: the counts of each table and how they add up, and what the sheet says of it.
+
+    ``sums`` are the counts that were printed as the sum of their rounded parts, with that number.
+    """
 
     tables: Mapping[str, Table]
     sheet: Sequence[Mapping[str, Any]]
+    sums: Mapping[int, int] = field(default_factory=dict)
 
 
 def read(folder: Path, *, but: str = "") -> Iterator[Table]:
@@ -52,19 +57,23 @@ def reports(folder: Path) -> dict[Path, list[Table]]:
     return found
 
 
-def of_other_data(then: Sequence[Table], now: Iterable[Cell]) -> list[bool]:
-    """Say of each table of an earlier report whether it was made from other data than this report.
+def printed(page: Path | None, previous: str | Path | None, policy: Policy) -> dict[int, int]:
+    """Return which number each count was printed as on other pages of a report, and in earlier reports."""
+    folders = [page.parent] if page else []
+    folders += [Path(previous)] if previous else []
+    found: dict[int, int] = {}
+    for path in dict.fromkeys(p for folder in folders for p in sorted(folder.rglob("*.json")) if p != page):
+        then = load(path)
+        shown = {c.value for cells, _ in then.tables.values() for c in cells if c.shown}
+        for value in sorted(shown):
+            found.setdefault(value, then.sums.get(value, int(policy.rounded(value))))
+    return found
 
-    A table was if it counts otherwise what this report counts by the same name; one that has nothing in
-    common with this report was if another table of its report was.
-    """
-    here = _by_name(now)
-    differ: list[bool | None] = []
-    for cells, _ in then:
-        there = _by_name(cells)
-        common = here.keys() & there.keys()
-        differ.append(any(not here[name] & there[name] for name in common) if common else None)
-    return [any(differ) if other is None else other for other in differ]
+
+def of_other_data(then: Sequence[Table], now: Iterable[Cell]) -> bool:
+    """Say whether an earlier report was made from other data: it counts by a same name, and otherwise."""
+    here, there = (_by_name(cells) for cells in (now, (cell for cells, _ in then for cell in cells)))
+    return any(not here[name] & there[name] for name in here.keys() & there.keys())
 
 
 def _by_name(cells: Iterable[Cell]) -> dict[tuple[str, Labels], set[int]]:
@@ -94,17 +103,22 @@ def load(path: Path) -> Record:
         if found.get("format", 1) != FORMAT:
             raise DataError(f"{told} was recorded by another version of impact. {mend}")
         tables = {str(name): _restored(table) for name, table in found["tables"].items()}
-        return Record(tables, list(found["sheet"]))
+        return Record(tables, list(found["sheet"]), {int(n): int(m) for n, m in found.get("sums", ())})
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DataError(f"{told} is not a record of what a report showed. {mend}") from error
 
 
-def write(path: Path, drafts: Mapping[str, Draft], sheet: Sequence[Mapping[str, Any]]) -> None:
+def write(
+    path: Path,
+    drafts: Mapping[str, Draft],
+    sheet: Sequence[Mapping[str, Any]],
+    sums: Iterable[tuple[int, int]] = (),
+) -> None:
     """Record a page, in one step: a reader finds the old record or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = {name: _plain(draft) for name, draft in drafts.items()}
     new = path.with_suffix(f".{os.getpid()}.new")
-    said = {"format": FORMAT, "tables": tables, "sheet": list(sheet)}
+    said = {"format": FORMAT, "tables": tables, "sheet": list(sheet), "sums": list(sums)}
     new.write_text(json.dumps(said), encoding="utf-8")
     os.replace(new, path)
 

@@ -42,8 +42,6 @@ def summary_draft(result: Summary, policy: Policy, also: Also) -> Draft:
         draft.table[column] = as_counts(table[column], hidden[column], policy)
         draft.hidden[column] = hidden[column]
     _add_cells(draft, everything, result, hidden, policy)
-    if policy.totals == "sum of rounded":
-        _sum_totals(draft, counted, policy)
     for column, (events, people) in result.rates.items():
         both = table[events], table[people]
         draft.table[column], told = rates_shown(table[column], *both, policy)
@@ -130,17 +128,6 @@ def _hidden(table: pd.DataFrame, result: Summary, counted: Sequence[str], policy
         few_people = hidden[list(result.people)].any(axis=1)
         hidden.loc[few_people, list(result.events)] = True
     return hidden
-
-
-def _sum_totals(draft: Draft, counted: Sequence[str], policy: Policy) -> None:
-    """Make each total of a table the sum of its rounded parts, where none of them is withheld."""
-    for parts, total in draft.sums:
-        if total is None or total.column not in counted or not all(part.shown for part in parts):
-            continue
-        together = sum(policy.rounded([part.value for part in parts]))
-        # A sum of parts that each round down may look too small to show: then the total is rounded.
-        if total.shown and not policy.small(together).any():
-            draft.table.loc[total.row, total.column] = int(together)
 
 
 def _refuse_undeclared(table: pd.DataFrame, labels: Sequence[str], counts_people: bool) -> None:

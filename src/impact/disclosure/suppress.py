@@ -21,12 +21,21 @@ CHEAPEST = 4
 
 
 @dataclass
+class Told:
+    """What tables made from the same data tell: the number of every count, those they name, their rows."""
+
+    number: dict[Key, int] = field(default_factory=dict)
+    named: set[int] = field(default_factory=set)
+    rows: set[int] = field(default_factory=set)
+
+
+@dataclass
 class Counts:
     """The counts of a report, each once however many tables it stands in, and how they add up.
 
     ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
-    earlier release does, which cannot be taken back; ``placed`` those that stand in a table, and ``before``
-    the counts of earlier reports of other data.
+    earlier release does, which cannot be taken back; ``placed`` those that stand in a table. What was made
+    from other data adds up by itself; what is shown of it is taken for the same people as as many now.
     """
 
     keys: list[Key] = field(default_factory=list)
@@ -35,16 +44,20 @@ class Counts:
     sets: dict[Set, None] = field(default_factory=dict)
     guard: dict[int, int] = field(default_factory=dict)
     withheld: set[int] = field(default_factory=set)
-    before: list[Cell] = field(default_factory=list)
     placed: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
-    _rows: set[int] = field(default_factory=set)
-    _named: set[int] = field(default_factory=set)
+    _told: dict[int, Told] = field(default_factory=lambda: {0: Told()})
+    _now: int = 0
 
     def number(self, cell: Cell, *, fixed: bool = False) -> int:
         """Return the number of a count; two cells that count the same people, and as many, are one."""
         key = (cell.measure, who(cell).labels, cell.value)
-        at = self._number.setdefault(key, len(self.keys))
+        told = self._told[self._now].number
+        if (at := told.get(key, -1)) < 0:
+            # What an earlier report of other data withholds may have been as many, which no reader knows.
+            shared = not self._now or (fixed and cell.shown)
+            at = self._number.setdefault(key, len(self.keys)) if shared else len(self.keys)
+            told[key] = at
         if at == len(self.keys):
             self.keys.append(key)
             self.shown.append(False)
@@ -57,21 +70,30 @@ class Counts:
             self.guard[at] = max(cell.guard, self.guard.get(at, 0))
         return at
 
-    def add_table(self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False) -> None:
+    def place(self, cells: Iterable[Cell], *, fixed: bool = False, data: int = 0) -> set[int]:
+        """Return the numbers of the counts in a table; ``data`` numbers what it was made from."""
+        self._now = data
+        self._told.setdefault(data, Told())
+        # A record keeps the parts of sums beside what stands in the table.
+        return {self.number(cell, fixed=fixed) for cell in cells if cell.column}
+
+    def add_table(
+        self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False, data: int = 0
+    ) -> None:
         """Add the counts of one table, what it declares to add up, and what follows from its labels.
 
-        What an earlier table shows (``fixed``) cannot be taken back.
+        What an earlier table shows (``fixed``) cannot be taken back. What earlier reports show has to be in
+        its ``place`` before any of their tables is added.
         """
-        # A record keeps the parts of sums beside what stands in the table.
-        numbers = {self.number(cell, fixed=fixed) for cell in cells if cell.column}
+        numbers, told = self.place(cells, fixed=fixed, data=data), self._told[data]
         for parts, total in sums:
             of = [self.number(part) for part in parts]
             self._add_up(of, None if total is None else self.number(total))
             # What is shown nowhere, such as the rest of a percentage, adds up as well.
             numbers |= {*of} if len(of) > 1 else set()
-        self._named |= numbers
+        told.named |= numbers
         self._add_alike(sorted(numbers), of_one_table=True)
-        self._rows |= numbers
+        told.rows |= numbers
 
     def _add_alike(self, rows: Iterable[int], *, of_one_table: bool) -> None:
         """Add up rows that are alike in some things, and differ in all others, to all that are.
@@ -100,14 +122,17 @@ class Counts:
 
     def _add_nested(self) -> None:
         """Say of each count what is within it; what is left over is a count that nobody makes."""
-        for parts, whole, rest in list(nested(self.keys, self._named)):
+        told = self._told[self._now]
+        for parts, whole, rest in list(
+            nested({at: self.keys[at] for at in told.number.values()}, told.named)
+        ):
             measure, labels, _ = self.keys[whole]
             left = Cell(measure, labels | {("other", str(parts))}, rest or 0)
             self._add_up(parts if rest is None else [*parts, self.number(left)], whole)
 
-    def _add_crossing(self) -> None:
+    def _add_crossing(self, named: set[int]) -> None:
         """Say how many are in groups at once that cross; it is no table's count."""
-        values, sums = crossing(self.keys, self._named)
+        values, sums = crossing(self.keys, named)
         self.keys += [("", frozenset({("crossing", str(i))}), value) for i, value in enumerate(values)]
         self.shown += [False] * len(values)
         self.fixed += [False] * len(values)
@@ -123,10 +148,14 @@ class Counts:
         Those that are too small to show, and the cheapest others, until every one that is too small could
         be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
         """
-        self._add_alike(sorted(self._rows), of_one_table=False)
-        self._add_nested()
-        self._add_crossing()
-        named = np.isin(np.arange(len(self.keys)), list(self._named))
+        for data, told in self._told.items():
+            self._now = data
+            self._add_alike(sorted(told.rows), of_one_table=False)
+            self._add_nested()
+            if not data:
+                # Of earlier data this was seen to when it was released.
+                self._add_crossing(told.named)
+        named = np.isin(np.arange(len(self.keys)), [at for told in self._told.values() for at in told.named])
         value = np.array([v for _, _, v in self.keys], np.int64)
         fixed, shown = np.array(self.fixed, bool), np.array(self.shown, bool)
         small = policy.small(value)
@@ -148,21 +177,27 @@ class Counts:
         free = ~named & ~shown
         high = np.where(policy.protected(value) & named, policy.smallest_shown - 1, -1)
         low = _by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
-        apart = [(at, max(0, value[at] - reach), value[at] + reach) for at, reach in self.guard.items()]
+        apart = [
+            (at, max(0, value[at] - reach), value[at] + reach, False) for at, reach in self.guard.items()
+        ]
         nearly = list(self._nearly_the_same(~hidden, policy))
-        for at, least_of, most_of in [*apart, *nearly]:
+        for at, least_of, most_of, _ in [*apart, *nearly]:
             hidden[at] |= not fixed[at]
             low[at], high[at] = least_of, most_of
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
         # Two names of one number are neither a part nor a total.
         cost[[one.total for one in known if len(one.parts) > 1]] *= 20
         cost[fixed] = np.inf
-        exact = Knowledge.of(value, least, sets, free)
-        hidden, lost = _protected(exact, hidden, low, high, cost)
+        for _ in range(2):
+            exact = Knowledge.of(value, least, [*sets, *self._as_before(hidden, small)], free)
+            hidden, lost = _protected(exact, hidden, low, high, cost)
+            if not lost:
+                break
+        since = {at for at, *_, of_other_data in nearly if of_other_data}
         if not lost or policy.round_to == 1:
-            return hidden, lost, []
+            return hidden, [at for at in lost if at not in since], [at for at in lost if at in since]
         # What is nearly as many as an earlier report withholds is known no better than that was.
-        near = {at for at, _, _ in nearly if not small[at]}
+        near = {at for at, *_ in nearly if not small[at]}
         every = [
             Goal(at, n, 0) for at in lost if at not in near for n in range(int(low[at]), int(high[at]) + 1)
         ]
@@ -179,34 +214,41 @@ class Counts:
             if pair[1] != "missing"
         }
 
-    def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int, int]]:
+    def _nearly_the_same(self, shown: Mask, policy: Policy) -> Iterator[tuple[int, int, int, bool]]:
         """Find counts of the same kind that differ by too few, and the least and most that each must seem.
 
         Two samples, or two releases, that differ by one person give that person away; rounding hides it. One
-        that is nearly what an earlier release withheld, to protect others, is as good as that.
+        that is nearly what an earlier release withheld, to protect others, is as good as that. The last says
+        whether it is the other data of an earlier report that has nearly as many.
         """
         gone, seen = (defaultdict[tuple[str, Labels], set[tuple[Labels, int]]](set) for _ in range(2))
-        for cell in map(who, self.before):
-            if cell.column and not policy.small(cell.value):
-                labels = whole_sample(cell.measure, cell.labels) if cell.shown else cell.labels
-                (seen if cell.shown else gone)[cell.measure, labels].add((cell.labels, cell.value))
         for at in self.withheld:
             if not policy.small(self.keys[at][2]) and not self.shown[at]:
                 gone[self.keys[at][:2]].add(self.keys[at][1:])
         for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
             measure, labels, value = self.keys[at]
             same = seen[measure, whole_sample(measure, labels)]
-            # As many as an earlier report shows of them tells nothing new.
-            exact = {one for one in same if one[1] != value} if policy.round_to == 1 else set()
+            exact = same if policy.round_to == 1 else set()
             close = sorted((n, sorted(of), of) for of, n in gone[measure, labels] | exact)
-            near = [(n, of) for n, _, of in close if abs(n - value) < policy.smallest_shown]
+            # As many as an earlier report shows of them tells nothing new.
+            near = [(n, of) for n, _, of in close if 0 < abs(n - value) < policy.smallest_shown]
             if near and not self.fixed[at]:
                 n, of = near[0]
-                # A sample is no more than everyone, as far as a reader can tell too.
-                few = policy.smallest_shown - 1
-                yield at, n if labels < of else max(0, n - few), n if of < labels else n + few
+                # It must be able to be as many, and more, or fewer, by any number that is too small. A
+                # sample is no more than everyone, as far as a reader can tell too.
+                few, more = policy.smallest_shown - 1, value > n if labels == of else labels < of
+                since = (measure, of, n) not in self._told[0].number
+                yield at, n if more else max(0, n - few), n + few if more else n, since
             else:
                 same.add((labels, value))
+
+    def _as_before(self, hidden: Mask, small: Mask) -> Iterator[Set]:
+        """Yield what an earlier report withheld and this one shows: a reader takes as many for the same."""
+        for data, told in self._told.items():
+            for key, at in told.number.items() if data else ():
+                now = self._number.get(key, at)
+                if now != at and not hidden[now] and not small[now]:
+                    yield Set((at,), now)
 
     def _that_tell(self) -> list[Set]:
         """Leave out what is known from elsewhere of a total that the report itself counts, shown or not."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from impact.disclosure import Released
 from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
+from impact.pages import own_words
 from impact.pages.signed import MIME, signed
 
 if TYPE_CHECKING:
@@ -128,13 +129,25 @@ def _shown(thing: Any, caption: str | None, numbers: bool) -> Shown:
     )
 
 
-def masthead(title: str, subtitle: str = "", question: str | None = None) -> Shown:
+def masthead(
+    title: str,
+    subtitle: str = "",
+    question: str | None = None,
+    labels: Mapping[str, Mapping[str, Any]] | None = None,
+    unit: str = "",
+) -> Shown:
     """Put a line above the title of the page: which study it is, whose and from when to when.
 
-    With a question, that is the title, in place of the notebook's first heading.
+    With a question, that is the title, in place of the notebook's first heading. Below it, columns, their
+    values and what is counted are called as ``labels`` and ``unit`` say.
     """
     text = " · ".join(part for part in (title, subtitle) if part)
     _refuse_identifiers("masthead: it", f"{text} {question or ''}")
+    for column, words in (labels or {}).items():
+        _refuse_identifiers(
+            f"labels: {column}", " ".join([words.get("name") or "", *words["levels"].values()])
+        )
+    own_words.use(labels or {}, unit)
     line = f'<p class="kicker">{html.escape(text)}</p>'
     role = {"role": "masthead", "text": text} | ({"question": question} if question else {})
     return Shown(text, line, (), role, SEAL)

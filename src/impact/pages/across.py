@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages import SEAL, Shown, show
 from impact.pages.alts import refuse_wordless
 from impact.pages.answers import Answer, about, answers, range_of, share, size
+from impact.pages.evidence import DOTS
 from impact.pages.forest_of_studies import apart, forest_of_studies
 from impact.pages.formats import inside, label, listed, number, numeric, p_value, readers_units
 from impact.pages.prose import Block
+from impact.pages.ranked import is_clear
 from impact.pages.report import Page, lay_out, template
 from impact.pages.specification_curve import moved, specification_curve
 from impact.pages.statement import Statement
@@ -24,6 +28,10 @@ from impact.pages.studies import ACROSS, LINKS
 _INDEPENDENT = (
     "An average means something only where support, the people and the time were alike, and nobody is in two "
     "of the studies. Whether that is so cannot be seen from the results."
+)
+_NO_BETTER = (
+    "The average is no better than the studies in it ({}). Its range says nothing of hidden differences "
+    "between the groups compared: what is wrong with each comparison is not averaged away."
 )
 _CHOICES = (
     "Runs of one study on the same people, which differ in the choices made. They are not independent pieces "
@@ -36,6 +44,7 @@ def across(
     averages: Sequence[Mapping[str, Released]],
     curves: Sequence[tuple[str, Mapping[str, Released]]],
     *,
+    sure: Sequence[Sequence[str]] = (),
     said: Sequence[str] = (),
     date: dt.date | None = None,
 ) -> str:
@@ -48,6 +57,8 @@ def across(
         ``without_each_study`` and, as ``studies: OUTCOME``, ``side_by_side`` of each outcome.
     curves : sequence of (title, mapping of outcome to Released)
         Of each study with several runs on the same people its specification curves, the first outcome first.
+    sure : sequence of sequences of str
+        Of each set of studies the words for the evidence of their own answers.
     said : sequence of str
         Why studies are in no average.
     date : date, optional
@@ -56,18 +67,21 @@ def across(
     page = Page(title=ACROSS, date=date or dt.date.today(), links=LINKS)
     every = [*averages, *(curve for _, curve in curves)]
     page.rules = list(dict.fromkeys(one.rule.sentence for part in every for one in part.values()))
-    lay_out(page, [*_averaged(averages, said), *_chosen(curves)])
+    lay_out(page, [*_averaged(averages, sure, said), *_chosen(curves)])
     refuse_wordless("\n".join(page.blocks))
     return template("page.html.j2", page)
 
 
-def _averaged(averages: Sequence[Mapping[str, Released]], said: Sequence[str]) -> Iterator[Block]:
+def _averaged(
+    averages: Sequence[Mapping[str, Released]], sure: Sequence[Sequence[str]], said: Sequence[str]
+) -> Iterator[Block]:
     if averages or said:
         yield Block("shown", f"<p>{html.escape(_INDEPENDENT)}</p>", 2, "Averages over studies")
-    for i, part in enumerate(averages, 1):
+    for i, (part, words) in enumerate(zip(averages, sure, strict=True), 1):
         if len(averages) > 1:
             yield Block("shown", "", 3, f"Set {i}: {listed(_names(part))}")
         yield _shown(average(part))
+        yield Block("shown", f"<p>{html.escape(_NO_BETTER.format(_counted(words)))}</p>")
         yield _shown(part["pooled"], caption="The average over studies, service by service")
         yield _shown(_spread(part), part["heterogeneity"])
         for name, released in part.items():
@@ -105,11 +119,14 @@ def average(part: Mapping[str, Released]) -> Statement:
     """
     pooled = part["pooled"]
     studies = dict(zip(pooled.table["outcome"], numeric(pooled.table["clusters"]), strict=True))
-    found = answers(pooled)
-    lead = _answer(found[0], int(studies[found[0].outcome]))
-    parts = [("lead", (lead,)), ("others", (_new(part, found[0]),))]
-    others = [_answer(a, int(studies[a.outcome])) for a in found[1:]]
-    return Statement("headline", (*parts, *((("others", tuple(others)),) if others else ())), (pooled,), SEAL)
+    first, *others = answers(pooled)
+    clear = [a for a in others if a.strength != "cannot tell"]
+    open_ = [a.name for a in others if a.strength == "cannot tell"]
+    said = [_answer(a, int(studies[a.outcome])) for a in clear]
+    said += [f"For {listed(open_)} the average cannot tell a fall from a rise."] if open_ else []
+    lead = (_answer(first, int(studies[first.outcome])),)
+    parts = [("lead", lead), ("others", (_new(part, first), _hangs(part, first)))]
+    return Statement("headline", (*parts, *((("others", tuple(said)),) if said else ())), (pooled,), SEAL)
 
 
 def _answer(a: Answer, studies: int) -> str:
@@ -147,6 +164,29 @@ def _new(part: Mapping[str, Released], a: Answer) -> str:
     return said
 
 
+def _hangs(part: Mapping[str, Released], a: Answer) -> str:
+    """Say where an average that is clear hangs on single studies."""
+    if "leave_one_out" not in part or a.strength not in ("clear", "very clear"):
+        return ""
+    rows = _without(part, a)
+    unclear = int((~is_clear(rows, ratio=a.difference is None)).sum())
+    if not unclear:
+        return "It stays clear without any one of the studies."
+    which = "any one" if unclear == len(rows) else f"one or another {unclear}"
+    return f"Without {which} of the {len(rows)} studies its range takes in no effect."
+
+
+def _without(part: Mapping[str, Released], a: Answer) -> pd.DataFrame:
+    """The averages of one outcome without each study, on the scale on which the answer is said."""
+    shown = readers_units(part["leave_one_out"].table)
+    rows = shown[shown["scale"] == ("difference" if a.difference else "log ratio")]
+    return rows[(rows["outcome"] == a.outcome) & rows["estimate"].notna()]
+
+
+def _some(some: int, of: int) -> str:
+    return f"{'none' if some == 0 else 'each' if some == of else some} of the {of}"
+
+
 def _spread(part: Mapping[str, Released]) -> Statement:
     """Say how far effects differ between studies, in words tied to the numbers of the table."""
     released = part["heterogeneity"]
@@ -171,35 +211,36 @@ def _how_far(row: Mapping[Any, Any], far: str) -> str:
     else:
         said = f"the {k} results vary no more than chance may bring ({numbers})"
     few = " So few studies hardly show it." if k < FEW else ""
-    return f"{said}. A study's effect typically lies {far} from the average.{few}"
+    how = ", above or below" if row["scale"] == "log ratio" else ""
+    return f"{said}. Typical distance of a study from the average: {far}{how}.{few}"
 
 
 def without(part: Mapping[str, Released]) -> Statement:
     """Say how far the average moves without each study, and whether it then is as clear as before."""
-    left, pooled = part["leave_one_out"], answers(part["pooled"])
-    shown = readers_units(left.table)
-    said = []
-    for a in pooled:
-        rows = shown[
-            (shown["outcome"] == a.outcome)
-            & (shown["scale"] == ("difference" if a.difference else "log ratio"))
-        ]
-        rows = rows[rows["estimate"].notna()]
+    left, said = part["leave_one_out"], []
+    for a in answers(part["pooled"]):
+        rows = _without(part, a)
         if rows.empty or a.strength == "too rare":
             continue
         estimates = numeric(rows["estimate"])
         null = 0.0 if a.difference else 1.0
-        clear = (numeric(rows["conf_low"]) > null) | (numeric(rows["conf_high"]) < null)
         low, high = rows.iloc[int(estimates.argmin())], rows.iloc[int(estimates.argmax())]
         digits = 2 if null else 0
+        within = is_clear(rows, ratio=bool(null))
         said.append(
             f"{label(a.outcome)}: between {number(low['estimate'], digits, sign=not null)} "
             f"({inside(str(low['term']))}) and {number(high['estimate'], digits, sign=not null)} "
             f"({inside(str(high['term']))}) {'as a ratio' if null else low['unit']}; "
-            f"{'none' if not clear.any() else 'all' if clear.all() else int(clear.sum())} of the {len(rows)} "
-            "ranges leave out no effect."
+            f"{_some(int(within.sum()), len(rows))} ranges lie on one side of no effect."
         )
     return Statement("sentence", (("list", tuple(said)),), (left,), SEAL)
+
+
+def _counted(words: Sequence[str]) -> str:
+    """Count the words for the evidence, the strongest first."""
+    found = Counter(words)
+    known = [f"{word.lower()} {found[word]}" for word in DOTS if found[word]]
+    return f"by their own answers: {'; '.join(known)}" if known else "no word for their evidence is known"
 
 
 def _names(part: Mapping[str, Released]) -> list[str]:

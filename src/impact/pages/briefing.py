@@ -16,6 +16,7 @@ from impact.pages.called import DID, called, left_out
 from impact.pages.evidence import checks_on
 from impact.pages.formats import listed, number, numeric, plain, who
 from impact.pages.statement import Statement
+from impact.pages.words import beside
 
 _YEAR = "per 1,000 people a year"
 _MONEY = (
@@ -102,7 +103,7 @@ _FEW = 3
 
 
 def checked(released: Mapping[str, Released]) -> Statement:
-    """List what was checked, and whether it passed.
+    """List what was checked, whether it passed, and what a second method found.
 
     Parameters
     ----------
@@ -111,16 +112,17 @@ def checked(released: Mapping[str, Released]) -> Statement:
     """
     words = {True: "Passed", False: "Failed", None: "Not known"}
     said = [f"{words[check.passed]}: {check.said}" for check in checks_on(released)]
-    none = "This page holds no check of the comparison."
+    said = said or ["This page holds no check of the comparison."]
+    said += [" ".join(lines) for _, lines in beside(released, "effects", "beside").parts]
     sources = tuple(
-        released[n] for n in ("effects", "pretrend", "balance", "negative_control") if n in released
+        released[n] for n in ("effects", "beside", "pretrend", "balance", "negative_control") if n in released
     )
-    return Statement("sentence", (("list", tuple(said) or (none,)),), sources, SEAL)
+    return Statement("sentence", (("list", tuple(said)),), sources, SEAL)
 
 
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
-_DID_PAGE = ("Difference-in-differences", "did.ipynb")
-_MATCHING_PAGE = ("Comparison with similar people", "matching.ipynb")
+_DID_PAGE = ("What changed beyond what would have changed anyway", "did.ipynb")
+_MATCHING_PAGE = ("Compared with similar people", "matching.ipynb")
 _COHORT_PAGE = ("Who is in the study", "cohort.ipynb")
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages import bounds, forest_of_studies, hidden_bias, specification_curve
+from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     by_arm,
-    characteristics,
     effect_names,
     estimate_text,
     interval_text,
@@ -84,8 +84,8 @@ _CAPTIONS = {
     "is no difference. Squares: before support, where points should lie near it. Circles: with support.",
     "overlap": "People with support upwards, the comparison downwards. Like can be compared with like where "
     "both have bars.",
-    "love": "How far apart the groups are before (squares) and after (circles) matching. Between the dashed "
-    "lines the difference is under 0.1.",
+    "love": "How far apart the groups are before (squares) and after (circles) they were matched or "
+    "weighted. Between the dashed lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range lies on one side of no change (also "
     "once several services are allowed for). Diamond: not clear.",
     "specification_curve": specification_curve.CAPTION,
@@ -228,15 +228,16 @@ def _placebo_shares(released: Released) -> list[str]:
     if method.get("p_value") is not None and draws:
         least = float(method.get("smallest_p") or 1 / (draws + 1))
         said.append(
-            f"{percent(method['p_value'])} of {number(draws + 1)} (the draws and this study itself) lie at "
-            f"least as far from no effect as this study; the smallest possible share is {percent(least)}."
+            f"Of {number(draws + 1)} results, the draws and this study itself, {percent(method['p_value'])} "
+            "lie at least as far from no effect as this study; the smallest share there can be is "
+            f"{percent(least)}."
         )
     if method.get("rejected") is not None:
         error = method.get("rejected_error")
-        within = f" (Monte Carlo error {percent(error)})" if error is not None else ""
+        within = f" (by the luck of the draws, {percent(error)} more or less)" if error is not None else ""
         said.append(
-            f"In {percent(method['rejected'])} of the draws{within} the 95% range left out no effect, "
-            "where 5% is right."
+            f"In {percent(method['rejected'])} of the draws{within} the 95% range left out no effect; 5% is "
+            "right."
         )
     return said
 
@@ -246,12 +247,15 @@ def _placebo(released: Released) -> str:
     some = bins[draws > 0]
     digits = places(bins["high"])
     p = released.method.get("p_value")
+    here = bins[released.table["here"].fillna(False).to_numpy(bool)]
+    ends = interval_text(here["low"].min(), here["high"].max(), digits, sign=True).replace(" to ", " and ")
+    where = f"between {ends}" if len(here) else "outside"
     lies = f"; {100 * float(p):.1f}% of draws lie at least as far from no effect" if p is not None else ""
     return (
         f"Histogram of {number(released.method.get('draws'))} estimates for starts that never happened, "
         f"{bins['unit'].iloc[0]}, from {number(some['low'].min(), digits)} to "
         f"{number(some['high'].max(), digits)}. "
-        f"This study's own estimate is {number(bins['estimate'].iloc[0], digits, sign=True)}{lies}."
+        f"This study's own estimate lies {where}{lies}."
     )
 
 

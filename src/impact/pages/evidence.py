@@ -19,10 +19,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from impact.disclosure import Released
 from impact.pages.answers import Answer, answers
-from impact.pages.formats import characteristics, inside, label, listed, number, numeric, p_value
+from impact.pages.characteristics import characteristics
+from impact.pages.formats import inside, label, listed, number, numeric
 
 Evidence = Literal["Strong evidence", "Moderate evidence", "Weak evidence", "Inconclusive", "Too few to say"]
 DOTS: dict[Evidence, str] = {
@@ -34,7 +36,7 @@ DOTS: dict[Evidence, str] = {
 }
 FEW_GROUPS = 20
 BALANCED = 0.1
-_PASSED = f"standard deviations (passed up to {number(BALANCED, 2)})"
+_PASSED = f"of its spread (standard deviations; passed up to {number(BALANCED, 2)})"
 # A whole range this near to no change, in per cent, is strong evidence that there is none to speak of.
 _VERY_NEAR = 5
 
@@ -114,7 +116,9 @@ def passed(checks: tuple[Check, ...]) -> str:
     made = [check.passed for check in checks if check.passed is not None]
     if not made:
         return "No check of the comparison could be made." if checks else ""
-    return f"Passed {sum(made)} of {len(made)} check{'s' if len(made) > 1 else ''} of the comparison."
+    if len(made) == 1:
+        return f"{'Passed' if made[0] else 'Failed'} the one check of the comparison."
+    return f"Passed {sum(made)} of {len(made)} checks of the comparison."
 
 
 def _alike_before(test: Released) -> Check:
@@ -122,38 +126,48 @@ def _alike_before(test: Released) -> Check:
     if np.isnan(p):
         return Check("Whether the groups moved alike before support could not be tested.", None)
     said = "moved alike as far as these data can tell" if p >= 0.05 else "did not move alike"
-    return Check(f"Before support the groups {said} (p {p_value(p)}; passed from 0.05 up).", p >= 0.05)
+    often = "under 0.1%" if p < 0.001 else f"{number(100 * p, 0 if p >= 0.1 else 1)}%"
+    chance = f"chance alone sets groups so far apart in {often} of studies; passed from 5% up"
+    return Check(f"Before support the groups {said} ({chance}).", p >= 0.05)
 
 
 def _alike_after(balance: Released) -> Check:
-    name, worst = _worst(balance, followed=False)
+    name, worst, _ = _worst(balance, followed=False)
     if not name:
         return Check("Whether matching made the groups alike cannot be shown: too few people.", None)
-    said = (
-        f"the groups are {'' if worst <= BALANCED else 'not '}alike: they differ most in {inside(name)}, by "
-        f"{number(worst, 2)} {_PASSED}"
-    )
-    return Check(f"After matching, {said}.", worst <= BALANCED)
+    most = f"most in {inside(name)}, by {number(worst, 2)}" if worst else "in nothing by as much as 0.01"
+    said = f"the groups are {'' if worst <= BALANCED else 'not '}alike: they differ {most} {_PASSED}"
+    return Check(f"After {_made_alike(balance)}, {said}.", worst <= BALANCED)
+
+
+def _made_alike(balance: Released) -> str:
+    """Weights that need no partners make the groups alike without matching anybody."""
+    weights = ("entropy_balance", "inverse_probability")
+    return "weighting" if balance.method.get("estimator") in weights else "matching"
 
 
 def _followed_alike(balance: Released) -> Check | None:
-    name, worst = _worst(balance, followed=True)
+    name, worst, means = _worst(balance, followed=True)
     if not name:
         return None
-    alike = worst <= BALANCED
-    said = f"followed for as long: {inside(name)} differ by {number(worst, 2)} {_PASSED}"
+    alike, of = worst <= BALANCED, _PASSED.replace("its", "their")
+    said = f"followed equally long: {inside(name)} differ by {number(worst, 2)} {of}"
+    if np.isfinite(means).all():
+        said += f", on average {number(means[0], 1)} with support and {number(means[1], 1)} without"
     return Check(f"The groups were {'' if alike else 'not '}{said}.", alike, minor=True)
 
 
-def _worst(balance: Released, *, followed: bool) -> tuple[str, float]:
-    """The characteristic (or time followed) that differs most after matching, and by how much."""
+def _worst(balance: Released, *, followed: bool) -> tuple[str, float, NDArray[np.float64]]:
+    """The characteristic (or time followed) that differs most after matching, by how much, and its means."""
     after = balance.table[balance.table["sample"] == "after"]
     kind = after.get("kind", pd.Series("", after.index))
     rows = after[(kind == "follow-up") == followed]
     apart = np.nan_to_num(np.abs(numeric(rows["smd"])), nan=-1.0).round(2)
     if not (apart >= 0).any():
-        return "", 0.0
-    return characteristics(rows)[int(apart.argmax())], float(apart.max())
+        return "", 0.0, np.full(2, np.nan)
+    at = int(apart.argmax())
+    means = numeric(rows.iloc[at].reindex(["mean_treated", "mean_control"]))
+    return characteristics(rows)[at], float(apart.max()), means
 
 
 def _none_expected(effects: Released) -> Check:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.pages.own_words import OWN, several
 
 MINUS = "−"
 MISSING = "–"
@@ -47,6 +48,9 @@ NAMES = {
     "df": "Degrees of freedom",
     "bias_if_passed": "Bias if the test passes",
     "mc_error": "Error of the simulation",
+    "who stopped being observed early": "Who was not observed to the last period",
+    "left_early": "Not observed to the last period",
+    "propensity score": "Chance of support (propensity score)",
     "any": "People with any",
     "given any": "Number for each of those",
 }
@@ -55,7 +59,7 @@ NAMES = {
 READERS_UNITS = {"per 1,000 person-months": ("per 1,000 people a year", 12.0)}
 # Units of differences among people; those of a ready-made panel may be practices or trusts.
 OF_PEOPLE = {*READERS_UNITS, "per 100 people", "a person", "units of the outcome"}
-SCALES = {"difference": "Difference", "log ratio": "Ratio", "events avoided": "Events avoided"}
+SCALES = {"difference": "Difference", "log ratio": "Ratio", "events avoided": "Difference in all"}
 
 
 def require_released(thing: object) -> Released:
@@ -70,7 +74,7 @@ def require_released(thing: object) -> Released:
 
 
 def label(name: object) -> str:
-    """Return what readers call a column or category.
+    """Return what readers call a column or category: in the study's own words, where it has them.
 
     Examples
     --------
@@ -80,8 +84,8 @@ def label(name: object) -> str:
     ('A&E attendances, 4 to 6 months before the start', 'GP contacts, trend before the start (logarithm)')
     """
     text = str(name)
-    if text in NAMES:
-        return NAMES[text]
+    if text in OWN.names or text in NAMES:
+        return OWN.names.get(text) or NAMES[text]
     if found := re.fullmatch(r"months followed \((\w+)\)", text):
         return f"Months followed ({inside(label(found[1]))})"
     if text.startswith(("prior_", "trend_", "latest_")) and (said := _before(text)):
@@ -129,10 +133,32 @@ def number(value: Any, places: int = 0, *, sign: bool = False) -> str:
 
 
 def p_value(value: Any) -> str:
-    """Format a p-value: three places, never zero."""
+    """Format a p-value: two figures, never zero; in a column its decimals line up.
+
+    Examples
+    --------
+    >>> p_value(0.11), p_value(0.034), p_value(0.0004)
+    ('0.11', '0.034', 'under 0.001')
+    """
     if isinstance(value, str) or pd.isna(value):
         return number(value)
-    return "under 0.001" if value < 0.001 else number(value, 3)
+    return "under 0.001" if value < 0.001 else number(value, 2 if value >= 0.0995 else 3)
+
+
+_FIGURE_WIDE = "\u2007"
+
+
+def aligned(cells: Sequence[str]) -> list[str]:
+    """Fill decimals up with blanks as wide as a figure, so that those of a column line up.
+
+    Examples
+    --------
+    >>> aligned(["0.11", "0.034", "–"])
+    ['0.11\\u2007', '0.034', '–']
+    """
+    decimals = [len(found[1]) if (found := re.fullmatch(r"\d+\.(\d+)", cell)) else 0 for cell in cells]
+    most = max(decimals, default=0)
+    return [cell + _FIGURE_WIDE * (most - n if n else 0) for cell, n in zip(cells, decimals, strict=True)]
 
 
 def percent(share: Any) -> str:
@@ -211,14 +237,16 @@ def readers_units(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def who(released: Released) -> str:
-    """Tell what is counted: people, or the units of a ready-made panel without person-time (trusts)."""
+    """Tell what is counted: people, households, or the units of a ready-made panel such as trusts."""
+    if OWN.those:
+        return OWN.those
     units = {str(released.method["per"])} if released.method.get("per") else set()
     if not units and {"scale", "unit"} <= set(released.table.columns):
         units = set(released.table.loc[released.table["scale"] == "difference", "unit"])
     if units <= OF_PEOPLE:
         return "people"
     named = {found[1] for unit in units if (found := re.match(r"per (\w+) and ", unit))}
-    return f"{label(*named).lower()}s" if len(named) == 1 else "units"
+    return several(label(*named).lower()) if len(named) == 1 else "units"
 
 
 def rate_unit(method: Mapping[str, Any]) -> tuple[str, float]:
@@ -289,23 +317,6 @@ def placebo_units(released: Released) -> pd.DataFrame:
     return readers_units(frame).rename(columns={"conf_low": "low", "conf_high": "high"})
 
 
-_YES_NO = {"0": "no", "1": "yes"}
-_SEX = {"f": "female", "m": "male", "x": "other"}
-
-
-def characteristics(rows: pd.DataFrame) -> list[str]:
-    """Name each characteristic, with its level where it has several: 'Age', 'Sex: female'."""
-    whole = {"", "nan", "None", "<NA>", "mean (SD)", "all"}
-    levels = {c: set(map(str, found)) for c, found in rows.groupby("covariate")["level"]}
-    words = {"sex": _SEX} | {c: _YES_NO for c, found in levels.items() if found == set(_YES_NO)}
-    return [
-        label(c)
-        if str(v) in whole
-        else f"{label(c)}: {words[c].get(str(v), inside(label(v))) if c in words else label(v)}"
-        for c, v in zip(rows["covariate"], rows["level"], strict=True)
-    ]
-
-
 def by_arm(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Split a table by arm, the supported first."""
     groups = [(str(arm), rows) for arm, rows in frame.groupby("arm", sort=False)]
@@ -340,7 +351,7 @@ def notes(released: Released) -> list[str]:
         said.setdefault(rest, []).append(label(outcome) if outcome else "")
     of_all = released.table["outcome"].nunique() if "outcome" in released.table else 0
     return [
-        _capital(sentence)
+        capital(sentence)
         if names == [""] or len(names) == of_all
         else f"{listed([names[0], *map(inside, names[1:])])}: {sentence}"
         for sentence, names in said.items()
@@ -369,12 +380,13 @@ def plain(text: str) -> str:
     >>> plain("emergency_admission (primary), ae, outpatient and prior_gp")
     'emergency admissions (primary), A&E attendances, outpatient appointments and GP ... in the year before'
     """
-    codes = r"\b(?:[a-z0-9]+_\w+|ae|gp|outpatient(?! app))\b"
-    return re.sub(codes, lambda m: inside(label(m[0])), text)
+    codes = r"`([^`]+)`|\b(?:[a-z0-9]+_\w+|ae|gp|outpatient(?! app))\b"
+    return re.sub(codes, lambda m: inside(label(m[1] or m[0])), text)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def capital(text: object) -> str:
+    """Begin a sentence or cell with a capital, and leave the rest as it is."""
+    return str(text)[:1].upper() + str(text)[1:]
 
 
 def numeric(values: Iterable[Any]) -> NDArray[np.float64]:

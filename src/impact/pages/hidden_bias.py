@@ -13,7 +13,16 @@ from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import answers
-from impact.pages.formats import inside, interval_text, label, number, numeric, p_value, readers_units
+from impact.pages.formats import (
+    aligned,
+    inside,
+    interval_text,
+    label,
+    number,
+    numeric,
+    p_value,
+    readers_units,
+)
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.statement import Statement
 from impact.pages.style import GREY, INK, TEAL, figure
@@ -136,7 +145,7 @@ def _chances(released: Released) -> Table:
     shown = released.table
     columns = [
         Column("One of two matched people was likelier to get support", likely(shown), True),
-        Column("p-value at most", cells_of(released, "p_value", shown.index, p_value)),
+        Column("p-value at most", aligned(cells_of(released, "p_value", shown.index, p_value))),
     ]
     name = label(shown["outcome"].iloc[0])
     how = ["Rosenbaum's bounds; one-sided rank test of rates within matched sets."]

@@ -79,9 +79,10 @@ def _heading(text: str) -> str:
 
 
 def _figures(text: str) -> str:
-    """Escape a cell of figures, which a narrow column may break before its brackets and nowhere else."""
+    """Escape a cell of figures, which is broken before its brackets only; a range stands below them."""
     figure, bracket, rest = html.escape(text).partition(" (")
-    return f"<span>{figure}</span> <span>({rest}</span>" if bracket else figure
+    kind = ' class="range"' if " to " in rest else ""
+    return f"<span>{figure}</span> <span{kind}>({rest}</span>" if bracket else figure
 
 
 def cells_of(

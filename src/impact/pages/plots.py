@@ -16,9 +16,9 @@ from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.pages.answers import strengths
 from impact.pages.bounds import bounds as bounds
+from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     by_arm,
-    characteristics,
     effect_names,
     estimate_text,
     interval_text,
@@ -302,7 +302,7 @@ def placebo(released: Released) -> Axes:
         ax.text(
             own,
             top * 0.88,
-            f"This study: {number(own, places([own]), sign=True)}",
+            "This study",
             weight="bold",
             color=TEAL,
             ha="right" if left else "left",

@@ -182,7 +182,7 @@ def _who_is_in(nb: Any) -> str:
     persons = {row["rule"]: row["persons"] for row in rows}
     if not persons.get("treated") or not persons.get("control"):
         return ""
-    return f"{persons['treated']:,} with support and {persons['control']:,} without it are in the study."
+    return f"{persons['treated']:,} with support and {persons['control']:,} without it are described."
 
 
 # What readers call the results the notebooks release, in the list of files.
@@ -190,7 +190,7 @@ _FILES = {
     "flow": "who is in, and who was left out",
     "trial": "the trial this study stands in for",
     "baseline": "how alike the groups were",
-    "losses": "deaths and moves",
+    "losses": "who was not observed to the end",
     "quality": "quality of the records",
     "by-time": "effects by time from the start of support",
     "naive": "before and after",

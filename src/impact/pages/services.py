@@ -84,7 +84,7 @@ def numbers(released: Released) -> Shown:
     """The chart's numbers as a table; on whom they rest and how they were made, the method's page says."""
     laid = effects(released)
     columns = tuple(c for c in laid.columns if not c.header.endswith("with support"))
-    laid = replace(laid, columns=columns, how=())
+    laid = replace(laid, columns=columns, notes=(" ".join(laid.notes),) if laid.notes else (), how=())
     return Shown(laid.text, laid.html, (released,), seal=SEAL)
 
 

@@ -158,7 +158,9 @@ def _sentences(released: Released, part: pd.DataFrame) -> list[str]:
         ),
     ]
     if not fewer.all() and fewer.any():
-        out.append(f"{int(fewer.sum())} of the estimates are falls and {int((~fewer).sum())} are not.")
+        out.append(
+            f"{int(fewer.sum())} of the estimates lie below no effect and {int((~fewer).sum())} do not."
+        )
     main = np.flatnonzero(part["run"] == MAIN)
     if not len(main):
         out.append("The main run has no estimate to show, and no other takes its place.")

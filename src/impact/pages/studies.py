@@ -71,7 +71,7 @@ class Listed:
     @property
     def chosen(self) -> str:
         """What it chose, in words."""
-        return "; ".join(f"{key} {value}" for key, value in self.choices.items())
+        return "; ".join(f"{key} {value}".strip() for key, value in self.choices.items())
 
 
 @dataclass(frozen=True)

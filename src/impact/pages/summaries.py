@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -10,11 +11,12 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.pages.called import left_out
+from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     MISSING,
     READERS_UNITS,
     by_arm,
-    characteristics,
+    capital,
     interval_text,
     label,
     notes,
@@ -108,10 +110,75 @@ def _matched(released: Released) -> Table:
     rows = shown.index[(numeric(shown["persons"]) > 0) | released.hidden["persons"] | (shown.index == 0)]
     columns = [
         Column("Group", shown.loc[rows, "arm"].map(label).tolist(), True),
-        Column("Matched, or why not", [_capital(rule) for rule in shown.loc[rows, "rule"]], True),
-        Column("People", cells_of(released, "persons", rows)),
+        Column("Matched, or why not", [_why_not(str(rule)) for rule in shown.loc[rows, "rule"]], True),
+        Column(capital(who(released)), cells_of(released, "persons", rows)),
     ]
     return table_of(released, "Who is compared, and who was left out", columns, notes(released))
+
+
+_FOUND_NOBODY = {
+    "outside common support": "nobody in the other group had a like chance of support",
+    r"no (.+) with the same exact values": r"no \1 was the same where they must be",
+    r"no (.+) within the caliper": r"no \1 was alike enough (caliper)",
+    r"no (.+) at a finite distance": r"no \1 may be compared",
+    r"every near (.+) was taken": r"every \1 who was alike enough was taken",
+    "no control": "nobody without support",
+    "every control": "everybody without support",
+    "no supported person": "nobody with support",
+    "every supported person": "everybody with support",
+}
+
+
+def _why_not(rule: str) -> str:
+    """Say why somebody was not matched, in words for readers.
+
+    Examples
+    --------
+    >>> _why_not("no control within the caliper"), _why_not("not needed")
+    ('Nobody without support was alike enough (caliper)', 'Not needed')
+    """
+    for pattern, words in _FOUND_NOBODY.items():
+        rule = re.sub(pattern, words, rule)
+    return capital(rule)
+
+
+_QUESTIONS = {
+    "supported people": "With support",
+    "people who could be controls": "Without support, to choose from",
+    "supported within the range of the controls' scores": "With support, and others had a like chance of it",
+    "supported with a control near enough": "With support, and somebody without it is alike enough",
+    "supported in a cell that has controls": "With support, and somebody without it is the same where they "
+    "must be",
+    "controls, by how far they resemble the supported (effective number)": "Without support, counted by how "
+    "alike they are (effective number)",
+    "largest number of controls that nine in ten could each have": "Most partners that nine in ten of them "
+    "could each have",
+    "cells of equal exact values": "Groups of people who are the same where they must be",
+    "cells with supported people and no control": "Such groups in which everybody had support",
+    "smallest detectable rate ratio": "Ratio nearest to 1 that could be told from it",
+}
+
+
+_VERDICT = {
+    "supported people": "people with support",
+    "have a control near enough": "have somebody alike enough without it",
+    "a near control of their own": "somebody alike of their own",
+    "too few near controls": "too few who are alike",
+    "any of the controls resemble the supported": "anybody without support resembles those with it",
+    "control": "partner",
+}
+
+
+def _asked(question: str) -> str:
+    """Say what was counted before matching, in words for readers.
+
+    Examples
+    --------
+    >>> _asked("supported people"), _asked("supported who could each have two controls")
+    ('With support', 'With support, who could each have two partners')
+    """
+    question = _QUESTIONS.get(question, question).replace("supported who", "with support, who")
+    return capital(question.replace("control", "partner"))
 
 
 def _feasibility(released: Released) -> Table:
@@ -127,10 +194,13 @@ def _feasibility(released: Released) -> Table:
         else:
             answers.append(f"{number(persons)} ({number(percent)}%)")
     columns = [
-        Column("Before any outcome is looked at", [_capital(q) for q in shown["question"]], True),
+        Column("Before any outcome is looked at", [_asked(str(q)) for q in shown["question"]], True),
         Column("Number", answers),
     ]
-    return table_of(released, str(released.method["verdict"]), columns, notes(released))
+    verdict = str(released.method["verdict"])
+    for found, words in _VERDICT.items():
+        verdict = verdict.replace(found, words)
+    return table_of(released, verdict, columns, notes(released))
 
 
 def _naive(released: Released) -> Table:
@@ -167,7 +237,7 @@ def _overlap(released: Released) -> Table:
     for arm, part in by_arm(released.table):
         rows = index.merge(part.reset_index(names="row"), on=keys, how="left")["row"]
         columns.append(Column(label(arm), cells_of(released, "persons", rows)))
-    what = f"{who(released).capitalize()} by estimated chance of being supported"
+    what = f"{capital(who(released))} by estimated chance of being supported"
     return table_of(released, what, columns, notes(released))
 
 
@@ -201,7 +271,7 @@ def _plain(released: Released) -> Table:
             show = p_value
         elif name in _CODES:
             show = label if name in _NAMED else str
-        title = who(released).capitalize() if name == "persons" else label(name)
+        title = capital(who(released)) if name == "persons" else label(name)
         if name == "estimate" and released.method.get("unit") in READERS_UNITS:
             unit, factor = READERS_UNITS[released.method["unit"]]
             title, show = f"{title} {unit}", partial(_times, factor)
@@ -248,7 +318,7 @@ def _trial(released: Released) -> Table:
     elements, said = (released.table[name] for name in ("element", "in this study"))
     columns = [
         Column("Element of the trial", [_ELEMENTS.get(str(e), label(e)) for e in elements], True),
-        Column("In this study", [_capital(plain(str(sentence))) for sentence in said], True),
+        Column("In this study", [capital(plain(str(sentence))) for sentence in said], True),
     ]
     return table_of(released, "The trial this study stands in for", columns, notes(released))
 
@@ -261,9 +331,9 @@ def _flow(released: Released) -> Table:
         for stage, rule in zip(shown["stage"], shown["rule"], strict=True)
     ]
     columns = [
-        Column("Step", [_capital(stage) for stage in shown["stage"]], True),
+        Column("Step", [capital(stage) for stage in shown["stage"]], True),
         Column("Who, or why not", who_or_why, True),
-        Column(who(released).capitalize(), cells_of(released, "persons", shown.index)),
+        Column(capital(who(released)), cells_of(released, "persons", shown.index)),
     ]
     return table_of(released, "From everyone in the file to the study", columns, notes(released))
 
@@ -275,19 +345,15 @@ def _quality(released: Released) -> Table:
     columns = [
         Column(title, cells_of(released, name, found, show), name != "count")
         for name, title, show in (
-            ("rule", "Check", lambda rule: _capital(plain(left_out(rule)))),
+            ("rule", "Check", lambda rule: capital(plain(left_out(rule)))),
             ("table", "Table", label),
             ("column", "Column", str),
             ("count", "Records", number),
-            ("action", "What was done", _capital),
+            ("action", "What was done", capital),
         )
     ]
     rest = f"{number(len(shown) - len(found))} other checks found nothing."
     return table_of(released, "What the checks of the records found", columns, [rest, *notes(released)])
-
-
-def _capital(text: object) -> str:
-    return str(text)[:1].upper() + str(text)[1:]
 
 
 _LAYOUTS: dict[str, Callable[[Released], Table]] = {

@@ -14,12 +14,14 @@ from impact.disclosure import Released
 from impact.pages import SEAL, Shown, forest_of_studies, hidden_bias, show, specification_curve
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.called import called
+from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     MISSING,
     SCALES,
     adjusted,
+    aligned,
     by_arm,
-    characteristics,
+    capital,
     estimate_text,
     interval_text,
     label,
@@ -94,9 +96,11 @@ def effects(released: Released) -> Table:
         columns.append(_effect_column(released, rows, scale))
         main = rows if main is None else main
     under, how = _notes(released)
+    if (shown["scale"] == "events avoided").any():
+        under.append(f"{SCALES['events avoided']}: over the time studied, among those with support.")
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
-        columns.append(Column("p-value", [p_value(v) for v in (adjusted(p) if several else p)]))
+        columns.append(Column("p-value", aligned([p_value(v) for v in (adjusted(p) if several else p)])))
         if several:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
@@ -107,7 +111,7 @@ def effects(released: Released) -> Table:
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
         columns.append(
             Column(
-                f"{who(released).capitalize()} (events) with support",
+                f"{capital(who(released))} (events) with support",
                 [n if n == MISSING else f"{n} ({events})" for n, events in behind],
             )
         )
@@ -167,7 +171,13 @@ def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column
     digits = 2 if scale == "log ratio" else places(rows["estimate"])
     sign = scale != "log ratio"
     hidden, cells = released.hidden["estimate"], []
-    for at, *values in rows[["row", "estimate", "conf_low", "conf_high"]].itertuples(index=False):
+    ends = ["estimate", "conf_low", "conf_high"]
+    if scale == "events avoided":
+        # Fewer has one sign throughout a table.
+        rows = rows.assign(
+            **dict(zip(ends, (-rows[e] for e in ("estimate", "conf_high", "conf_low")), strict=True))
+        )
+    for at, *values in rows[["row", *ends]].itertuples(index=False):
         if pd.isna(at) or hidden.iloc[int(at)]:
             cells.append(released.mark)
             continue

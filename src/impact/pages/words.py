@@ -117,7 +117,7 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
             )
             for fewer, more in ((True, "fewer"), (False, "more"))
         ),
-        ("It shows little or no change in {}.", lambda a: a.strength == "little or no change"),
+        ("The study shows little or no change in {}.", lambda a: a.strength == "little or no change"),
         ("There were too few {} to say anything.", lambda a: a.strength == "too rare"),
     )
     for sentence, belongs in groups:
@@ -186,7 +186,7 @@ def claims(
         a = open_[0]
         may.append(f"“We cannot tell whether support changed {a.name}: from {range_of(a)}{_per(a)}.”")
     elif open_:
-        may.append(f"“We found no clear change in {listed([a.name for a in open_])}.”")
+        may.append(f"“We cannot tell whether support changed {listed([a.name for a in open_])}.”")
     may += [
         f"“There may have been {'fewer' if a.fewer else 'more'} {a.name} with support, or it is chance.”"
         for a in found
@@ -200,21 +200,21 @@ def claims(
     first, those = found[0], who(released)
     if assignment != "randomised" and those == "people" and first.fewer:
         may_not.append(
-            f"“{label(first.outcome)} fell by so much since support began”, from people with support alone: "
-            "people are offered it when unwell, and most get better without it."
+            f"“{label(first.outcome)} fell after support began, so support did it”: people are offered it "
+            "when unwell, and most get better without it."
         )
     elif assignment != "randomised" or called(released) == DID:
         may_not.append(
-            f"“{label(first.outcome)} changed by so much since support began”, from {those} with support "
-            "alone: some change would have come anyway."
+            f"“{label(first.outcome)} changed after support began, so support did it”: some change would "
+            "have come anyway."
         )
     saved, better = ("saved or cost", "better or worse")
     if first.strength in ("very clear", "clear"):
         saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     may_not += [
-        f"“It {saved} so much money”, or that anybody’s health is {better}: contacts are counted here, not "
-        "cash or health.",
-        f"“It is so for everyone, everywhere”: this holds for the {those}, place and time studied.",
+        f"“It {saved} money”, or that anybody’s health is {better}: contacts are counted here, not cash or "
+        "health.",
+        f"“It would be the same anywhere”: this holds for the {those}, place and time studied.",
     ]
     if assignment != "randomised":
         may_not.append(
@@ -256,7 +256,7 @@ def beside(released: Mapping[str, Released], main: str, other: str) -> Statement
     said = [_second(names[1], pairs[0][1])] if pairs else ["The second method has no service in common."]
     doubts = [doubt for a, b in pairs if (doubt := _doubt(a, b, names))]
     if any("too rare" not in (a.strength, b.strength) for a, b in pairs):
-        said += doubts or ["Within their ranges the two methods agree."]
+        said += doubts or ["Within their ranges the two methods agree on every service."]
     return Statement("sentence", (("list", tuple(said)),), (released[main], released[other]), SEAL)
 
 
@@ -330,7 +330,10 @@ def naive(released: Released, *, assignment: Literal["observed", "randomised"] =
     if require_released(released).kind != "summary" or "supported_change_percent" not in released.table:
         raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
     if not released.method.get("has_before", True):
-        said = "These data have no time before support began, so there is no before and after to compare."
+        said = (
+            "These data have no time before support began, so there is no before and after to compare: only "
+            "what came after."
+        )
         return Statement("sentence", (("list", (said,)),), (released,), SEAL)
     unit, factor = rate_unit(released.method)
     those = who(released)
@@ -363,6 +366,8 @@ def _moved(before: float, after: float) -> str:
     """'fell by 37%, from 341 to 214'."""
     change = 100 * (after / before - 1)
     verb = (
-        "stayed alike" if abs(change) < 0.5 else f"{'fell' if change < 0 else 'rose'} by {abs(change):.0f}%"
+        "stayed about the same"
+        if abs(change) < 0.5
+        else f"{'fell' if change < 0 else 'rose'} by {abs(change):.0f}%"
     )
     return f"{verb}, from {about(before, [after])} to {about(after, [before])}"

@@ -64,6 +64,7 @@ def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, l
     """Return the page on all studies together, if there is anything to say, and what it says first."""
     # Only here, because it imports all methods.
     from impact.interpret.comparable import comparable, runs_of_one
+    from impact.interpret.studies import listed as shortly
 
     known = _named([(listed, summary) for listed, summary in found if summary.get("effects")])
     sets, said = comparable(known)
@@ -73,21 +74,19 @@ def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, l
     # Figures are drawn only where there is something to draw: their libraries take a second to import.
     from impact.pages.across import across, average
 
-    averages = []
+    averages, sure = [], []
     for one in sets:
         try:
             averages.append(_averaged(one))
+            sure.append([study["sure"] for study in one.values()])
         except ImpactError as problem:
-            said.append(f"{', '.join(one)}: not averaged. {problem}")
+            said.append(f"{shortly(list(one))}: not averaged. {problem}")
+    if missing := [listed.title for listed, summary in found if listed.main and not summary]:
+        said.append(f"{shortly(missing)}: without a report, so in no average.")
     curves = [curve for names in runs if (curve := _curve(names))]
-    if not (averages or curves or said):
-        return "", []
-    first = [str(average(one).parts[0][1][0]) for one in averages]
-    first += [
-        f"{title}: {len(names)} runs on the same people."
-        for (title, _), names in zip(curves, runs, strict=False)
-    ]
-    return across(averages, curves, said=said), first
+    first = [average(one).parts[0][1][0] for one in averages]
+    first += [f"{title}: how far its answer hangs on the choices made." for title, _ in curves]
+    return across(averages, curves, sure=sure, said=said), first or said[:1]
 
 
 def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -99,7 +98,9 @@ def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[
         if listed.choices and not (listed.main and titles[name] == 1):
             name = f"{name}, {listed.chosen}"
         name = f"{name} ({listed.name})" if name in named or titles[name] > 1 else name
-        more = {key: summary[key] for key in ("file", "main", "pretend", "choices", "inputs", "policy")}
+        more = {
+            key: summary[key] for key in ("file", "main", "pretend", "choices", "inputs", "policy", "sure")
+        }
         named[name] = {**summary["effects"], **more, "title": listed.title}
     return named
 

@@ -6,13 +6,11 @@ import contextlib
 import json
 import os
 import pickle
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from impact import errors, kernels
@@ -47,14 +45,11 @@ def _made(job: Job, outcome: Outcome, tell: Tell) -> Outcome:
     if (headline := stands(job, plan(job))) is not None:
         return replace(outcome, headline=headline, unchanged=True)
     outcome = replace(outcome, problem=_DIED)
-    with tempfile.TemporaryDirectory(prefix="impact-") as folder:
-        asked = Path(folder) / "job"
-        asked.write_bytes(pickle.dumps(job))
-        for event in _steps(asked):
-            if event["at"] == "end":
-                outcome = replace(outcome, **_end(event))
-            else:
-                tell(event)
+    for event in _steps(job):
+        if event["at"] == "end":
+            outcome = replace(outcome, **_end(event))
+        else:
+            tell(event)
     return outcome
 
 
@@ -68,25 +63,30 @@ _LOST = RunError(
 )
 
 
-# Processes that work for this one.
-_RUNNING: set[kernels.Process] = set()
+# The processes at work for this one, by the study.
+_RUNNING: dict[int, kernels.Process] = {}
 
 
-def _steps(asked: Path) -> Iterator[Event]:
-    reading, writing = os.pipe()
-    with open(reading, encoding="utf-8") as said, contextlib.ExitStack() as end:
+def _steps(job: Job) -> Iterator[Event]:
+    (asked, ask), (said, say) = os.pipe(), os.pipe()
+    # It ends when our end of what it reads is closed, as it is however we end.
+    with open(ask, "wb", buffering=0) as asking, open(said, encoding="utf-8") as saying:
         try:
-            process = kernels.start("impact.run.worker:main", [str(asked)], stdout=writing)
+            process = kernels.start("impact.run.worker:main", [], stdin=asked, stdout=say)
         finally:
-            os.close(writing)
+            os.close(asked)
+            os.close(say)
         # Whoever stops listening stops the work.
-        _RUNNING.add(process)
-        end.callback(_RUNNING.discard, process)
-        end.callback(process.wait)
-        end.callback(process.kill)
-        for line in said:
-            yield json.loads(line)
-        process.wait()
+        with contextlib.ExitStack() as end:
+            _RUNNING[id(job.study)] = process
+            end.callback(_RUNNING.pop, id(job.study))
+            end.callback(process.wait)
+            end.callback(process.kill)
+            with contextlib.suppress(BrokenPipeError):
+                asking.write(pickle.dumps(job))
+            for line in saying:
+                yield json.loads(line)
+            process.wait()
 
 
 def _end(event: Event) -> dict[str, Any]:
@@ -124,5 +124,9 @@ def work_all(
     finally:
         for future in waiting:
             future.cancel()
-        for process in tuple(_RUNNING):
-            process.kill()
+        # One that is only starting has no process yet to be killed.
+        while here and not all(future.done() for future in waiting):
+            for job in waiting.values():
+                if process := _RUNNING.get(id(job.study)):
+                    process.kill()
+            time.sleep(0.05)

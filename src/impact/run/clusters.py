@@ -17,7 +17,7 @@ from typing import Any
 
 from impact.errors import ParameterError
 from impact.run.job import Limits
-from impact.stores import forget
+from impact.stores import forget, lacking
 from impact.study import project_root
 
 # A job of Slurm that ends without a word is given to it again so often.
@@ -62,7 +62,7 @@ def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise _missing("--dask", "dask") from None
+        raise lacking("--dask", "dask", "distributed") from None
     with contextlib.ExitStack() as end:
         if address == "local":
             # Its workers only wait for processes of their own: their memory says nothing.
@@ -106,7 +106,7 @@ def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) 
     try:
         import submitit
     except ImportError:
-        raise _missing("--slurm", "slurm") from None
+        raise lacking("--slurm", "slurm", "submitit") from None
     words = [word.strip() for word in asked.split(",") if word.strip()]
     partition = [word for word in words if "=" not in word]
     if len(partition) > 1 or not words:
@@ -177,9 +177,3 @@ class _Jobs(Executor):
         self._threads.shutdown(wait=wait, cancel_futures=True)
         for job in tuple(self._running):
             job.cancel()
-
-
-def _missing(option: str, extra: str) -> ParameterError:
-    return ParameterError(
-        f'{option} needs packages that are not here; install them: pip install "impact[{extra}]"'
-    )

@@ -157,7 +157,9 @@ def _ours(error: Any, notebook: str) -> ImpactError:
     if ours and place.is_relative_to(Path(errors.__file__).parent):
         return cast("type[ImpactError]", kind)(error.evalue)
     # The text of another error, also of our kind but raised in a cell, may hold a person's value.
-    return RunError(f"{notebook}: cell {error.exec_count} stopped with {error.ename}.")
+    number = re.match(r"\[Errno (\d{1,3})\]", error.evalue)
+    why = f" ({os.strerror(int(number[1]))})" if number else ""
+    return RunError(f"{notebook}: cell {error.exec_count} stopped with {error.ename}{why}.")
 
 
 def _plain(traceback: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import glob
 import os
 import shutil
 import sys
@@ -137,5 +138,5 @@ def _clear(folder: Path) -> None:
         old = folder / f".{part}-old"
         if old.is_dir() and not (folder / part).exists():
             os.replace(old, folder / part)
-    for left in folder.parent.glob(f".{folder.name}-????????"):
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}-????????"):
         shutil.rmtree(left, ignore_errors=True)

@@ -37,13 +37,16 @@ def renew(folder: Path, *, force: bool = False) -> None:
     if not force and _kept(folder) == _made_from(folder):
         return
     log = folder / _LOG
-    with log.open("w", encoding="utf-8") as said:
-        process = kernels.start("impact.run.across:main", [str(folder)], stdout=said, stderr=said)
-        failed = process.wait()
-    if failed:
-        raise RunError(f"the pages over all studies could not be made; {_LOG} beside them says why.")
-    log.unlink(missing_ok=True)
-    (folder / _KEY).write_text(json.dumps(_made_from(folder)), encoding="utf-8")
+    try:
+        with log.open("w", encoding="utf-8") as said:
+            process = kernels.start("impact.run.across:main", [str(folder)], stdout=said, stderr=said)
+            failed = process.wait()
+        if failed:
+            raise RunError(f"the pages over all studies could not be made; {_LOG} beside them says why.")
+        log.unlink(missing_ok=True)
+        (folder / _KEY).write_text(json.dumps(_made_from(folder)), encoding="utf-8")
+    except OSError as problem:
+        raise RunError(f"the pages over all studies could not be made ({problem.strerror}).") from problem
 
 
 def _kept(folder: Path) -> Any:

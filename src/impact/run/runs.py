@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from impact.errors import RunError
 from impact.run.job import Outcome
 from impact.study import Study, manifest
 
@@ -29,7 +31,13 @@ class Runs:
         self._rows = {row["id"]: {**row, "status": "waiting"} for row in manifest(studies)}
         self._found: dict[str, Outcome] = {}
         self._written = 0.0
-        self._write()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._write()
+        except OSError as problem:
+            raise RunError(
+                f"the folder of outputs cannot be written ({problem.strerror}); nothing was run."
+            ) from problem
 
     def step(self, study: str, event: dict[str, Any]) -> None:
         """Note that a notebook begins or is done; cells are too many to note."""
@@ -48,22 +56,37 @@ class Runs:
             self._rows[name] |= {"headline": outcome.headline, "report": f"{name}/share/index.html"}
         self._log(name, {"at": outcome.status, **said})
         if time.monotonic() - self._written > _EVERY_SECONDS:
-            self._write()
+            self._write_if_possible()
 
     def outcomes(self) -> list[Outcome]:
         """Return what became of each, in the order of the studies."""
-        self._write()
+        self._write_if_possible()
         return [self._found[name] for name in self._names]
 
     def _log(self, study: str, event: dict[str, Any]) -> None:
         said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "study": study, **event}
-        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(said, ensure_ascii=False) + "\n")
+        line = (json.dumps(said, ensure_ascii=False) + "\n").encode()
+        with (
+            contextlib.suppress(OSError),
+            (self._folder / "log.jsonl").open("ab", buffering=0) as file,
+        ):
+            before = file.tell()
+            if file.write(line) < len(line):
+                # The disk is full: half a line would spoil the next one too.
+                file.truncate(before)
+
+    def _write_if_possible(self) -> None:
+        """Where the disk is full the studies go on; those that need it say so themselves."""
+        with contextlib.suppress(OSError):
+            self._write()
 
     def _write(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         new = self._folder / f".runs-{os.getpid()}.json"
         text = json.dumps({"runs": list(self._rows.values())}, indent=2, ensure_ascii=False)
-        new.write_text(text + "\n", encoding="utf-8", newline="\n")
-        os.replace(new, self._folder / "runs.json")
+        try:
+            new.write_text(text + "\n", encoding="utf-8", newline="\n")
+            os.replace(new, self._folder / "runs.json")
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
         self._written = time.monotonic()

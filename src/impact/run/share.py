@@ -20,6 +20,8 @@ from impact.run.pdf import Printer
 from impact.run.plan import NO_TIME_BEFORE, Plan
 from impact.study import Study
 
+# What the page would be called if there were a time before.
+_NO_DID = "What changed beyond what would have changed anyway"
 _ALL = ("All pages", "index.html")
 # Of a table's file name: Windows refuses paths over 260 characters, and readers unpack into deep folders.
 _LONGEST = 60
@@ -38,14 +40,15 @@ def share(
     executed = dict(executed)
     pages = {name: entry(notebook, href=f"{name}.html") for name, notebook in executed.items()}
     if planned.skipped.get("did") == NO_TIME_BEFORE:
-        executed["did"] = _page_of_a_sentence("Difference-in-differences", NO_TIME_BEFORE)
-        pages["did"] = Entry("Difference-in-differences", "did.html", _sentence(NO_TIME_BEFORE))
+        executed["did"] = _page_of_a_sentence(_NO_DID, NO_TIME_BEFORE)
+        pages["did"] = Entry(_NO_DID, "did.html", _sentence(NO_TIME_BEFORE))
     # Readers want the answer first; the rest is how it was come by.
     pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != "findings")}
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
+    above = " · ".join(filter(None, (study.title, study.masthead["subtitle"])))
     for name, notebook in executed.items():
         file = folder / pages[name].href
-        _write(file, render(notebook, links=links, with_code=with_code))
+        _write(file, render(notebook, links=links, kicker=above, with_code=with_code))
         if printer:
             pages[name] = replace(pages[name], pdf=printer(file))
     results = {name: harvest(notebook) for name, notebook in executed.items()}
@@ -55,7 +58,7 @@ def share(
         title=study.title,
         kicker=study.masthead["subtitle"],
         pages=list(pages.values()),
-        skipped=[(name, _sentence(why)) for name, why in planned.skipped.items()],
+        skipped=[(name, _sentence(why)) for name, why in planned.skipped.items() if name not in pages],
         files=[*files, ("Manifest: inputs, parameters, versions (JSON)", "manifest.json")],
     )
     _write(folder / "index.html", page)

@@ -10,8 +10,9 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -111,8 +112,22 @@ def summaries(folder: Path, *, code: str = "") -> Iterator[tuple[Listed, dict[st
     """
     last = _last_run(folder)
     known = {path.name for path in folder.iterdir() if _is_study(path)} if folder.is_dir() else set()
-    for name in [*last, *sorted(known - set(last))]:
-        yield _listed(folder, name, last.get(name, ""), code)
+    names = [*last, *sorted(known - set(last))]
+    found = [_listed(folder, name, last.get(name, ""), code) for name in names]
+    files = {listed.file for listed, _ in found if listed.choices}
+    for listed, summary in found:
+        yield (listed if listed.file else _beside(listed, files, [other for other, _ in found])), summary
+
+
+def _beside(listed: Listed, files: set[str], others: Sequence[Listed]) -> Listed:
+    """Put a run that left no word of itself beside the others of its file, which its name begins with."""
+    stem, _, chose = listed.name.partition("--")
+    file = next((file for file in files if PurePosixPath(file).stem == stem), "")
+    if not (file and chose):
+        return listed
+    same = [other for other in others if other.file == file]
+    main = not any(other.main for other in same)
+    return replace(listed, title=same[0].title, file=file, choices={"": chose}, main=main)
 
 
 def _is_study(path: Path) -> bool:

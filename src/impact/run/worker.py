@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import pickle
+import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nbformat
+import psutil
 from matplotlib.backends.registry import backend_registry
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from impact.disclosure.record import read
-from impact.errors import ImpactError
+from impact.errors import ImpactError, RunError
 from impact.pages.report import entry, index, render
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt, locked
@@ -42,9 +44,11 @@ def prepare() -> None:
     backend_registry.list_all()  # type: ignore[no-untyped-call]
 
 
-def main(asked: str) -> None:
-    """Do the job in a file, and say each step as a line of JSON on the output; called by ``batch.work``."""
-    job: Job = pickle.loads(Path(asked).read_bytes())
+def main() -> None:
+    """Do the job that stands on the input, and say each step as a line of JSON; called by ``batch.work``."""
+    asked = os.fdopen(os.dup(0), "rb")
+    job: Job = pickle.load(asked)
+    threading.Thread(target=_end_with_owner, args=(asked,), daemon=True).start()
     # What libraries print goes with their other noise; only steps are said on the output.
     said = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -56,8 +60,22 @@ def main(asked: str) -> None:
     os.environ |= {"IMPACT_ROOT": str(job.root), **job.variables}
     # What is read of the data is kept for the other notebooks, and for other studies of the same people.
     os.environ.setdefault("IMPACT_CACHE", str(job.folder.parent / ".cache"))
-    with locked(job.folder):
-        tell({"at": "end", **_done(job, tell)})
+    try:
+        with locked(job.folder):
+            end = _done(job, tell)
+    except OSError as problem:
+        # Not even what failed could be written down.
+        end = _failed(_in_words(problem))
+    tell({"at": "end", **end})
+
+
+def _end_with_owner(asked: IO[bytes]) -> None:
+    """End at once, with all that was started, when nobody is left who waits for the report."""
+    asked.read()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(1)
 
 
 def _done(job: Job, tell: Tell) -> dict[str, Any]:
@@ -87,9 +105,26 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
                 _log.warning(remark)
             sum_up(study, attempt, pages)
             attempt.keep()
-        except ImpactError as problem:
-            sum_up_failure(study, attempt, problem)
-            attempt.keep_failure(problem)
-            return {"error": type(problem).__name__, "message": str(problem), "peak_mb": watch.peak_mb}
+        except Exception as problem:
+            said = _in_words(problem)
+            sum_up_failure(study, attempt, said)
+            attempt.keep_failure(said)
+            return _failed(said) | {"peak_mb": watch.peak_mb}
     remarks += [printer.problem] if printer and printer.problem else []
     return {"headline": headline(pages), "remarks": remarks, "peak_mb": watch.peak_mb}
+
+
+def _failed(problem: ImpactError) -> dict[str, Any]:
+    return {"error": type(problem).__name__, "message": str(problem)}
+
+
+def _in_words(problem: Exception) -> ImpactError:
+    """Return an error for the user to read; the text of any other than ours may hold a person's value."""
+    if isinstance(problem, ImpactError):
+        return problem
+    if isinstance(problem, OSError) and problem.strerror:
+        said = RunError(f"the report could not be written ({problem.strerror}); an earlier one is as it was.")
+    else:
+        said = RunError(f"a fault in impact itself ({type(problem).__name__}): please report it.")
+    said.__cause__ = problem
+    return said

@@ -22,7 +22,7 @@ from impact.study.project import project_root
 from impact.study.table import Run
 
 # What readers are told and nothing is estimated from: runs must differ in more, and are not named after it.
-TOLD = ("title", "notes", "contact", "wording")
+TOLD = ("title", "notes", "contact", "wording", "labels")
 _LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?P<what>.+)")
 
 
@@ -114,21 +114,22 @@ def _found(files: Sequence[str | os.PathLike[str]], problems: list[str]) -> list
         if has_secret(given):
             problems.append(f"{NO_SECRETS}.")
             continue
-        if is_address(given):
-            found |= {Path(one): one for one in (find(given) if re.search(r"[*?[]", given) else [given])}
-            continue
         if os.path.exists(given) or not re.search(r"[*?[]", given):
-            found.setdefault(Path(given).resolve(), given)
+            found.setdefault(_place(given), given)
             continue
-        matched = sorted(glob.glob(given, recursive=True))
+        matched = find(given) if is_address(given) else sorted(glob.glob(given, recursive=True))
         for file in matched:
-            found.setdefault(Path(file).resolve(), file)
+            found.setdefault(_place(file), file)
         if not matched:
             folder = Path(given).parent
             beside = [path.name for path in folder.iterdir()] if folder.is_dir() else []
             hint = nearest(Path(given).name, beside)
             problems.append(f"{given}: no file matches this pattern.{hint}")
     return list(found.values())
+
+
+def _place(file: str) -> Path:
+    return Path(file) if is_address(file) else Path(file).resolve()
 
 
 def _runs(file: str, changes: Sequence[str]) -> list[Study]:

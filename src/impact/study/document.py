@@ -31,6 +31,12 @@ _READ_IN_TWO_WAYS = (
     (re.compile(r"[-+]?\d[\d_.]*_[\d_.]*"), "write the number without _, or put it in quotes"),
     (re.compile(r"[-+]?0[xob][\da-fA-F_]+"), "write the number in tens, or put it in quotes"),
 )
+# What the commonest slips are called in YAML's own words, and what to do.
+_NOT_YAML = {
+    "mapping values are not allowed": "text that holds a colon and a space must stand in quotes",
+    "'\\t'": "lines begin with spaces, not with tabs",
+    "another document": "a file is one study, so no line may be ---; write the other into a file of its own",
+}
 _INT = re.compile(r"[-+]?\d+")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WORDS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False} | {
@@ -103,7 +109,10 @@ def _compose(text: str, name: str) -> Any:
         return YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParameterError(f"{name}{line}: this is not YAML: {error.problem}.") from None
+        said = next((ours for theirs, ours in _NOT_YAML.items() if theirs in str(error.problem)), "")
+        raise ParameterError(f"{name}{line}: this is not YAML: {said or error.problem}.") from None
+    except RecursionError:
+        raise ParameterError(f"{name}: this is not YAML that can be read: too many lists in lists.") from None
     except YAMLError:
         raise ParameterError(
             f"{name}: this is not YAML: it holds characters that cannot be printed."

@@ -21,6 +21,7 @@ from impact.errors import DataError, ParameterError, nearest, together
 from impact.stores import is_address
 from impact.study.choices import choices
 from impact.study.document import SEVERAL, Document, Location, as_given, read_document
+from impact.study.labels import Labels
 from impact.study.matching import Matching
 from impact.study.own_policy import Disclosure
 from impact.study.project import files_of, project_root
@@ -66,6 +67,7 @@ class Study(Section):
     money: Money | None = Field(None, description="costs")
     notes: Names = Field((), description="sentences that a reader of the pages must know")
     wording: Wording = Field(Wording.model_validate({}), description="the study's own words for its pages")
+    labels: Labels = Field({}, description="what readers call columns, outcomes and their values")
     contact: Name | None = Field(None, description="whom a reader of the pages may ask: a team, an address")
     disclosure: Disclosure = Field("hes", description="rules for what may leave: a policy, or your own")
     seed: int = Field(20261122, ge=0, description="of every random draw")
@@ -358,9 +360,19 @@ class Study(Section):
         return brief(self)
 
     @property
-    def masthead(self) -> dict[str, str]:
-        """Plain keyword arguments of ``pages.masthead``: which study it is, whose, and of which time."""
-        return {"title": self.title, "subtitle": subtitle(self)}
+    def masthead(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``pages.masthead``: which study it is, whose, of when, and its words."""
+        words = {name: label.model_dump(exclude_none=True) for name, label in self.labels.items()}
+        own = {"labels": words, "unit": self._counted}
+        return {"title": self.title, "subtitle": subtitle(self), **{k: v for k, v in own.items() if v}}
+
+    @property
+    def _counted(self) -> str:
+        """What is counted if not people: households, or units of a panel with a label or without time."""
+        panel, column = self.data.panel, self.design.unit
+        column = panel.unit if panel else column
+        own = self.labels[column].name if column in self.labels else None
+        return own or (home(column) if column and not (panel and panel.exposure) else "")
 
     @property
     def told(self) -> dict[str, Any]:
@@ -373,7 +385,7 @@ class Study(Section):
         if not (unit := self.design.unit):
             return [*self.notes]
         one = f"Each {home(unit)} is compared as one, in place of the people in it. "
-        one += f"People counted in tables are {home(unit)}s, with averages over members; rates are of people."
+        one += f"Tables count each {home(unit)} once, with averages over its members; rates are of people."
         return [*self.notes, one]
 
     @property

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from impact.study.labels import marked
+
 if TYPE_CHECKING:
     from impact.study.matching import Matching
     from impact.study.model import Study
-    from impact.study.sections import IndexDate
 
 _TIME_ZERO = {
     "drawn": "The day support began; for people without support, a day drawn from those on which it began "
@@ -81,7 +82,7 @@ def protocol(study: Study) -> dict[str, str]:
         "Arms": _arms(study),
         "Assignment": _ASSIGNMENT[study.design.assignment],
         **_time(study),
-        "Outcomes": _words((f"{study.outcomes[0]} (primary)", *study.outcomes[1:])) + ".",
+        "Outcomes": f"{_outcomes(study, 'main result')}.",
         "Estimand": _estimand(study),
         "Analysis": " ".join(_analyses(study)),
         **({"Read with care": " ".join(study.notes)} if study.notes else {}),
@@ -90,24 +91,31 @@ def protocol(study: Study) -> dict[str, str]:
 
 def brief(study: Study) -> dict[str, str]:
     """Return how it was done in five plain sentences, for those who will not read the whole plan."""
-    design, months, first = study.design, study.design.months_after, f"{study.outcomes[0]} (named first)"
+    design = study.design
     if study.data.panel:
-        counted = f"for up to {months} {design.period}s from the start" if study.did else "while observed"
+        counted = f"for up to {_span(study)} from the start" if study.did else "while observed"
     else:
-        counted = f"for {months} months from that day, while alive, observed and in the tenancy"
+        counted = f"for {design.months_after} months from that day, while alive, observed and in the tenancy"
     return {
         "People": _arms(study),
         "Assignment": "Pretend starts were drawn by lot."
         if design.placebo
         else _BRIEF_LOT[design.assignment],
-        "Start": "From the day support began, or a day on which it might have begun."
-        if not study.data.panel
-        else "From the first period with support, or from the first of all where all begin together.",
-        "Counted": f"Counted {counted}: {_words((first, *study.outcomes[1:]))}.",
+        "Start": _BRIEF_START[bool(study.data.panel)],
+        "Counted": f"Counted {counted}: {_outcomes(study, 'named first')}.",
         "Compared": " ".join(_plainly(study)),
     }
 
 
+def _outcomes(study: Study, first: str) -> str:
+    one, *others = marked(study.outcomes, study.labels)
+    return _words((f"{one} ({first})", *others))
+
+
+_BRIEF_START = {
+    False: "Those with support are followed from the day it began, others from a day when it might have.",
+    True: "Each is followed from the first period with support, or all from the first if all begin at once.",
+}
 _BRIEF_LOT = {
     "observed": "Support was not given by lot, so the groups may differ in ways that nobody recorded.",
     "randomised": "Support was given by lot.",
@@ -132,19 +140,19 @@ def _plainly(study: Study) -> list[str]:
         paired = "People with support were matched to similar people without it"
         who = weighted if matching.method in _WEIGHTS else paired
         beside = "As a second method, " if did and not did.matched else ""
-        said = f"{who} on {_in_short(_on(matching))}"
-        said += f", and exactly on {_words(matching.exact)}." if matching.exact else "."
+        said = f"{who} on {_in_short(_on(matching), study)}"
+        said += f", and exactly on {_named(study, matching.exact)}." if matching.exact else "."
         out.append(beside + (said[:1].lower() + said[1:] if beside else said))
     return out or ["Nothing was compared: the study has no method."]
 
 
-def _in_short(names: Sequence[str]) -> str:
+def _in_short(names: Sequence[str], study: Study) -> str:
     """Name use in the year before once: 'age, sex, and ae and gp in the year before'."""
     before = [name for name in names if re.fullmatch(r"prior_[a-z_]+", name)]
     if len(before) < 2:
-        return _words(names)
-    others = [f"{name}, " for name in names if name not in before]
-    used = _words([name.removeprefix("prior_") for name in before])
+        return _named(study, names)
+    others = [f"{name}, " for name in marked([n for n in names if n not in before], study.labels)]
+    used = _named(study, [name.removeprefix("prior_") for name in before])
     return f"{''.join(others)}{'and ' if others else ''}{used} in the year before"
 
 
@@ -173,8 +181,9 @@ def _arms(study: Study) -> str:
     if design.placebo:
         return "No programme: pretend starts, drawn at random."
     # Arms that the file numbers need the study's own words.
-    support = said.support or _words(design.treated)
-    without = said.without or _words(design.control)
+    arms = study.labels["arm"].levels if "arm" in study.labels else {}
+    support = said.support or _words(marked(design.treated, arms))
+    without = said.without or _words(marked(design.control, arms))
     if not support:
         return "Support from the first supported period on, or none."
     return f"Support ({support}) or none{f' ({without})' if without else ''}."
@@ -196,21 +205,29 @@ def _time(study: Study) -> dict[str, str]:
     design = study.design
     if study.data.panel:
         return {
-            "Time zero": "The first supported period, or the first observed where all begin together.",
-            "Follow-up": f"Up to {design.months_after} periods from the start, while observed.",
+            "Time zero": "The first period with support, or the first observed if all begin together.",
+            "Follow-up": f"Up to {_span(study)} from the start, while observed.",
         }
     # Risk sets have dates of their own; other methods and the description of people those of the design.
     own = study.matching is not None and study.matching.method == "risk_set" and study.did is None
     return {
-        "Time zero": _TIME_ZERO["partner"] if own else _time_zero(design.index_date),
+        "Time zero": _TIME_ZERO["partner"] if own else _time_zero(study),
         "Follow-up": f"{design.months_after} months from then, while alive, observed and in the tenancy.",
     }
 
 
-def _time_zero(asked: IndexDate) -> str:
+def _span(study: Study) -> str:
+    """How long a panel is followed: in periods of the file, called as their column is."""
+    panel, n = study.data.panel, study.design.months_after
+    known = panel is not None and panel.period in ("day", "week", "month", "quarter", "year")
+    return f"{n} {panel.period if panel and known else 'period'}{'s' * (n != 1)}"
+
+
+def _time_zero(study: Study) -> str:
+    asked = study.design.index_date
     said = [_TIME_ZERO[asked.rule].format(month=asked.month)]
     if asked.within:
-        said.append(f"Days are drawn among people alike in {_words(asked.within)}.")
+        said.append(f"Days are drawn among people alike in {_named(study, asked.within)}.")
     if asked.months_before:
         said.append(f"Everyone was observed for the {asked.months_before} months before.")
     return " ".join(said)
@@ -220,9 +237,16 @@ def _eligibility(study: Study) -> str:
     panel = study.data.panel
     if not panel:
         return "Tenants of the listed arms who were found in the NHS data, agreed, and were observed."
-    rows = [f"{column} is {_words(values, 'or')}" for column, values in panel.where.items()]
-    those = "Everyone" if panel.exposure else "All units"
+    rows = [f"{_named(study, [column])} is {_values(study, column)}" for column in panel.where]
+    those = "Everyone" if panel.exposure else f"Every {home(panel.unit)}"
     return f"{those} in the file{' where ' + ' and '.join(rows) if rows else ''}."
+
+
+def _values(study: Study, column: str) -> str:
+    """The values of a column that are kept, as readers know them."""
+    kept = study.data.panel.where[column] if study.data.panel else ()
+    own = study.labels[column].levels if column in study.labels else {}
+    return _words([own.get(value, value) for value in kept], "or")
 
 
 def _analyses(study: Study) -> list[str]:
@@ -232,7 +256,7 @@ def _analyses(study: Study) -> list[str]:
         among = ", among the matched people" if did.matched else ""
         out.append(f"{_DID[did.estimator]}{against}{among}.")
         if did.covariates and "covariates" in did.taken():
-            out.append(f"Adjusted for {_words(did.covariates)}.")
+            out.append(f"Adjusted for {_named(study, did.covariates)}.")
         if did.anticipation and "anticipation" in did.taken():
             n, period = did.anticipation, study.design.period
             when = f"{period} before support" if n == 1 else f"{n} {period}s before support"
@@ -240,28 +264,30 @@ def _analyses(study: Study) -> list[str]:
         if did.censoring:
             out.append("Those who stayed are weighed for people like them who moved, opted out or were lost.")
         if len(study.design.clusters) == 2:
-            out.append(f"Errors are by {_words(study.design.clusters)} at once.")
+            out.append(f"Errors are by {_named(study, study.design.clusters)} at once.")
         if did.tests:
             out.append(f"Tested for few sites by {_words([_TESTS[name] for name in did.tests])}.")
     if study.matching:
-        out += _matched(study.matching)
+        out += _matched(study, study.matching)
     if study.design.unit:
         out.append(f"Each {home(study.design.unit)} is compared as one, in place of the people in it.")
     return out or ["None: neither a did nor a matching section."]
 
 
-def _matched(matching: Matching) -> list[str]:
+def _matched(study: Study, matching: Matching) -> list[str]:
     taken = matching.taken()
     by = f" by {_DISTANCE[matching.distance]}" if "distance" in taken else ""
-    exact = f", and exactly on {_words(matching.exact)}" if matching.exact else ""
-    out = [f"{_METHOD[matching.method]}{by} on {_words(_on(matching))}{exact}."]
+    exact = f", and exactly on {_named(study, matching.exact)}" if matching.exact else ""
+    out = [f"{_METHOD[matching.method]}{by} on {_in_short(_on(matching), study)}{exact}."]
     models = matching.models or {"": str(matching.outcome_model)}
     known = {name: _MODEL[model] for name, model in models.items() if model != "poisson"}
-    out += [f"{f'{name}: ' if name else 'Compared by '}{words}." for name, words in known.items()]
+    out += [
+        f"{f'{_named(study, [name])}: ' if name else 'Compared by '}{words}." for name, words in known.items()
+    ]
     if matching.apart:
         out.append(f"Nobody who shares a {home(matching.apart)} with people supported is a control.")
     if matching.adjust:
-        out.append(f"The comparison is adjusted for {_words(matching.adjust)}.")
+        out.append(f"The comparison is adjusted for {_named(study, matching.adjust)}.")
     if matching.pair_censoring:
         out.append("Everyone of a set is followed until the first of them leaves.")
     if matching.spillover:
@@ -289,6 +315,11 @@ def _on(matching: Matching) -> list[str]:
 def home(column: str) -> str:
     """What a column such as household_id holds, in a word."""
     return column.removesuffix("_id").replace("_", " ")
+
+
+def _named(study: Study, names: Sequence[str]) -> str:
+    """Join names of columns, marked where the study has words of its own for them."""
+    return _words(marked(names, study.labels))
 
 
 def _words(names: Sequence[str], joint: str = "and") -> str:

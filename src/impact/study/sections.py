@@ -61,7 +61,8 @@ def _values(value: Any) -> Any:
     return {k: _one_or_more(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _arm(value: Any) -> Any:
+def arm_name(value: Any) -> Any:
+    """Take a whole number for the name it is where groups or values are named."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -71,7 +72,7 @@ _ANY_TEXTS: dict[str, Any] = {"type": "object", "additionalProperties": _TEXT_OR
 
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_each)]
-Arms = Annotated[tuple[Annotated[Name, BeforeValidator(_arm)], ...], BeforeValidator(_each)]
+Arms = Annotated[tuple[Annotated[Name, BeforeValidator(arm_name)], ...], BeforeValidator(_each)]
 Month = Annotated[str, BeforeValidator(_month)]
 Number = Annotated[float, BeforeValidator(_number)]
 OneOrMore = Annotated[
@@ -88,7 +89,7 @@ Columns = Annotated[
     WithJsonSchema({"anyOf": [_TEXTS, _ANY_TEXTS]}),
 ]
 Filter = Annotated[
-    dict[Name, tuple[Annotated[str, BeforeValidator(_arm)], ...]],
+    dict[Name, tuple[Annotated[str, BeforeValidator(arm_name)], ...]],
     BeforeValidator(_values),
     WithJsonSchema({"type": "object"}),
 ]

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from impact.errors import nearest
 from impact.study.document import REQUIRED, Location
+from impact.study.labels import unclear
 from impact.study.matching import IN_SETS, OF_COLUMNS
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
         yield from _available(did, len(study.outcomes))
     yield from _dating(study)
     yield from _unit(study)
+    yield from unclear(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)
@@ -357,7 +359,9 @@ def _field(model: type[BaseModel], at: Location) -> Any:
     for part in (p for p in at if isinstance(p, str)):
         fields: dict[str, Any] = next((m.model_fields for m in _models(here)), {})
         by_key = {info.alias or name: info for name, info in fields.items()}
-        here = by_key[part].annotation if part in by_key else None
+        # The keys of a mapping are names of the study's own; what they hold is the same for all.
+        inner = get_args(here)[1] if get_origin(here) is dict else None
+        here = by_key[part].annotation if part in by_key else inner
     return here
 
 

@@ -68,6 +68,6 @@ def test_the_charts_numbers_stand_apart_without_terms_of_the_method(effects: Mak
     chart, table = pages.show(services.services(made), numbers=False), services.numbers(made)
     assert "<table" not in chart.html
     assert "A&amp;E attendances −58, 95% range −10" in chart.html
-    assert "−58</span> <span>(−10" in table.html
+    assert '−58</span> <span class="range">(−10' in table.html
     assert "two_by_two" not in table.html + table.text
     assert "two by two" in pages.show(made).html

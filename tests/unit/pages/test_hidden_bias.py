@@ -64,7 +64,7 @@ def test_the_figure_tells_more_than_chance_by_shape_and_says_so_to_who_cannot_se
     said = alt("hidden_bias", found)
     assert "not at all: under 0.001. up to 1.5 times as likely: 0.020." in said
     assert "5%" in show(ax).html
-    assert tables.table(found).rows[2] == ("up to twice as likely", "0.300")
+    assert tables.table(found).rows[2] == ("up to twice as likely", "0.30\u2007")
 
 
 def test_e_values_are_said_for_the_first_outcome_and_shown_for_all() -> None:

@@ -120,8 +120,10 @@ def test_placebo_marks_this_study() -> None:
     method = {"shows": "placebo", "draws": 500, "estimate": -5.0, "p_value": 0.031, "outcome": "ae"}
     summary = Summary(table, method | {"unit": "per 1,000 person-months"})
     released = release({"placebo": summary}, "hes")["placebo"]
-    assert "This study: −60" in words_of(plots.placebo(released))
-    assert "−60; 3.1% of draws lie at least as far from no effect." in alt("placebo", released)
+    assert "This study" in words_of(plots.placebo(released))
+    assert "lies between −72 and −48; 3.1% of draws lie at least as far from no effect." in alt(
+        "placebo", released
+    )
 
 
 def test_the_placebo_says_how_far_out_the_study_lies_and_how_often_it_errs() -> None:
@@ -131,9 +133,12 @@ def test_the_placebo_says_how_far_out_the_study_lies_and_how_often_it_errs() -> 
     method |= {"unit": "per 1,000 person-months", "rejected": 0.054, "rejected_error": 0.01}
     released = release({"placebo": Summary(table, method)}, "hes")["placebo"]
     said = caption("placebo", released)
-    assert "82.0% of 500 (the draws and this study itself) lie at least as far from no effect" in said
-    assert "the smallest possible share is 0.20%." in said
-    assert "In 5.4% of the draws (Monte Carlo error 1.0%) the 95% range left out no effect" in said
+    assert "Of 500 results, the draws and this study itself, 82.0% lie at least as far from no effect" in said
+    assert "the smallest share there can be is 0.20%." in said
+    assert (
+        "In 5.4% of the draws (by the luck of the draws, 1.0% more or less) the 95% range left out no effect"
+        in said
+    )
     ax = plots.placebo(released)
     words = next(text for text in ax.texts if text.get_text().startswith("This study"))
     upright = [segment[1][1] for lines in ax.collections for segment in lines.get_segments()]
@@ -222,7 +227,7 @@ def test_love_keeps_months_before_in_order_below_the_characteristics() -> None:
     ax = plots.love(released)
     names = [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()]
     assert len(names) == 5
-    assert names[-2:] == ["Age", "Propensity score"]
+    assert names[-2:] == ["Age", "Chance of support (propensity score)"]
     assert names[0].startswith("Months followed")
     assert names[1].endswith("2 months before the start")
     assert names[2].endswith("1 month before the start")

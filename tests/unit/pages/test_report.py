@@ -261,7 +261,7 @@ def test_the_index_says_who_is_in_the_study_and_names_the_files() -> None:
         cells=[new_markdown_cell("# Who is in"), cells(shown(release({"flow": flow}, "hes")["flow"]))]
     )
     found = report.entry(nb, href="cohort.html")
-    assert found.headline == "280 with support and 1,015 without it are in the study."
+    assert found.headline == "280 with support and 1,015 without it are described."
     files = [("Table cohort, flow (CSV)", "tables/cohort-flow.csv"), ("All effects (CSV)", "results.csv")]
     page = report.index(title="N", pages=[found], files=files)
     assert '<a href="tables/cohort-flow.csv">Who is in: who is in, and who was left out (CSV)</a>' in page

@@ -154,7 +154,9 @@ def test_a_narrow_column_breaks_a_figure_before_its_range_and_no_word_at_its_hyp
     effects: Callable[..., Released],
 ) -> None:
     html = tables.effects(effects(FIRST)).html
-    assert re.search(r'<td class="n"><span>−\d+</span> <span>\(−\d+ to −\d+\)</span></td>', html)
+    assert re.search(
+        r'<td class="n"><span>−\d+</span> <span class="range">\(−\d+ to −\d+\)</span></td>', html
+    )
     assert '<th scope="col" class="n"><span>p-value</span></th>' in html
 
 

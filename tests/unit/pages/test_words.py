@@ -68,10 +68,10 @@ def test_money_and_health_are_not_claimed_either_way(effects: Make) -> None:
     def said(effect: object) -> str:
         return words.claims(effects({"ae": effect})).text
 
-    assert "“It saved so much money”, or that anybody’s health is better:" in said(FALL)
-    assert "“It cost so much money”, or that anybody’s health is worse:" in said(RISE)
+    assert "“It saved money”, or that anybody’s health is better:" in said(FALL)
+    assert "“It cost money”, or that anybody’s health is worse:" in said(RISE)
     for open_ in (OPEN, SAME):
-        assert "“It saved or cost so much money”, or that anybody’s health is better or worse:" in said(open_)
+        assert "“It saved or cost money”, or that anybody’s health is better or worse:" in said(open_)
 
 
 def test_a_rise_that_may_be_chance_is_named_as_a_rise(effects: Make) -> None:
@@ -140,7 +140,7 @@ def test_what_may_be_claimed_follows_from_the_numbers(effects: Make) -> None:
     assert "about 58 fewer emergency admissions" in may
     assert "We cannot tell whether support changed A&E attendances" in may
     assert "“Support had no effect on A&E attendances”" in may_not
-    assert "“It saved so much money”" in may_not
+    assert "“It saved money”" in may_not
 
 
 def test_few_groups_are_said(effects: Make) -> None:
@@ -177,7 +177,7 @@ def test_words_need_a_released_result(effects: Make, people: Released) -> None:
 def test_several_open_answers_are_one_claim(effects: Make) -> None:
     claims = words.claims(effects({"emergency_admission": FALL, "ae": OPEN, "outpatient": OPEN}))
     assert claims.parts[0][1][1:] == (
-        "“We found no clear change in A&E attendances and outpatient appointments.”",
+        "“We cannot tell whether support changed A&E attendances and outpatient appointments.”",
     )
 
 
@@ -226,8 +226,8 @@ def test_getting_better_is_said_only_of_people_whose_use_fell(
 ) -> None:
     text = words.claims(effects({"ae": effect}, **options), assignment=assignment).text
     assert ("unwell" in text) is unwell
-    assert ("fell by so much" in text) is unwell
-    assert ("changed by so much since support began" in text) is not unwell
+    assert ("fell after support began" in text) is unwell
+    assert ("changed after support began" in text) is not unwell
 
 
 def test_a_randomised_matched_study_has_no_change_since_support_began(effects: Make) -> None:
@@ -263,7 +263,7 @@ def test_the_second_method_stands_beside_the_main_one(effects: Make) -> None:
     statement = words.beside(released, "effects", "second")
     assert statement.text == (
         "Matching people to similar ones gives about 89 fewer emergency admissions for every 1,000 people a "
-        "year (10 to 168 fewer). Within their ranges the two methods agree."
+        "year (10 to 168 fewer). Within their ranges the two methods agree on every service."
     )
     assert statement.sources == (released["effects"], released["second"])
     assert words.beside(released, "second", "effects").text.startswith("Difference-in-differences gives")
