@@ -146,7 +146,7 @@ def breakdown_text(shown: pd.DataFrame) -> str:
         unit = "" if ratio else f" {shown['unit'].iloc[0]}"
         part = f"at a pace that changes by at most {_pace(value, shown)}{unit} from one point to the next"
     if np.isnan(value):
-        return f"Even if the groups would have {alike}, the range includes no effect."
+        return f"The range includes no effect even if the groups would have {alike}."
     if value <= least:
         return f"The range leaves out no effect only if the groups would have {alike}."
     if value > most:
