@@ -113,7 +113,9 @@ def range_text(low: Any, high: Any, digits: int, *, ratio: bool) -> str:
     if not ratio or pd.isna(low) or pd.isna(high):
         return interval_text(low, high, digits, sign=not ratio)
     words = ["under 0.01" if v < _RATIOS[0] else "over 100" if v > _RATIOS[1] else "" for v in (low, high)]
-    first, last = (word or number(v, digits) for word, v in zip(words, (low, high), strict=True))
+    first, last = (
+        word or number(v, digits if v < 10 else 0) for word, v in zip(words, (low, high), strict=True)
+    )
     return first if words[0] and words[0] == words[1] else f"{first} to {last}"
 
 
