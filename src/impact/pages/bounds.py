@@ -113,7 +113,9 @@ def range_text(low: Any, high: Any, digits: int, *, ratio: bool) -> str:
     if not ratio or pd.isna(low) or pd.isna(high):
         return interval_text(low, high, digits, sign=not ratio)
     words = ["under 0.01" if v < _RATIOS[0] else "over 100" if v > _RATIOS[1] else "" for v in (low, high)]
-    first, last = (word or number(v, digits) for word, v in zip(words, (low, high), strict=True))
+    first, last = (
+        word or number(v, digits if v < 10 else 0) for word, v in zip(words, (low, high), strict=True)
+    )
     return first if words[0] and words[0] == words[1] else f"{first} to {last}"
 
 
@@ -146,7 +148,7 @@ def breakdown_text(shown: pd.DataFrame) -> str:
         unit = "" if ratio else f" {shown['unit'].iloc[0]}"
         part = f"at a pace that changes by at most {_pace(value, shown)}{unit} from one point to the next"
     if np.isnan(value):
-        return f"The range takes in no effect even if the groups would have {alike}."
+        return f"The range includes no effect even if the groups would have {alike}."
     if value <= least:
         return f"The range leaves out no effect only if the groups would have {alike}."
     if value > most:

@@ -69,6 +69,7 @@ _CONTROLS = {
 }
 
 
+_PRETEND = "Pretend starts were drawn by lot."
 _ASSIGNMENT = {
     "observed": "Not by lot: the comparison rests on the analysis below.",
     "randomised": "By lot.",
@@ -80,7 +81,7 @@ def protocol(study: Study) -> dict[str, str]:
     return {
         "Eligibility": _eligibility(study),
         "Arms": _arms(study),
-        "Assignment": _ASSIGNMENT[study.design.assignment],
+        "Assignment": _PRETEND if study.design.placebo else _ASSIGNMENT[study.design.assignment],
         **_time(study),
         "Outcomes": f"{_outcomes(study, 'main result')}.",
         "Estimand": _estimand(study),
@@ -98,9 +99,7 @@ def brief(study: Study) -> dict[str, str]:
         counted = f"for {design.months_after} months from that day, while alive, observed and in the tenancy"
     return {
         "People": _arms(study),
-        "Assignment": "Pretend starts were drawn by lot."
-        if design.placebo
-        else _BRIEF_LOT[design.assignment],
+        "Assignment": _PRETEND if design.placebo else _BRIEF_LOT[design.assignment],
         "Start": _BRIEF_START[bool(study.data.panel)],
         "Counted": f"Counted {counted}: {_outcomes(study, 'named first')}.",
         "Compared": " ".join(_plainly(study)),

@@ -94,7 +94,7 @@ def test_nothing_of_the_figure_is_cut_off() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (np.nan, "takes in no effect even if the groups would have moved alike"),
+        (np.nan, "includes no effect even if the groups would have moved alike"),
         (0.004, "only if the groups would have moved alike"),
         (0.7, "at most 0.70 times as fast, from one point to the next"),
         (1e6, "however fast"),
