@@ -76,7 +76,7 @@ def run(
     pdf: Annotated[bool, typer.Option("--pdf", help="Each page as a PDF too, by a Chromium or Edge")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run also what nothing has changed for")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Studies at once [default: as many as processors]")
+        int | None, typer.Option(min=1, help="Studies at once [default: one more than processors]")
     ] = None,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask cluster: tcp://host:8786, or local")

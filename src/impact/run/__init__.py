@@ -63,7 +63,7 @@ def run(
     limits : Limits
         Memory and minutes that a notebook may take.
     workers : int, optional
-        How many studies run at once; without it, as many as there are processors.
+        How many studies run at once; without it, one more than there are processors.
     executor : concurrent.futures.Executor, optional
         Who runs the studies in place of workers of this computer, such as a cluster's; it stays open. Or
         what opens one, such as ``impact.run.clusters.dask("local")``, and ends it.

@@ -34,8 +34,9 @@ def processors() -> int:
 
 @contextlib.contextmanager
 def here(workers: int | None = None) -> Iterator[Executor]:
-    """Run studies on this computer, as many at once as it has processors or as is asked."""
-    executor = ThreadPoolExecutor(workers or processors())
+    """Run studies on this computer, as many at once as are asked for or one more than it has processors."""
+    # While one waits for a notebook's process to start or to end, another computes.
+    executor = ThreadPoolExecutor(workers or processors() + 1)
     try:
         yield executor
     finally:
