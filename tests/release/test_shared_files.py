@@ -228,7 +228,7 @@ def test_a_run_that_fails_in_its_second_notebook_changes_nothing_shared(
     assert read(share) == before
     failed = planted / "outputs/demo/private/failed"
     assert "KeyError: 'T0000001 of B" in (failed / "traceback.txt").read_text()
-    kept = {"cohort.ipynb", "matching.ipynb", "log.txt", "traceback.txt", "records"}
+    kept = {"cohort.ipynb", "matching.ipynb", "log.txt", "traceback.txt", "records", "summary.json"}
     assert kept == {p.name for p in failed.iterdir()}
     outputs = [
         o for cell in nbformat.read(failed / "matching.ipynb", 4).cells for o in cell.get("outputs", ())

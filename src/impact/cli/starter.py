@@ -134,6 +134,7 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "#   support: a health worker who visits  # what support was, in a few words",
         "#   without: the usual help  # what people without it had",
         "#   dates: January 2023 to December 2024  # which time the data are of",
+        "# labels: {arm: {levels: {hand_holding: visits at home}}}  # what readers call columns and values",
         "# contact: Northtown Homes, health team, health@northtown.example  # ! whom a reader may ask",
         "disclosure: hes  # ! opensafely, opensafely_midpoint6, threshold_10: ask who gave you the data",
         "seed: 20261122",

@@ -219,7 +219,7 @@ def _file_name(text: str, href: str, pages: Sequence[Entry]) -> str:
     page = next((p.title for p in pages if found and p.href == f"{found[1]}.html"), "")
     if not found or not page:
         return text
-    return f"{page}: {_FILES.get(found[2], found[2].replace('-', ' '))} (CSV)"
+    return f"{page.rstrip('?')}: {_FILES.get(found[2], found[2].replace('-', ' '))} (CSV)"
 
 
 def harvest(notebook: Any) -> list[dict[str, Any]]:

@@ -84,7 +84,9 @@ def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, l
     if missing := [listed.title for listed, summary in found if listed.main and not summary]:
         said.append(f"{shortly(missing)}: without a report, so in no average.")
     curves = [curve for names in runs if (curve := _curve(names))]
-    first = [average(one).parts[0][1][0] for one in averages]
+    # The answer is not said without what one more place may find, and whether it hangs on one study.
+    said_first = [average(one).parts[:2] for one in averages]
+    first = [" ".join(filter(None, (*lead, *more))) for (_, lead), (_, more) in said_first]
     first += [f"{title}: how far its answer hangs on the choices made." for title, _ in curves]
     return across(averages, curves, sure=sure, said=said), first or said[:1]
 
