@@ -19,6 +19,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from impact import kernels
+from impact.run.engine import Kernel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone")
 
@@ -82,6 +83,14 @@ def test_a_childs_output_may_go_nowhere(address: str, capfd: pytest.CaptureFixtu
     child = kernels.start("os:system", ["echo heard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert child.wait(10) == 0
     assert not capfd.readouterr().out
+
+
+def test_kernels_of_runs_listen_where_no_other_can() -> None:
+    one, other = Kernel(), Kernel()
+    assert one.transport == "ipc"
+    assert one.ip != other.ip
+    # Beyond 103 characters macOS refuses the name of a socket.
+    assert len(f"{one.ip}-5") < 100
 
 
 def test_a_child_that_fails_says_so(address: str, tmp_path: Path) -> None:

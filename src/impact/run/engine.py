@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import sys
+import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +54,14 @@ class Kernel(AsyncKernelManager):
 
     def _transport_encryption_default(self) -> str:
         return "auto" if zmq.has("curve") else "disabled"
+
+    def _transport_default(self) -> str:
+        # Of processes that look for free ports at the same time two may find the same; names of files differ.
+        return "ipc" if os.name == "posix" else "tcp"
+
+    def _connection_file_default(self) -> str:
+        # Such files lie beside this one, and their names must be short.
+        return os.path.join(tempfile.gettempdir(), f"impact-{uuid.uuid4().hex}.json")
 
 
 class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
