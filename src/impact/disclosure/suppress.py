@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations
@@ -34,8 +34,9 @@ class Counts:
     """The counts of a report, each once however many tables it stands in, and how they add up.
 
     ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
-    earlier release does, which cannot be taken back; ``placed`` those that stand in a table. What was made
-    from other data adds up by itself; what is shown of it is taken for the same people as as many now.
+    earlier release does, which cannot be taken back; ``placed`` in how many places of tables each stands.
+    What was made from other data adds up by itself; what is shown of it is taken for the same people as as
+    many now.
     """
 
     keys: list[Key] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Counts:
     sets: dict[Set, None] = field(default_factory=dict)
     guard: dict[int, int] = field(default_factory=dict)
     withheld: set[int] = field(default_factory=set)
-    placed: set[int] = field(default_factory=set)
+    placed: Counter[int] = field(default_factory=Counter)
     _number: dict[Key, int] = field(default_factory=dict)
     _told: dict[int, Told] = field(default_factory=lambda: {0: Told()})
     _now: int = 0
@@ -63,7 +64,6 @@ class Counts:
             self.shown.append(False)
             self.fixed.append(False)
         self.shown[at] |= cell.shown
-        self.placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
         self.withheld |= {at} if fixed and cell.column and not cell.shown else set()
         if cell.guard:
@@ -75,7 +75,9 @@ class Counts:
         self._now = data
         self._told.setdefault(data, Told())
         # A record keeps the parts of sums beside what stands in the table.
-        return {self.number(cell, fixed=fixed) for cell in cells if cell.column}
+        placed = [self.number(cell, fixed=fixed) for cell in cells if cell.column]
+        self.placed.update(placed)
+        return {*placed}
 
     def add_table(
         self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False, data: int = 0
@@ -146,7 +148,8 @@ class Counts:
         """Return the counts to withhold, those that nothing protects any more, and those only rounding does.
 
         Those that are too small to show, and the cheapest others, until every one that is too small could
-        be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
+        be any number that is too small. Small counts are cheaper than large ones, zeros dear, and so is what
+        stands in many places.
         """
         for data, told in self._told.items():
             self._now = data
@@ -185,8 +188,8 @@ class Counts:
             hidden[at] |= not fixed[at]
             low[at], high[at] = least_of, most_of
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        # Two names of one number are neither a part nor a total.
-        cost[[one.total for one in known if len(one.parts) > 1]] *= 20
+        # What stands in many places, as the size of a group does in each row, takes as many figures with it.
+        cost *= [max(1, self.placed[at]) for at in range(len(value))]
         cost[fixed] = np.inf
         for _ in range(2):
             exact = Knowledge.of(value, least, [*sets, *self._as_before(hidden, small)], free)

@@ -174,10 +174,24 @@ def test_a_mean_that_gives_a_small_count_back_is_withheld():
     released = one(balance())
     table = released.table
     assert table["withheld"].tolist() == [False, True, False, False, False, True, True]
-    numbers = ["mean_treated", "mean_control", "smd", "variance_ratio", "ks"]
+    # What compares the arms tells of both; the other arm's own mean stays.
+    numbers = ["mean_treated", "smd", "variance_ratio", "ks"]
     assert table.loc[table["withheld"], numbers].isna().all(axis=None)
+    assert table["mean_control"].notna().all()
     assert table.loc[0, "smd"] == 0.1
     assert released.notes == ("Balance is withheld where a group holds 7 or fewer people.",)
+
+
+def test_only_figures_that_are_there_are_marked_as_withheld():
+    """The levels of a covariate have no mean, and its mean no percentage, whatever is withheld."""
+    table = pd.DataFrame(
+        {"covariate": ["age", "sex", "sex"], "level": ["mean (SD)", "f", "m"], "persons": [93, 90, 3],
+         "all": 93, "percent": [np.nan, 96.8, 3.2], "mean": [71.2, np.nan, np.nan]}
+    )  # fmt: skip
+    percent, derived = {"percent": ("persons", "all")}, {"mean": ["persons"]}
+    shown = one(Summary(table, {}, people=["persons", "all"], percent=percent, derived=derived)).marked()
+    assert shown["percent"].fillna("").tolist() == ["", "*", "*"]
+    assert shown["mean"].fillna("").tolist() == [71.2, "", ""]
 
 
 def test_a_reference_level_left_out_of_the_table_still_counts():
