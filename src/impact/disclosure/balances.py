@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, cells_of, of_matching, others
+from impact.disclosure.cells import MEAN, Cell, cells_of, of_matching, others
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide, rows_of
 from impact.disclosure.policies import Policy
 from impact.results import Balance
@@ -113,7 +113,10 @@ def _add_cells(
         before = groups.get((arm, "before", *group))
         if sample == "after" and before and before.value > after.value:
             sums.append(([after, others(after, before)], before))
-    draft.cells, draft.sums = cells, sums + of_matching(cells, result.method)
+    # Later pages are told which means are shown.
+    shown = [(what, among) for i, column, what, among in draft.means if not draft.hidden[column].iloc[i]]
+    means = [Cell(MEAN + what, among, 0, shown=True) for what, among in shown]
+    draft.cells, draft.sums = cells + means, sums + of_matching(cells, result.method)
 
 
 def _covariates(table: pd.DataFrame, among: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:
