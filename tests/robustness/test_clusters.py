@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from impact.errors import ParameterError, RunError
-from impact.run import Outcome, clusters, run
+from impact.run import Limits, Outcome, clusters, run
 
 from ..unit.test_run import SHOW, STUDY, notebook
 from .test_killed_batches import STUDIES, left_over, reports
@@ -169,3 +169,40 @@ def test_a_missing_package_names_the_extra(
         getattr(clusters, option)("local"),
     ):
         pass
+
+
+SBATCH = """#!/bin/sh
+cp "$1" "$0.asked"
+SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NNODES=1 SLURM_NODEID=0 sh "$1" \
+    </dev/null >/dev/null 2>&1 &
+echo "Submitted batch job 7"
+"""
+SRUN = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do
+    case "$1" in --output|--error) shift 2;; *) shift;; esac
+done
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm is not there")
+def test_slurm_is_asked_for_what_was_asked_of_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With commands of Slurm's names that run the job at once on this computer."""
+    pytest.importorskip("submitit")
+    for name, text in {
+        "sbatch": SBATCH,
+        "srun": SRUN,
+        "sacct": "#!/bin/sh\n",
+        "scancel": "#!/bin/sh\n",
+    }.items():
+        (project / "bin").mkdir(exist_ok=True)
+        (project / "bin" / name).write_text(text)
+        (project / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    options = "short,time=120,account=north"
+    with clusters.slurm(options, limits=Limits(memory_gb=4, minutes=30)) as executor:
+        assert executor.submit(int, "3").result(60) == 3
+    asked = (project / "bin/sbatch.asked").read_text()
+    for option in ("partition=short", "time=120", "account=north", "mem=5GB"):
+        assert f"#SBATCH --{option}\n" in asked
+    assert not left_over(project / "outputs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from impact import stores
 from impact.data.reading import files_of
-from impact.errors import DataError, ParameterError
+from impact.errors import DataError, ImpactError, ParameterError
 from impact.run import Outcome, run
 from impact.stores import FETCHED
 from impact.study import Study, read_studies
@@ -273,3 +274,32 @@ def test_the_study_of_a_notebook_run_by_hand_reads_a_store_too(memory: Any) -> N
     memory.pipe_file("/in/people.csv", b"person_id,arm\n1,a\n")
     (file,) = files_of("people", study.source["people"])
     assert Path(file).read_bytes() == b"person_id,arm\n1,a\n"
+
+
+@pytest.mark.usefixtures("memory")
+def test_where_the_project_is_not_a_study_that_needs_nothing_of_it_runs_by_addresses_of_files(
+    small: Path, tmp_path: Path
+) -> None:
+    """As on a cluster's computer: what is read and written goes through processes of their own."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from impact.run.batch import work
+    from impact.run.job import Job
+
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/panel.csv").write_text("u,t,y,g\n1,1,0,\n")
+    address = f"file://{(tmp_path / 'there').as_posix()}"
+    text = STUDY.replace("data/panel.csv", f"{address}/panel.csv").replace(
+        "did: {control: never_treated}", ""
+    )
+    (small / "params/small.yaml").write_text(text)
+    (study,) = read_studies(["params/small.yaml"])
+    job = Job(study, Path("unused"), root=tmp_path / "nowhere", store=f"{address}/out/small")
+    assert "the project's folder is not on the computer" in str(work(job).problem)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        outcome = pool.submit(work, replace(job, needs_root=False)).result()
+    # There, the package's own notebooks run; they say what is wrong with so small a panel.
+    assert isinstance(outcome.problem, ImpactError)
+    assert "folder" not in str(outcome.problem)
+    assert (tmp_path / "there/out/small/private/failed/traceback.txt").exists()

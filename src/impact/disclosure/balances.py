@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.disclosure.cells import Cell, cells_of, of_matching, others
+from impact.disclosure.cells import MEAN, Cell, cells_of, of_matching, others
 from impact.disclosure.draft import Also, Draft, as_counts, blank, coarse, hide, rows_of
 from impact.disclosure.policies import Policy
 from impact.results import Balance
@@ -29,12 +29,12 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
     table = table.drop(columns="pair_distance", errors="ignore")
     draft = Draft("balance", table.copy(), blank(table))
     n = {arm: _sizes(result, table["sample"], arm) for arm in _ARMS}
-    hidden = rows_of([a for a in also if a[1] != SIZES], len(table))
+    hidden = {arm: rows_of([a for a in also if a[1] == f"mean_{arm}"], len(table)) for arm in _ARMS}
     for arm in _ARMS:
         mean = table[f"mean_{arm}"].to_numpy(float)
         members = np.rint(mean * n[arm])
         few = policy.small(members) | policy.protected(n[arm] - members)
-        hidden |= policy.small(n[arm]) | (_share(table, arm) & few)
+        hidden[arm] |= policy.small(n[arm]) | (_share(table, arm) & few)
         # The share of a level is made of rounded counts; other means are only made less exact.
         share = policy.rounded(members) / np.maximum(policy.rounded(n[arm]), 1)
         made = _leveled(table) & ~np.isnan(n[arm]) & (policy.round_to > 1)
@@ -49,9 +49,12 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
             f"Of {len(after)} squares and products of these, {int((after > 0.1).sum())} differ by more than "
             "0.1 after matching."
         )
-    if hidden.any():
+    either = np.any(list(hidden.values()), axis=0)
+    if either.any():
         draft.notes.append(f"Balance is withheld where a group holds {policy.few} people.")
-    hide(draft, hidden, numbers)
+    for arm, rows in hidden.items():
+        hide(draft, rows, [f"mean_{arm}"])
+    hide(draft, either, [column for column in numbers if not column.startswith("mean_")])
     small = policy.small(result.counts["persons"])
     small |= rows_of([a for a in also if a[1] == SIZES], len(small))
     draft.counts = result.counts.reset_index(drop=True).copy()
@@ -62,7 +65,11 @@ def balance_draft(result: Balance, policy: Policy, also: Also) -> Draft:
 
 
 def _add_cells(
-    draft: Draft, result: Balance, table: pd.DataFrame, hidden: NDArray[np.bool_], small: NDArray[np.bool_]
+    draft: Draft,
+    result: Balance,
+    table: pd.DataFrame,
+    hidden: Mapping[str, NDArray[np.bool_]],
+    small: NDArray[np.bool_],
 ) -> None:
     """Note the sizes of the samples, and the counts that the shares of levels give back."""
     sizes = result.counts[["sample", "arm", "persons"]].reset_index(drop=True)
@@ -85,13 +92,13 @@ def _add_cells(
         mean, share = table[f"mean_{arm}"].to_numpy(float), _share(table, arm) & alike
         for sample, covariate, rows in _covariates(table, ~share):
             if total := whole.get((sample, arm)):
-                draft.means += [(int(i), covariate, total.labels) for i in rows]
+                draft.means += [(int(i), f"mean_{arm}", covariate, total.labels) for i in rows]
         for sample, covariate, rows in _covariates(table, share):
             if (total := whole.get((sample, arm))) is None:
                 continue
             parts = [
                 Cell("persons", total.labels | {(covariate, str(level[i]))}, round(mean[i] * total.value), i,
-                     f"mean_{arm}", not hidden[i])
+                     f"mean_{arm}", not hidden[arm][i])
                 for i in map(int, rows)
             ]  # fmt: skip
             cells += parts
@@ -106,7 +113,10 @@ def _add_cells(
         before = groups.get((arm, "before", *group))
         if sample == "after" and before and before.value > after.value:
             sums.append(([after, others(after, before)], before))
-    draft.cells, draft.sums = cells, sums + of_matching(cells, result.method)
+    # Later pages are told which means are shown.
+    shown = [(what, among) for i, column, what, among in draft.means if not draft.hidden[column].iloc[i]]
+    means = [Cell(MEAN + what, among, 0, shown=True) for what, among in shown]
+    draft.cells, draft.sums = cells + means, sums + of_matching(cells, result.method)
 
 
 def _covariates(table: pd.DataFrame, among: NDArray[np.bool_]) -> Iterator[tuple[Any, str, NDArray[Any]]]:

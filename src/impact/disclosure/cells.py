@@ -22,6 +22,8 @@ _SAMPLE = ("rule", "matched")
 # All but some: such labels overlap with each other and with others, and cannot be added up.
 _NOT = "not"
 REST = (_NOT, "not shown", "other")
+# Measure of what counts nobody: the mean of what other tables may count by level.
+MEAN = "mean of "
 _LEFT_OUT = (_NOT, str([_SAMPLE]))
 _NEAR = ("question", "supported with a control near enough")
 _TAKEN = ("rule", "every near control was taken")

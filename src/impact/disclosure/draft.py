@@ -26,8 +26,8 @@ class Draft:
     """A table on its way: ``hidden`` says which cells are withheld.
 
     ``cells`` are the counts a reader would know of if it were shown like this, and ``sums`` which of them
-    add up. ``look`` says what a person has to look at. ``means`` are rows with the mean of what other tables
-    may count by level: row, of what, and among whom.
+    add up. ``look`` says what a person has to look at. ``means`` are means of what other tables may count by
+    level: row, column, of what, and among whom.
     """
 
     kind: Kind
@@ -38,7 +38,13 @@ class Draft:
     cells: Iterable[Cell] = ()
     sums: Sequence[Sum] = ()
     look: list[str] = field(default_factory=list)
-    means: list[tuple[int, str, Labels]] = field(default_factory=list)
+    means: list[tuple[int, str, str, Labels]] = field(default_factory=list)
+    figures: pd.DataFrame = field(init=False)
+
+    def __post_init__(self) -> None:
+        # What no row of a covariate has, such as the mean of its levels, is not there to be withheld.
+        of = self.table.get("covariate", pd.Series("", self.table.index)).to_numpy()
+        self.figures = self.table.notna().groupby(of, dropna=False).transform("any")
 
 
 def coarse(values: Any, n: Any, policy: Policy) -> NDArray[np.float64]:
@@ -65,8 +71,9 @@ def hide(draft: Draft, rows: NDArray[np.bool_], columns: Sequence[str]) -> None:
     """Withhold these rows of the columns."""
     for column in columns:
         if column in draft.table:
+            figures = draft.figures[column].to_numpy() if column in draft.figures else True
             draft.table[column] = draft.table[column].mask(rows)
-            draft.hidden[column] = draft.hidden[column] | rows
+            draft.hidden[column] = draft.hidden[column] | (rows & figures)
 
 
 def blank(table: pd.DataFrame) -> pd.DataFrame:

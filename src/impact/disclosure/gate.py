@@ -123,7 +123,7 @@ def release(
     for name, result in results.items():
         also = {(c.row, c.column) for at, c in placed[str(name)] if hidden[at] and c.shown}
         # A mean tells how many are at each level, if only few of them are not shown.
-        also |= {(row, what) for row, what, among in drafts[str(name)].means if (what, among) in levels}
+        also |= {(row, column) for row, column, *of in drafts[str(name)].means if tuple(of) in levels}
         if also or told.sums:
             drafts[str(name)] = _drafted(str(name), result, told, also)
     sheet = [

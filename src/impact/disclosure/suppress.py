@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact.disclosure.attack import Goal, Knowledge, Mask, Set, Whole
-from impact.disclosure.cells import REST, Cell, Labels, Sum, who, whole_sample
+from impact.disclosure.cells import MEAN, REST, Cell, Labels, Sum, who, whole_sample
 from impact.disclosure.crossing import crossing
 from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
@@ -34,8 +34,9 @@ class Counts:
     """The counts of a report, each once however many tables it stands in, and how they add up.
 
     ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
-    earlier release does, which cannot be taken back; ``placed`` those that stand in a table. What was made
-    from other data adds up by itself; what is shown of it is taken for the same people as as many now.
+    earlier release does, which cannot be taken back; ``placed`` in how many places of tables each stands.
+    What was made from other data adds up by itself; what is shown of it is taken for the same people as as
+    many now.
     """
 
     keys: list[Key] = field(default_factory=list)
@@ -44,7 +45,8 @@ class Counts:
     sets: dict[Set, None] = field(default_factory=dict)
     guard: dict[int, int] = field(default_factory=dict)
     withheld: set[int] = field(default_factory=set)
-    placed: set[int] = field(default_factory=set)
+    placed: Counter[int] = field(default_factory=Counter)
+    means: set[tuple[str, Labels]] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _told: dict[int, Told] = field(default_factory=lambda: {0: Told()})
     _now: int = 0
@@ -63,7 +65,6 @@ class Counts:
             self.shown.append(False)
             self.fixed.append(False)
         self.shown[at] |= cell.shown
-        self.placed |= {at} if cell.column else set()
         self.fixed[at] |= fixed and cell.shown
         self.withheld |= {at} if fixed and cell.column and not cell.shown else set()
         if cell.guard:
@@ -72,10 +73,14 @@ class Counts:
 
     def place(self, cells: Iterable[Cell], *, fixed: bool = False, data: int = 0) -> set[int]:
         """Return the numbers of the counts in a table; ``data`` numbers what it was made from."""
-        self._now = data
+        self._now, cells = data, list(cells)
         self._told.setdefault(data, Told())
+        means = [cell for cell in cells if fixed and cell.shown and cell.measure.startswith(MEAN)]
+        self.means |= {(cell.measure.removeprefix(MEAN), cell.labels) for cell in means}
         # A record keeps the parts of sums beside what stands in the table.
-        return {self.number(cell, fixed=fixed) for cell in cells if cell.column}
+        placed = [self.number(cell, fixed=fixed) for cell in cells if cell.column]
+        self.placed.update(placed)
+        return {*placed}
 
     def add_table(
         self, cells: Iterable[Cell], sums: Iterable[Sum], *, fixed: bool = False, data: int = 0
@@ -146,7 +151,8 @@ class Counts:
         """Return the counts to withhold, those that nothing protects any more, and those only rounding does.
 
         Those that are too small to show, and the cheapest others, until every one that is too small could
-        be any number that is too small. Small counts are cheaper than large ones, zeros and totals dear.
+        be any number that is too small. Small counts are cheaper than large ones, zeros dear, and so is what
+        stands in many places.
         """
         for data, told in self._told.items():
             self._now = data
@@ -185,24 +191,44 @@ class Counts:
             hidden[at] |= not fixed[at]
             low[at], high[at] = least_of, most_of
         cost = np.log2(2.0 + value) * np.where(value == 0, 1000, 1)
-        # Two names of one number are neither a part nor a total.
-        cost[[one.total for one in known if len(one.parts) > 1]] *= 20
+        # What stands in many places, as the size of a group does in each row, takes as many figures with it.
+        cost *= [max(1, self.placed[at]) for at in range(len(value))]
         cost[fixed] = np.inf
         for _ in range(2):
             exact = Knowledge.of(value, least, [*sets, *self._as_before(hidden, small)], free)
             hidden, lost = _protected(exact, hidden, low, high, cost)
             if not lost:
                 break
+        by_means = {at for at in self._told_by_means(hidden) if policy.protected(value[at])}
+        lost = [at for at in lost if at not in by_means]
         since = {at for at, *_, of_other_data in nearly if of_other_data}
         if not lost or policy.round_to == 1:
-            return hidden, [at for at in lost if at not in since], [at for at in lost if at in since]
+            return hidden, sorted(by_means | {*lost} - since), [at for at in lost if at in since]
         # What is nearly as many as an earlier report withholds is known no better than that was.
         near = {at for at, *_ in nearly if not small[at]}
         every = [
             Goal(at, n, 0) for at in lost if at not in near for n in range(int(low[at]), int(high[at]) + 1)
         ]
         given_away = {goal.cell for goal in _as_printed(exact, hidden, policy).given_away(hidden, every)}
-        return hidden, sorted(given_away), [at for at in lost if at not in given_away]
+        return hidden, sorted(by_means | given_away), [at for at in lost if at not in given_away]
+
+    def _told_by_means(self, hidden: Mask) -> set[int]:
+        """Withhold all levels of which an earlier page shows the mean; return those that it tells even so.
+
+        The size of a group and a mean are two equations, and three unknown counts or more have room in them.
+        """
+        lost = set[int]()
+        for what, among in self.means & self.levels_withheld(hidden):
+            levels = [
+                at
+                for at in self.placed
+                if self.keys[at][0] == "persons" and self.keys[at][2]
+                for pair in self.keys[at][1] - among
+                if pair[0] == what and self.keys[at][1] == among | {pair}
+            ]
+            hidden[levels] |= ~np.array(self.fixed)[levels]
+            lost |= {*levels} if hidden[levels].sum() < 3 else set()
+        return lost
 
     def levels_withheld(self, hidden: Mask) -> set[tuple[str, Labels]]:
         """Say of what, and among whom, people are counted by level and a level is withheld."""

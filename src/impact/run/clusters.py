@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 from impact.errors import ParameterError
@@ -22,6 +22,7 @@ from impact.study import project_root
 
 # A job of Slurm that ends without a word is given to it again so often.
 _TRIES = 3
+_LOOK_SECONDS = 0.5
 _AT_ONCE = 100
 _HOURS_UNLESS_SAID = 24
 _NOTEBOOKS = 4
@@ -134,7 +135,7 @@ def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) 
     try:
         yield executor
     finally:
-        executor.shutdown(wait=False)
+        executor.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -149,8 +150,7 @@ class _Jobs(Executor):
 
     def __init__(self, jobs: Any, at_once: int) -> None:
         self._jobs, self._threads = jobs, ThreadPoolExecutor(at_once)
-        self._running: set[Any] = set()
-        self._lock = threading.Lock()
+        self._lock, self._ended = threading.Lock(), threading.Event()
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         """Hand a call to the cluster."""
@@ -162,19 +162,19 @@ class _Jobs(Executor):
         for tried in range(1, _TRIES + 1):
             with self._lock:
                 job = self._jobs.submit(call, *args, **more)
-                self._running.add(job)
+            while not job.done():
+                if self._ended.wait(_LOOK_SECONDS):
+                    job.cancel(check=False)
+                    raise CancelledError
             try:
                 return job.result()
             except UncompletedJobError:
                 # Its computer died, or it was thrown out: a study is safe to run again.
                 if tried == _TRIES:
                     raise
-            finally:
-                self._running.discard(job)
         raise AssertionError
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End what has not ended."""
+        self._ended.set()
         self._threads.shutdown(wait=wait, cancel_futures=True)
-        for job in tuple(self._running):
-            job.cancel()

@@ -174,10 +174,48 @@ def test_a_mean_that_gives_a_small_count_back_is_withheld():
     released = one(balance())
     table = released.table
     assert table["withheld"].tolist() == [False, True, False, False, False, True, True]
-    numbers = ["mean_treated", "mean_control", "smd", "variance_ratio", "ks"]
+    # What compares the arms tells of both; the other arm's own mean stays.
+    numbers = ["mean_treated", "smd", "variance_ratio", "ks"]
     assert table.loc[table["withheld"], numbers].isna().all(axis=None)
+    assert table["mean_control"].notna().all()
     assert table.loc[0, "smd"] == 0.1
     assert released.notes == ("Balance is withheld where a group holds 7 or fewer people.",)
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown", "status"),
+    [
+        ({1: 85, 2: 150, 3: 42, 4: 3}, [False] * 4, "pass"),
+        ({1: 85, 2: 150, 3: 42}, [True] * 3, "pass"),
+        ({1: 85, 2: 3}, [False] * 2, "fail"),
+    ],
+)
+def test_levels_are_withheld_together_where_an_earlier_page_shows_their_mean(levels, shown, status, tmp_path):
+    """280 people and their mean, 1.868, leave 3 at the last level if the first two are shown."""
+    n = sum(levels.values())
+    table = pd.DataFrame({"covariate": ["fifth"], "level": None, "sample": "before", "variance_ratio": 1.0})
+    table["mean_treated"] = sum(level * of for level, of in levels.items()) / n
+    sizes = pd.DataFrame({"sample": "before", "arm": ["treated", "control"], "persons": [n, 500]})
+    balance = Balance(table.assign(mean_control=2.0, smd=0.1), {}, sizes.assign(ess=sizes["persons"] + 0.0))
+    first = release({"balance": balance}, "hes", record=tmp_path / "first.json")
+    assert first["balance"].table["mean_treated"].notna().all()
+    by_level = pd.DataFrame({"arm": "supported", "fifth": [str(level) for level in levels]})
+    counted = Summary(by_level.assign(persons=levels.values()), {}, people=["persons"])
+    later = release({"levels": counted}, "hes", record=tmp_path / "later.json")
+    assert later["levels"].table["persons"].notna().tolist() == shown
+    assert later.sheet[0]["status"] == status
+
+
+def test_only_figures_that_are_there_are_marked_as_withheld():
+    """The levels of a covariate have no mean, and its mean no percentage, whatever is withheld."""
+    table = pd.DataFrame(
+        {"covariate": ["age", "sex", "sex"], "level": ["mean (SD)", "f", "m"], "persons": [93, 90, 3],
+         "all": 93, "percent": [np.nan, 96.8, 3.2], "mean": [71.2, np.nan, np.nan]}
+    )  # fmt: skip
+    percent, derived = {"percent": ("persons", "all")}, {"mean": ["persons"]}
+    shown = one(Summary(table, {}, people=["persons", "all"], percent=percent, derived=derived)).marked()
+    assert shown["percent"].fillna("").tolist() == ["", "*", "*"]
+    assert shown["mean"].fillna("").tolist() == [71.2, "", ""]
 
 
 def test_a_reference_level_left_out_of_the_table_still_counts():
