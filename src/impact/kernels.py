@@ -41,7 +41,7 @@ _STACK = (
 # The matrices are small: several threads for each wait for each other, and on a busy machine for long.
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
-_LARGEST = 1 << 20
+_LARGEST, _LONGEST_FOLDER = 1 << 20, 80
 _LOOKS, _BETWEEN_LOOKS = 100, 0.01
 _SIGNAL_WHEN_PARENT_DIES = 1
 
@@ -169,7 +169,9 @@ class _Server:
     """The server of this process, which ends with it."""
 
     def __init__(self) -> None:
-        self.address = os.path.join(tempfile.mkdtemp(prefix="impact-"), "processes")
+        # The address of a socket is short, and clusters have deep folders for what is temporary.
+        deep = len(tempfile.gettempdir()) > _LONGEST_FOLDER
+        self.address = os.path.join(tempfile.mkdtemp(prefix="impact-", dir="/tmp" if deep else None), "all")
         self._code = _code()
         # The backend for pictures is each child's own choice.
         env = {**ONE_THREAD, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills and marks of P
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five studies of notebooks that take a moment."""
-    for folder in ("params", "data", "notebooks"):
+    for folder in ("params", "data", "notebooks", "tmp"):
         (tmp_path / folder).mkdir()
     (tmp_path / "data/panel.csv").write_text("u,t,y,g\n1,1,0,\n")
     for study in STUDIES:
@@ -51,7 +51,7 @@ def command(*more: str) -> list[str]:
 
 def marked() -> dict[str, str]:
     """An environment by which all that comes of a batch is known, however it was started."""
-    return {**os.environ, "MARK": str(Path.cwd())}
+    return {**os.environ, "MARK": str(Path.cwd()), "TMPDIR": str(Path.cwd() / "tmp")}
 
 
 def batch(*more: str, output: str = "outputs") -> subprocess.Popen[bytes]:
@@ -96,6 +96,7 @@ def test_killed_at_any_point_nothing_is_lost_and_the_next_call_finishes(project:
         for _ in range(2):
             kill_one_of(batch("--engine", engine), rng)
             assert not survivors()
+            assert not list((project / "tmp").glob("impact-*"))
             # What is visible is whole.
             seen = reports(project / "outputs")
             assert {name: expected[name] for name in seen} == seen
@@ -122,6 +123,8 @@ def test_ctrl_c_stops_all_and_the_next_call_makes_the_rest(project: Path, when: 
     pty = pytest.importorskip("pty")
     pid, terminal = pty.fork()
     if not pid:
+        # Whoever runs the tests in the background has them ignore it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(sys.executable, command(), marked())
     told = b""
     begun = project / ("outputs/runs.json" if when == "while it gets ready" else "outputs/log.jsonl")
@@ -165,6 +168,9 @@ def test_where_there_is_no_terminal_lines_are_plain_and_quiet_says_only_the_end(
 def test_two_batches_at_once_do_not_corrupt_each_other(project: Path) -> None:
     both = [batch(), batch()]
     assert [b.wait(HANGS) for b in both] == [0, 0]
+    begun = [json.loads(line) for line in logged(project / "outputs")]
+    # Whoever came second to a study found it made.
+    assert sorted(e["study"] for e in begun if e["at"] == "notebook" and e["notebook"] == "did") == STUDIES
     assert len({name.split("/")[0] for name in reports(project / "outputs")}) == len(STUDIES)
     assert not left_over(project / "outputs")
     assert {o.unchanged for o in run([f"params/{s}.yaml" for s in STUDIES])} == {True}

@@ -186,6 +186,18 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_deep_folder_for_what_is_temporary_is_no_hindrance(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    code = "from impact import kernels; print(kernels.start('os:system', ['true']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(deep)}, capture_output=True, text=True
+    )
+    assert "kernels.Forked" in done.stdout
+    assert done.stderr == ""
+    assert not list(deep.iterdir())
+
+
 def gone(pid: int) -> bool:
     for _ in range(100):
         try:

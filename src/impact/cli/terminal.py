@@ -32,7 +32,9 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
             # A problem may have several lines, and each stands for itself.
             for line in str(outcome.problem).splitlines():
                 typer.echo(f"{outcome.study.name}: {line}", err=True)
-            typer.echo(f"{outcome.study.name}: the details are in {place}/private/failed", err=True)
+            # A process that died, or found the disk full, could not write them.
+            if outcome.store or (outcome.folder / "private" / "failed").is_dir():
+                typer.echo(f"{outcome.study.name}: the details are in {place}/private/failed", err=True)
         else:
             for remark in outcome.remarks:
                 typer.echo(f"{outcome.study.name}: {remark}", err=True)
