@@ -85,7 +85,7 @@ def test_a_childs_output_may_go_nowhere(address: str, capfd: pytest.CaptureFixtu
     assert not capfd.readouterr().out
 
 
-def test_kernels_of_runs_listen_where_no_other_can() -> None:
+def test_kernels_of_runs_listen_where_no_other_can(address: str) -> None:
     one, other = Kernel(), Kernel()
     assert one.transport == "ipc"
     assert one.ip != other.ip

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -57,11 +56,12 @@ class Kernel(AsyncKernelManager):
 
     def _transport_default(self) -> str:
         # Of processes that look for free ports at the same time two may find the same; names of files differ.
-        return "ipc" if os.name == "posix" else "tcp"
+        return "ipc" if kernels.server(wait=False) else "tcp"
 
     def _connection_file_default(self) -> str:
-        # Such files lie beside this one, and their names must be short.
-        return os.path.join(tempfile.gettempdir(), f"impact-{uuid.uuid4().hex}.json")
+        # Such files lie beside this one, in a folder that goes with the server.
+        address = kernels.server(wait=False)
+        return str(Path(address).with_name(f"{uuid.uuid4().hex}.json")) if address else ""
 
 
 class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
