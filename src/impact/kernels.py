@@ -179,7 +179,8 @@ class _Server:
         python = [sys.executable, "-Xfrozen_modules=off"]
         self._process = subprocess.Popen(
             [*python, "-m", "impact.kernels", "impact.kernels:_serve", self.address],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
+            # From its first moment no Ctrl-C at our terminal reaches it: we end it ourselves.
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True,
         )  # fmt: skip
         atexit.register(self.close)
 
@@ -238,7 +239,6 @@ def _forked(address: str, call: str, arguments: Sequence[str], more: Mapping[str
 
 def _serve(address: str) -> None:
     """Import the stack, then fork a child for whoever asks, until the owner ends or closes our input."""
-    os.setsid()
     # Where the server happened to be started is no place to import from.
     del sys.path[0]
     # What is never collected is never written to, and so stays shared with the children.

@@ -256,6 +256,36 @@ def test_what_is_withheld_never_reaches_what_is_shared(project: Path) -> None:
     assert not list(Path("outputs/small/share").rglob("*records*"))
 
 
+def test_reports_of_other_studies_on_the_same_people_are_named(project: Path) -> None:
+    """Runs of one file, or studies of other names, are not held against each other: the sheet says so."""
+    assert report(FIRST).remarks == []
+    assert (sheet()["same_people"], sheet()["status"]) == ([], "pass")
+    other = (project / "params/small.yaml").read_text()
+    (project / "params/again.yaml").write_text(other)
+    run(["params/again.yaml"], changes=["disclosure=hes"])
+    found = sheet("outputs/again/private")
+    assert (found["same_people"], found["status"]) == (["small"], "review")
+    page = Path("outputs/again/private/checker.html").read_text()
+    assert "not compared with other reports made from the same file of people (1)" in page
+    # Of other people there is nothing to say.
+    (project / "data/more.csv").write_text("u,t,y,g\n2,1,0,\n")
+    (project / "params/apart.yaml").write_text(other.replace("panel.csv", "more.csv"))
+    run(["params/apart.yaml"], changes=["disclosure=hes"])
+    assert sheet("outputs/apart/private")["same_people"] == []
+
+
+def test_a_run_of_several_says_so_before_the_others_are_made(project: Path) -> None:
+    file = project / "params/small.yaml"
+    file.write_text(file.read_text() + "matrix: {seed: [1, 2]}\n")
+    table = pd.DataFrame({"tenure": list(FIRST), "persons": list(FIRST.values())})
+    table.to_csv("data/tenure.csv", index=False)
+    made = run(["params/small.yaml"], changes=["disclosure=hes"], workers=1)
+    found = [sheet(str(one.folder / "private")) for one in made]
+    assert all("the other runs of its parameter file" in one["look"][0] for one in found)
+    assert {one["status"] for one in found} == {"review"}
+    assert sorted(len(one["same_people"]) for one in found) == [0, 1]
+
+
 def test_what_is_signed_is_what_lies_in_the_folder(project: Path) -> None:
     """The sums of the sheet are those of the files, and its fingerprint what ``sha256sum`` makes of them."""
     report(FIRST)

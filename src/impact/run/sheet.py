@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -45,11 +46,12 @@ def check(study: Study, attempt: Attempt, pages: Mapping[str, Entry]) -> list[st
     tables = [table for page in checked for table in page["tables"]]
     files = _files(attempt.share)
     made_with = json.loads((attempt.share / "manifest.json").read_text(encoding="utf-8"))
+    same_people = _same_people(attempt.folder, made_with["inputs"])
     sheet = {
         "study": study.name,
         "title": study.title,
         "made": _when(attempt.records.name),
-        "status": min((table["status"] for table in tables), key=STATUS.index, default="pass"),
+        "status": "pass",
         "rule": {
             "policy": rule.name,
             "title": rule.title,
@@ -59,12 +61,16 @@ def check(study: Study, attempt: Attempt, pages: Mapping[str, Entry]) -> list[st
         },
         "compared_with": list(earlier),
         "left_out": [_when(name) for name in attempt.left_out],
+        "same_people": same_people,
         "pages": checked,
         "files": files,
         "fingerprint": _fingerprint(files),
         "made_with": {**made_with["code"], "python": made_with["python"]},
         "to_sign": list(TO_SIGN),
     }
+    sheet["look"] = _look(tables, same_people, bool(study.varied))
+    status = [*(table["status"] for table in tables), *(["review"] if sheet["look"] else [])]
+    sheet["status"] = min(status, key=STATUS.index, default="pass")
     text = json.dumps(sheet, indent=2, ensure_ascii=False) + "\n"
     (attempt.private / "checker.json").write_text(text, encoding="utf-8", newline="\n")
     (attempt.private / "checker.html").write_text(checker(sheet), encoding="utf-8", newline="\n")
@@ -82,13 +88,39 @@ def _page(path: Path, entry: Entry, earlier: Mapping[str, Sequence[Cell]], rule:
     for row in found.sheet:
         since = changed(found.tables[row["table"]][0], earlier, rule)
         table = {**row, "since": since}
-        if since:
-            counts = "1 count differs" if len(since) == 1 else f"{len(since)} counts differ"
-            table["look"] = [*row["look"], f"{counts} by too few from an earlier report: see below"]
-            table["status"] = "fail" if row["status"] == "fail" else "review"
         said["tables"].append(table)
     said["tables"].sort(key=lambda table: STATUS.index(table["status"]))
     return said
+
+
+def _look(tables: Sequence[Mapping[str, Any]], same_people: Sequence[str], one_of_several: bool) -> list[str]:
+    """Say what a person has to look at in the report as a whole, beside other reports."""
+    look, changes = [], {(c["count"], c["now"]) for table in tables for c in table["since"]}
+    if changes:
+        counts = "1 count differs" if len(changes) == 1 else f"{len(changes)} counts differ"
+        look.append(
+            f"{counts} by too few from an earlier report: the list below says which, and what was done"
+        )
+    beside = [f"other reports made from the same file of people ({len(same_people)})"] if same_people else []
+    beside += ["the other runs of its parameter file, which may be made after it"] if one_of_several else []
+    if beside:
+        look.append(
+            f"it was not compared with {', nor with '.join(beside)}: two counts that differ by a few tell of "
+            "those few. Send one of these reports only, or check them side by side"
+        )
+    return look
+
+
+def _same_people(folder: Path, inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the reports beside a study's that were made from the same file of people."""
+    people = [one["sha256"] for one in inputs if one["table"] in ("people", "panel")]
+    found = []
+    for manifest in sorted(folder.parent.glob("[!.]*/share/manifest.json")):
+        # A report that another run is just putting in its place is as good as made after this one.
+        with contextlib.suppress(OSError):
+            text = manifest.read_text(encoding="utf-8") if manifest.parents[1] != folder else ""
+            found += [manifest.parents[1].name] if any(of in text for of in people) else []
+    return found
 
 
 def _cells(folder: Path) -> list[Cell]:

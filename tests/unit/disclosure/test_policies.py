@@ -1,10 +1,12 @@
 import datetime
 import json
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from impact.disclosure import Policy, policies, release
 from impact.disclosure.policies import policy
@@ -215,3 +217,12 @@ def test_an_unknown_policy_is_refused_with_the_nearest():
         policy("hess")
     with pytest.raises(ParameterError, match="smallest_shown=0"):
         Policy("x", "", "", datetime.date(2026, 1, 1), smallest_shown=0, zero_shown=True)
+
+
+def test_the_example_of_a_policy_of_ones_own_holds_in_a_parameter_file():
+    text = (Path(__file__).parents[3] / "docs/disclosure.md").read_text(encoding="utf-8")
+    (block,) = (part for part in text.split("```") if part.strip().startswith("disclosure:"))
+    given = yaml.safe_load(block)["disclosure"]
+    ours = policy(OwnPolicy(**given).model_dump(exclude_none=True))
+    assert (ours.smallest_shown, ours.round_to, ours.title) == (10, 5, given["title"])
+    assert ours.small([0, 9, 10]).tolist() == [False, True, False]
