@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,13 +54,13 @@ class Kernel(AsyncKernelManager):
         return "auto" if zmq.has("curve") else "disabled"
 
     def _transport_default(self) -> str:
-        # Of processes that look for free ports at the same time two may find the same; names of files differ.
+        # Two processes that look for a free port at once may find the same; their own numbers differ.
         return "ipc" if kernels.server(wait=False) else "tcp"
 
     def _connection_file_default(self) -> str:
-        # Such files lie beside this one, in a folder that goes with the server.
+        # Such files lie in a folder that goes with the server; their names must be short.
         address = kernels.server(wait=False)
-        return str(Path(address).with_name(f"{uuid.uuid4().hex}.json")) if address else ""
+        return str(Path(address).with_name(f"{os.getpid()}.json")) if address else ""
 
 
 class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
