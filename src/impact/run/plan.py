@@ -112,7 +112,8 @@ def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str
 @functools.cache
 def made_with() -> dict[str, Any]:
     """Return the versions of all that makes a report, with a digest of the package's own files."""
-    declared = metadata.requires("impact") or []
+    # Extras are for where a study runs and is kept, and need not be there.
+    declared = [line for line in metadata.requires("impact") or [] if "extra ==" not in line]
     names = sorted({m[0] for line in declared if (m := re.match(r"[\w.-]+", line))})
     return {
         "code": {"impact": metadata.version("impact"), "sha256": code_hash()},
