@@ -74,7 +74,7 @@ def test_a_failed_run_leaves_the_report_and_says_that_it_is_older(tmp_path: Path
     said = text_of(tmp_path / LISTS)
     assert "a data file is missing" in said
     assert "What stands here is the report of 23 November 2026." in said
-    assert "1 study: 1 has a report, 0 have none. Of 1 the last run stopped" in said
+    assert "1 study with a report. Of 1 the last run stopped" in said
 
 
 def test_a_report_of_other_code_is_said_to_be(tmp_path: Path, rng: Any) -> None:

@@ -129,6 +129,8 @@ def _lead(listed: Sequence[Listed]) -> str:
         said += f" and {n - main:,} further run{'s' * (n - main > 1)} of them on other choices"
     said += (
         f": {with_report:,} {_have(with_report)} a report, {n - with_report:,} {_have(n - with_report)} none"
+        if with_report < n
+        else f"{', each' * (n > 1)} with a report"
     )
     last = sum(bool(study.pages and study.stopped) for study in listed)
     return f"{said}. Of {last:,} the last run stopped, and an earlier report stands." if last else f"{said}."
