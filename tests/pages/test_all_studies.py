@@ -262,16 +262,18 @@ def test_the_pages_are_made_again_only_where_something_changed(tmp_path: Path, r
     assert not (tmp_path / "pages-log.txt").exists()
 
 
+@pytest.fixture(scope="module")
+def two_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages over two hundred studies."""
+    folder = outputs(tmp_path_factory.mktemp("two-hundred") / "outputs", 192)
+    write_pages(folder)
+    return folder
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("page", [LISTS, ACROSS])
-def test_nobody_is_kept_from_reading_two_hundred_studies(
-    browser: Any, tmp_path_factory: pytest.TempPathFactory, page: str
-) -> None:
-    folder = outputs(tmp_path_factory.getbasetemp() / "two-hundred", 192) if page == LISTS else None
-    folder = folder or tmp_path_factory.getbasetemp() / "two-hundred"
-    if page == LISTS:
-        write_pages(folder)
-    seen = look(browser, folder / page)
+def test_nobody_is_kept_from_reading_two_hundred_studies(browser: Any, two_hundred: Path, page: str) -> None:
+    seen = look(browser, two_hundred / page)
     assert seen.places == []
     assert [seen.sideways, seen.requests, seen.wordless, seen.without_caption, seen.without_scope] == [0] * 5
 

@@ -56,8 +56,11 @@ def _put(place: Path, text: str) -> None:
         place.unlink(missing_ok=True)
         return
     new = place.with_name(f".{place.name}-{os.getpid()}")
-    new.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(new, place)
+    try:
+        new.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(new, place)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, list[str]]:
