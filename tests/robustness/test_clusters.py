@@ -61,7 +61,8 @@ def test_a_worker_of_dask_that_is_killed_in_mid_run_loses_nothing(
         killed: list[int] = []
 
         def kill() -> None:
-            while not (project / "begun").exists():
+            # Each of the two has then begun a notebook of the study it is busy with.
+            while not (project / "begun").exists() or len((project / "begun").read_text()) < 4:
                 time.sleep(0.05)
             busy = [address for address, calls in client.processing().items() if calls]
             killed.append(workers[busy[0]])
@@ -173,7 +174,7 @@ def test_a_missing_package_names_the_extra(
 
 SBATCH = """#!/bin/sh
 cp "$1" "$0.asked"
-SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NNODES=1 SLURM_NODEID=0 sh "$1" \
+SLURM_JOB_ID=7 SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NNODES=1 SLURM_NODEID=0 sh "$0.asked" \
     </dev/null >/dev/null 2>&1 &
 echo "Submitted batch job 7"
 """
