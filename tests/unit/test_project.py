@@ -145,7 +145,7 @@ class TestMakefile:
         assert "apt-get install python3-venv" in told.stderr
 
 
-# Reads reports that lie in a user's folder: tests/pages/test_across_studies_doc.py makes some and runs it there.
+# Reads reports of a user: tests/pages/test_across_studies_doc.py makes some, and runs it beside them.
 OWN_TEST = {"across-studies.md"}
 
 
