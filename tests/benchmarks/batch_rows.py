@@ -96,8 +96,8 @@ How to read it
   counted four times, since each study costs them the same.
 - Memory is the most that all processes held at once, what they share counted once (PSS).
 - Kernels: from asking for one until it has imported what a notebook of ours needs, the middle of five.
-- 1,000 small studies were not run. From 50 to 200 the time grows with their number, and the memory of the command
-  itself hardly at all.
+- 1,000 small studies were not run. From 50 to 200 the time grows with their number, the memory of the
+  command itself hardly at all.
 """,
     ending="d",
 )

@@ -45,7 +45,8 @@ QUICK = 10
 HEAD = """\
 # How fast, and in how much memory
 
-To measure again and write this page again (with `ARGS=did`, `match`, `data`, `pages` or `batch` one section of it):
+To measure again and write this page again (one section of it with `ARGS=did`, `match`, `data`, `pages` or
+`batch`):
 
 ```bash
 make bench
