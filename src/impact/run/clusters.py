@@ -81,7 +81,9 @@ def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
                 f"--dask {address}: no Dask scheduler answers there; give its address, such as "
                 "tcp://host:8786, or local."
             ) from None
-        yield client.get_executor(pure=False)
+        tasks = _Tasks(client)
+        end.callback(tasks.shutdown)
+        yield tasks
         with contextlib.suppress(OSError, TimeoutError):
             client.run(forget)
 
@@ -143,6 +145,35 @@ def _minutes(limits: Limits | None) -> int:
     """How long a job may take: each notebook its limit, and a quarter of an hour beside."""
     most = limits and limits.minutes
     return round(most * _NOTEBOOKS + 15) if most else _HOURS_UNLESS_SAID * 60
+
+
+class _Tasks(Executor):
+    """Tasks of a Dask client: none is waited for once the client has lost its cluster.
+
+    The client's own executor never answers for a task whose result was being fetched at that moment.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._tasks = client, client.get_executor(pure=False)
+        self._open: list[Future[Any]] = []
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Hand a call to the cluster."""
+        self._open.append(self._tasks.submit(call, *args, **more))
+        return self._open[-1]
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            if self._client.status == "closed":
+                for future in self._open:
+                    if not future.done() and future.cancel():
+                        future.set_running_or_notify_cancel()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop looking after them."""
+        self._ended.set()
 
 
 class _Jobs(Executor):
