@@ -15,7 +15,7 @@ import pytest
 
 from impact import pages
 from impact.disclosure import release
-from impact.pages import plots, report, words
+from impact.pages import before_after, plots, report, words
 from impact.results import Balance, Effects, Rates, Summary
 
 from .proof import FLAGS, chromium, opened
@@ -98,7 +98,7 @@ def _notebook() -> Any:
         ("# Did health support reduce use of NHS services?", answer),
         ("## What changed, service by service", [plots.forest(released["effects"])]),
         ("### In events a year", [plots.forest(released["effects"], scale="difference")]),
-        ("## Why the simple fall misleads", [words.naive(released["naive"]), released["naive"]]),
+        ("## Why the simple fall misleads", [before_after.meter(released)]),
         ("## What may be said, and what may not", [words.claims(released["effects"])]),
         ("## Over time", [plots.rates(released["rates"]), plots.event_study(released["by_time"])]),
         ("## Alike or not", [plots.overlap(released["overlap"]), plots.love(released["balance"])]),
@@ -233,6 +233,9 @@ def _placebo() -> Summary:
     return Summary(table, method)
 
 
+WAYS, ENDS = ("formula", "alike"), ("percent", "low", "high")
+
+
 def _naive() -> Summary:
     rows = []
     for outcome in ("emergency_admission", "ae"):
@@ -241,6 +244,7 @@ def _naive() -> Summary:
             row |= {f"{arm}_persons": 346, f"{arm}_before": before, f"{arm}_after": after}
             row |= {f"{arm}_before_events": 118, f"{arm}_after_events": 74}
             row[f"{arm}_change_percent"] = 100 * (after / before - 1)
+        row |= {f"{way}_{end}": v for way in WAYS for end, v in zip(ENDS, (-20.0, -28.0, -11.0), strict=True)}
         rows.append(row)
     events = [f"{arm}_{when}_events" for arm in ARMS for when in ("before", "after")]
     return Summary(
@@ -248,7 +252,8 @@ def _naive() -> Summary:
         {"shows": "before and after", "per": PER},
         people=[f"{arm}_persons" for arm in ARMS],
         events=events,
-        derived={f"{arm}_{w}": events for arm in ARMS for w in ("before", "after", "change_percent")},
+        derived={f"{arm}_{w}": events for arm in ARMS for w in ("before", "after", "change_percent")}
+        | {f"{way}_{end}": events for way in WAYS for end in ENDS},
     )
 
 

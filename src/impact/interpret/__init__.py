@@ -12,10 +12,11 @@ from impact.interpret.matched_comparison import (
 )
 from impact.interpret.over_time import over_time
 from impact.interpret.pooling import pool, side_by_side, without_each_study
+from impact.interpret.regression_to_mean import regression_to_mean
 from impact.interpret.specifications import specification_curve
 from impact.interpret.spillover import spillover
 from impact.interpret.studies import released_studies
-from impact.interpret.threats import naive, placebo, sensitivity
+from impact.interpret.threats import placebo, sensitivity
 
 __all__ = [
     "baseline",
@@ -28,11 +29,11 @@ __all__ = [
     "matched",
     "matched_results",
     "month_by_month",
-    "naive",
     "over_time",
     "placebo",
     "pool",
     "rates",
+    "regression_to_mean",
     "released_studies",
     "sensitivity",
     "side_by_side",

@@ -1,4 +1,4 @@
-"""What else could explain the result: the simple fall, and starts that never happened."""
+"""What else could explain the result: another analysis, and starts that never happened."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from impact.data.panel import Panel
 from impact.did import ESTIMATORS, summarise
 from impact.did.randomisation import analyses, deal, deals, dealt_among, how_many
 from impact.errors import DesignError
-from impact.interpret.description import GROUPS, weighed
-from impact.match.trajectories import two_largest
 from impact.numbers.few_clusters import p_value
 from impact.numbers.rounding import magnitude, to_places
 from impact.results import Array, Effects, Summary
@@ -32,84 +30,6 @@ _ANOTHER = {
     "stacked": ("etwfe", "In one regression of all starts"),
     "synthetic_did": ("imputation", "With all controls weighted alike"),
 }
-
-
-def naive(panel: Panel, *, outcome: str | Sequence[str]) -> Summary:
-    """Set the simple before-and-after change of supported people beside that of the controls.
-
-    The change among the supported alone is what is usually claimed. People are offered support when they
-    are unwell, so it falls by itself (regression to the mean); it is never given without the controls'.
-
-    Parameters
-    ----------
-    panel : Panel
-        On the event clock, so that the controls' before and after lie around their own index dates. Rates of
-        a matched sample are by its weights, and people and events those behind them, each once.
-    outcome : str or sequence of str
-
-    Returns
-    -------
-    Summary
-        One row an outcome: events, rates before and after per 1,000 of the panel's exposure (person-months,
-        or units and periods where there is none), and the change in per cent, for ``supported`` and
-        ``control``.
-    """
-    if panel.clock != "event":
-        raise DesignError(
-            "naive: needs a panel with clock='event', so that controls have a before and after."
-        )
-    once, rows = panel.each_once(), []
-    after = panel.periods.to_numpy() >= 0
-    for name in panel.check_outcomes(outcome):
-        row: dict[str, Any] = {"outcome": name}
-        for treated, arm in GROUPS.items():
-            people, them = panel.treated == treated, once.treated == treated
-            row[f"{arm}_persons"] = int((once.exposure[name][them] > 0).any(1).sum())
-            weight = panel.weights[people]
-            for when, columns in (("before", ~after), ("after", after)):
-                events = weight @ panel.outcomes[name][people][:, columns].sum(1)
-                time = weight @ panel.exposure[name][people][:, columns].sum(1)
-                each = once.outcomes[name][them][:, columns].sum(1, keepdims=True)
-                row[f"{arm}_{when}_events"] = round(float(each.sum()))
-                first, second = two_largest(each, np.arange(len(each)))[:, 0]
-                row[f"{arm}_{when}_largest"], row[f"{arm}_{when}_second"] = first, second
-                row[f"{arm}_{when}"] = 1000 * events / time if time > 0 else np.nan
-            before = row[f"{arm}_before"]
-            row[f"{arm}_change_percent"] = 100 * (row[f"{arm}_after"] / before - 1) if before else np.nan
-        rows.append(row)
-    counts = {
-        arm: [f"{arm}_persons", f"{arm}_before_events", f"{arm}_after_events"] for arm in GROUPS.values()
-    }
-    return Summary(
-        pd.DataFrame(rows),
-        {
-            "shows": "before and after",
-            "clock": "event",
-            "per": panel.per,
-            **weighed(panel),
-            "has_before": any(
-                (panel.exposure[o][:, ~after] > 0).any() for o in panel.check_outcomes(outcome)
-            ),
-        },
-        people=[c[0] for c in counts.values()],
-        events=[e for c in counts.values() for e in c[1:]],
-        largest={
-            f"{at}_events": (f"{at}_largest", f"{at}_second")
-            for at in (f"{arm}_{when}" for arm in counts for when in ("before", "after"))
-        },
-        rates={
-            f"{arm}_{when}": (f"{arm}_{when}_events", f"{arm}_persons")
-            for arm in counts
-            for when in ("before", "after")
-        },
-        change={f"{arm}_change_percent": (f"{arm}_before", f"{arm}_after") for arm in counts},
-        # A change among the supported is withheld together with the controls' and the other way round.
-        derived={
-            f"{arm}_{what}": [c for both in counts.values() for c in both]
-            for arm in counts
-            for what in ("before", "after", "change_percent")
-        },
-    )
 
 
 def placebo(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Only the modules of pages hold this: what they make is laid out from released results.
 SEAL = object()
 # Modules that notebooks call, fetched when they are first used.
-_MODULES = ("asked", "briefing", "hidden_bias", "plots", "services", "tables", "words")
+_MODULES = ("asked", "before_after", "briefing", "hidden_bias", "plots", "services", "tables", "words")
 _OPEN_ROWS = 8
 
 
@@ -191,15 +191,16 @@ def _show_figure(figure: Figure, said: str | None, with_numbers: bool) -> Shown:
 
     kind, released, scale, png = DRAWN[figure]
     words, said = alt(kind, released, scale=scale), said or caption(kind, released)
-    below = table(released)
-    # What the caption says is not said again under the table.
-    below = replace(below, notes=tuple(note for note in below.notes if note not in said))
+    sources = (released, scale) if isinstance(scale, Released) else (released,)
     image = (
         f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{png}">'
         f"<figcaption>{html.escape(said)}</figcaption></figure>"
     )
     if not with_numbers:
-        return Shown(words, image, (released,), seal=SEAL)
+        return Shown(words, image, sources, seal=SEAL)
+    below = table(*sources)
+    # What the caption says is not said again under the table.
+    below = replace(below, notes=tuple(note for note in below.notes if note not in said))
     is_open = " open" if len(below.rows) <= _OPEN_ROWS else ""
     numbers = f"<details{is_open}><summary>The numbers in this figure</summary>{below.html}</details>"
-    return Shown(f"{words}\n\n{below.text}", image + numbers, (released,), seal=SEAL)
+    return Shown(f"{words}\n\n{below.text}", image + numbers, sources, seal=SEAL)

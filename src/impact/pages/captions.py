@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import bounds, forest_of_studies, hidden_bias, specification_curve
+from impact.pages import before_after, bounds, forest_of_studies, hidden_bias, specification_curve
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     by_arm,
@@ -29,7 +30,7 @@ from impact.pages.formats import (
 )
 
 
-def alt(kind: str, released: Released, *, scale: str | None = None) -> str:
+def alt(kind: str, released: Released, *, scale: str | Released | None = None) -> str:
     """Describe a figure for somebody who cannot see it: what it shows and what was found, with numbers.
 
     Parameters
@@ -37,8 +38,8 @@ def alt(kind: str, released: Released, *, scale: str | None = None) -> str:
     kind : str
         The function of ``plots`` that drew it.
     released : Released
-    scale : str, optional
-        The scale a forest was drawn on, where it was asked for.
+    scale : str or Released, optional
+        The scale a forest was drawn on, where it was asked for; or the result that it shows beside the first.
     """
     if kind in _OF_A_SCALE:
         return _OF_A_SCALE[kind](require_released(released), scale)
@@ -78,6 +79,7 @@ def caption(kind: str, released: Released) -> str:
 
 
 _CAPTIONS = {
+    "before_after": before_after.CAPTION,
     "rates": "Solid line and circles: with support. Dashed line and squares: the comparison. Dotted "
     "line: support starts.",
     "event_study": "Each point sets those with support beside the comparison, with its 95% range; the line "
@@ -268,7 +270,8 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "love": _love,
     "placebo": _placebo,
 }
-_OF_A_SCALE: dict[str, Callable[[Released, str | None], str]] = {
+_OF_A_SCALE: dict[str, Callable[[Released, Any], str]] = {
+    "before_after": before_after.alt,
     "forest": _forest,
     "forest_of_studies": forest_of_studies.alt,
     "specification_curve": specification_curve.alt,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The figures drawn here: which kind, of what, on which scale, and the picture as PNG, which nothing that is
-# drawn on the figure afterwards can change. Other figures are not shown.
-DRAWN: WeakKeyDictionary[Figure, tuple[str, Released, str | None, str]] = WeakKeyDictionary()
+# The figures drawn here: which kind, of what, on which scale or beside what, and the picture as PNG, which
+# nothing that is drawn on the figure afterwards can change. Other figures are not shown.
+DRAWN: WeakKeyDictionary[Figure, tuple[str, Released, str | Released | None, str]] = WeakKeyDictionary()
 
 WIDTH = 5.2
 INK, SOFT, LINE, TEAL, GREY, PALE = "#1d2730", "#4a5660", "#d6dde1", "#0b6e6e", "#6d7880", "#b9c3c8"
@@ -55,9 +55,12 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def figure(
-    released: Released, kind: str, heights: Sequence[float], scale: str | None = None
+    released: Released, kind: str, heights: Sequence[float], scale: str | Released | None = None
 ) -> Iterator[list[Axes]]:
-    """Open a figure in the house style with one panel a height, and tie it to what it shows."""
+    """Open a figure in the house style with one panel a height, and tie it to what it shows.
+
+    ``scale`` is the scale it was drawn on, or a second result that it shows beside the first.
+    """
     import seaborn as sns
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -27,7 +27,6 @@ from impact.pages.formats import (
     placebo_units,
     places,
     plain,
-    rate_unit,
     require_released,
     who,
 )
@@ -203,30 +202,6 @@ def _feasibility(released: Released) -> Table:
     return table_of(released, verdict, columns, notes(released))
 
 
-def _naive(released: Released) -> Table:
-    """Before and after with support, and the same for the comparison people: never one without the other."""
-    shown = released.table
-    unit, factor = rate_unit(released.method)
-    columns = [Column("Service", shown["outcome"].map(label).tolist(), True)]
-    whens = ("before", "after") if released.method.get("has_before", True) else ("after",)
-    figures = [f"{arm}_{when}" for arm in ("supported", "control") for when in whens]
-    digits = places(factor * numeric(shown[figures].to_numpy().ravel()))
-    for arm in ("supported", "control"):
-        *before, after = (
-            cells_of(released, f"{arm}_{when}", shown.index, lambda v: number(factor * v, digits))
-            for when in whens
-        )
-        percent = cells_of(
-            released, f"{arm}_change_percent", shown.index, lambda v: f"{number(v, sign=True)}%"
-        )
-        moved = zip(before[0] if before else after, after, percent, strict=True)
-        # Without a change there is one figure to show, or none.
-        cells = [f"{b} → {a} ({c})" if before and c[-1] == "%" else a for b, a, c in moved]
-        columns.append(Column(label(arm), cells))
-    what = "Before → after (change)" if len(whens) > 1 else "Rates after support began"
-    return table_of(released, f"{what}, {unit}", columns, notes(released))
-
-
 def _overlap(released: Released) -> Table:
     """People of each arm in each bin of the estimated chance of being supported."""
     keys = ["bin_low", "bin_high"]
@@ -363,6 +338,5 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "whether matching can work": _feasibility,
     "who is in the study": _flow,
     "target trial": _trial,
-    "before and after": _naive,
     "placebo": _placebo,
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import SEAL, Shown, forest_of_studies, hidden_bias, show, specification_curve
+from impact.pages import SEAL, Shown, before_after, forest_of_studies, hidden_bias, show, specification_curve
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.called import called
 from impact.pages.characteristics import characteristics
@@ -42,19 +42,23 @@ from impact.pages.statement import Statement
 from impact.pages.summaries import summary
 
 
-def table(released: Released) -> Table:
+def table(released: Released, beside: Released | None = None) -> Table:
     """Lay out any released result as a table for readers.
 
     Parameters
     ----------
     released : Released
+    beside : Released, optional
+        The effects that stand beside a change before and after, which is never shown alone.
 
     Raises
     ------
     DisclosureError
-        For anything that was not released.
+        For anything that was not released, and for a change before and after alone.
     """
     require_released(released)
+    if released.method.get("shows") == "before and after":
+        return before_after.table(released, beside)
     if released.kind == "test" and "estimate" in released.table:
         return test(released)
     if released.kind == "bounds" and {"gamma", "e_value"} & set(released.table):

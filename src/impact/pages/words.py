@@ -14,7 +14,7 @@ import numpy as np
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.pages import SEAL
-from impact.pages.answers import MEANING, WIDE, Answer, about, answers, range_of, share, size, sizes
+from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
@@ -24,7 +24,6 @@ from impact.pages.formats import (
     number,
     numeric,
     p_value,
-    rate_unit,
     require_released,
     who,
 )
@@ -281,13 +280,6 @@ def _per(a: Answer) -> str:
     return f" {a.unit}" if a.difference and a.unit else ""
 
 
-_UNWELL = (
-    "The change among people with support alone is not the effect of support: people are offered it when "
-    "they are unwell, and most people who are unwell get better."
-)
-_ANYWAY = "some change would have come anyway, and the comparison shows how much."
-
-
 def pretrend(released: Released) -> Statement:
     """Say whether the groups already moved apart before support, and what that is worth.
 
@@ -314,60 +306,3 @@ def pretrend(released: Released) -> Statement:
             f"together, p {_p(p)}). That is no proof: a small study overlooks much."
         )
     return Statement("sentence", (("list", (said,)),), (released,), SEAL)
-
-
-def naive(released: Released, *, assignment: Literal["observed", "randomised"] = "observed") -> Statement:
-    """Set the change among people with support beside the comparison's, and say why it is not the effect.
-
-    Parameters
-    ----------
-    released : Released
-        Of ``interpret.naive``: rates before and after in both arms. Where one arm's change is withheld, so is
-        the other's.
-    assignment : 'observed' or 'randomised'
-        Whether support was given by lot: then nobody was offered it for being unwell.
-    """
-    if require_released(released).kind != "summary" or "supported_change_percent" not in released.table:
-        raise DisclosureError(f"{released.name!r}: these words need the before and after of both arms.")
-    if not released.method.get("has_before", True):
-        said = (
-            "These data have no time before support began, so there is no before and after to compare: only "
-            "what came after."
-        )
-        return Statement("sentence", (("list", (said,)),), (released,), SEAL)
-    unit, factor = rate_unit(released.method)
-    those = who(released)
-    lines: list[str] = []
-    why: tuple[str, ...] = ()
-    for row in released.table.to_dict("records")[:1]:
-        before, after, c_before, c_after = (
-            factor * float(numeric([row[f"{arm}_{when}"]])[0])
-            for arm in ("supported", "control")
-            for when in ("before", "after")
-        )
-        name = label(row["outcome"])
-        if not min(before, c_before) > 0 or np.isnan([after, c_after]).any():
-            lines.append(f"{name}: too few to show a change before and after.")
-            continue
-        same = np.sign(after - before) == np.sign(c_after - c_before)
-        lines.append(
-            f"{name} among {those} with support {_moved(before, after)} {unit}. Among the "
-            f"comparison, who had no support, they {'also ' if same else ''}{_moved(c_before, c_after)}."
-        )
-        unwell = after < before and those == "people" and assignment != "randomised"
-        why = (
-            _UNWELL if unwell else f"The change among those with support alone is not the effect: {_ANYWAY}",
-        )
-    parts = (("list", tuple(lines)), *((("why", why),) if why else ()))
-    return Statement("sentence", parts, (released,), SEAL)
-
-
-def _moved(before: float, after: float) -> str:
-    """'fell by 37%, from 341 to 214'."""
-    change = 100 * (after / before - 1)
-    verb = (
-        "stayed about the same"
-        if abs(change) < 0.5
-        else f"{'fell' if change < 0 else 'rose'} by {abs(change):.0f}%"
-    )
-    return f"{verb}, from {about(before, [after])} to {about(after, [before])}"

@@ -20,8 +20,8 @@ from impact.interpret import (
     matched,
     matched_results,
     month_by_month,
-    naive,
     rates,
+    regression_to_mean,
     spillover,
 )
 from impact.pages import asked as asked_for
@@ -297,11 +297,14 @@ def test_the_time_around_the_start_is_that_of_the_matched_people(tenants, demo):
     pd.testing.assert_frame_equal(shown.table, by_month.table)
     assert shown.method["sample"] == "matched"
     # Before and after is by the same weights, and stands on the people behind them.
-    row = naive(around, outcome="ae").table.iloc[0]
+    row = regression_to_mean(tenants, around, outcome="ae").table.iloc[0]
     for arm in ("supported", "control"):
         mine = shown.table[(shown.table["arm"] == arm) & (shown.table["period"] < 0)]
         expected = 1000 * mine["events"].sum() / mine["person_months"].sum()
         assert row[f"{arm}_before"] == pytest.approx(expected)
     everyone = build_panels(tenants, **given.model_copy(update={"did": Did()}).panel_plan)[1]
     assert "sample" not in rates(everyone, outcome="ae").method
-    assert row["control_persons"] < naive(everyone, outcome="ae").table.iloc[0]["control_persons"]
+    assert (
+        row["control_persons"]
+        < regression_to_mean(tenants, everyone, outcome="ae").table.iloc[0]["control_persons"]
+    )

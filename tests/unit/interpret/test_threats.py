@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from impact.data.panel import Panel
-from impact.errors import DesignError
-from impact.interpret import naive, placebo, sensitivity
+from impact.interpret import placebo, sensitivity
 
 
 def panel(n=300, seed=1, effect=0.0):
@@ -21,24 +20,6 @@ def panel(n=300, seed=1, effect=0.0):
     return Panel.from_long(
         frame, unit="id", period="t", outcomes=["ae"], exposure="time", first_treated="start"
     )
-
-
-def event(p):
-    return replace(p, clock="event", periods=pd.Index(range(-5, 5)), start=np.where(p.treated, 5, 10))
-
-
-def test_naive_never_comes_without_the_controls():
-    row = naive(event(panel()), outcome="ae").table.iloc[0]
-    p = event(panel())
-    before = p.outcomes["ae"][p.treated, :5].sum() / (5 * p.treated.sum()) * 1000
-    assert row["supported_before"] == pytest.approx(before)
-    summary = naive(event(panel()), outcome="ae")
-    assert set(summary.derived["supported_change_percent"]) >= {"control_before_events", "control_persons"}
-
-
-def test_naive_needs_the_event_clock():
-    with pytest.raises(DesignError, match="clock='event'"):
-        naive(panel(), outcome="ae")
 
 
 def test_placebo_finds_a_true_effect_far_out_and_is_repeatable():

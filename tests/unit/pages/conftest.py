@@ -70,14 +70,27 @@ def event_study() -> Released:
     return release({"event_study": made}, "hes")["event_study"]
 
 
+EXPECTED = {"formula": (-30.0, -36.0, -24.0), "alike": (-28.0, -41.0, -12.0)}
+
+
 @pytest.fixture(scope="session")
 def naive() -> Callable[..., Released]:
-    """Release rates a year before and after in both arms, stored a month as ``interpret.naive`` does."""
+    """Release rates a year before and after in both arms, stored as ``interpret.regression_to_mean`` does."""
 
     def make(
-        supported: tuple[float, float], control: tuple[float, float], *, events: int = 70, **method: Any
+        supported: tuple[float, float],
+        control: tuple[float, float],
+        *,
+        events: int = 70,
+        expected: Mapping[str, tuple[float, float, float]] = EXPECTED,
+        **method: Any,
     ) -> Released:
         row: dict[str, Any] = {"outcome": "emergency_admission"}
+        made = [f"{a}_{w}" for a in ("supported", "control") for w in ("before", "after", "change_percent")]
+        for way in ("formula", "alike"):
+            ends = [f"{way}_{end}" for end in ("percent", "low", "high")]
+            row |= dict(zip(ends, expected.get(way, (np.nan,) * 3), strict=True))
+            made += ends
         for arm, (before, after) in (("supported", supported), ("control", control)):
             row |= {f"{arm}_persons": 346, f"{arm}_before": before / 12, f"{arm}_after": after / 12}
             row |= {f"{arm}_before_events": events, f"{arm}_after_events": events}
@@ -89,7 +102,7 @@ def naive() -> Callable[..., Released]:
             {"shows": "before and after", "per": PER} | method,
             people=[c for c in counted if c.endswith("persons")],
             events=[c for c in counted if c.endswith("events")],
-            derived={f"{a}_{w}": counted for a in arms for w in ("before", "after", "change_percent")},
+            derived=dict.fromkeys(made, counted),
         )
         return release({"naive": summary}, "hes")["naive"]
 

@@ -147,19 +147,6 @@ def test_few_groups_are_said(effects: Make) -> None:
     assert "Only 8 groups" in sure(effects({"ae": FALL}, clusters=8))
 
 
-def test_the_simple_fall_is_never_alone(naive: Make) -> None:
-    text = words.naive(naive((341, 214), (330, 232))).text
-    assert "fell by 37%, from 341 to 214" in text
-    assert "Among the comparison, who had no support, they also fell by 30%, from 330 to 232." in text
-    assert "they rose by 10%" in words.naive(naive((341, 214), (300, 330))).text
-
-
-def test_where_one_arm_is_too_small_neither_change_is_said(naive: Make) -> None:
-    text = words.naive(naive((341, 214), (330, 232), events=4)).text
-    assert text.startswith("Emergency admissions: too few to show a change")
-    assert "341" not in text
-
-
 def test_a_name_from_the_data_is_text(effects: Make) -> None:
     statement = words.headline(effects({"<img src=x onerror=alert(1)>": FALL}))
     assert "<img" not in statement.html
@@ -233,23 +220,6 @@ def test_getting_better_is_said_only_of_people_whose_use_fell(
 def test_a_randomised_matched_study_has_no_change_since_support_began(effects: Make) -> None:
     matched = effects({"ae": FALL}, method={"estimator": "matched Poisson regression"})
     assert "since support began" not in words.claims(matched, assignment="randomised").text
-
-
-@pytest.mark.parametrize(
-    ("after", "method", "assignment", "unwell"),
-    [
-        (214, {}, "observed", True),
-        (400, {}, "observed", False),
-        (214, {}, "randomised", False),
-        (214, {"per": "per trust and month"}, "observed", False),
-    ],
-)
-def test_the_reason_for_a_fall_is_given_only_where_it_holds(
-    naive: Make, after: float, method: dict[str, str], assignment: str, unwell: bool
-) -> None:
-    text = words.naive(naive((341, after), (330, 232), **method), assignment=assignment).text
-    assert ("unwell" in text) is unwell
-    assert ("some change would have come anyway" in text) is not unwell
 
 
 MATCHED = {"estimator": "matched Poisson regression"}
