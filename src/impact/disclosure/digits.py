@@ -102,7 +102,7 @@ def as_printed(table: pd.DataFrame, labels: Iterable[str], counts: pd.DataFrame,
         at = dict(zip(table["scale"].iloc[rows], map(int, rows), strict=True))
         ratio, difference, avoided = (at.get(s) for s in ("log ratio", "difference", "events avoided"))
         known = counts.iloc[int(rows[0])]
-        events, people = float(known["events"]), float(known.get("treated", known["persons"]))
+        events, people = float(known.get("events", 0)), float(known.get("treated", known["persons"]))
         if len(at) < len(rows) or len(at) < 2 or not (events > 0 and people > 0):
             continue
         times = dict.fromkeys(at, 1.0)

@@ -12,6 +12,7 @@ from impact.interpret.matched_comparison import (
 )
 from impact.interpret.over_time import over_time
 from impact.interpret.pooling import pool, side_by_side, without_each_study
+from impact.interpret.reach import reach
 from impact.interpret.regression_to_mean import regression_to_mean
 from impact.interpret.specifications import specification_curve
 from impact.interpret.spillover import spillover
@@ -33,6 +34,7 @@ __all__ = [
     "placebo",
     "pool",
     "rates",
+    "reach",
     "regression_to_mean",
     "released_studies",
     "sensitivity",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from impact.data.panel import Panel
 from impact.errors import DataError, nearest, together
+from impact.interpret.groups import as_levels
 from impact.match.balance import PRIOR
 from impact.match.trajectories import WEIGHTED, arm_rates
 from impact.results import Rates, Summary
@@ -93,10 +94,8 @@ def baseline(cohort: Any, *, covariates: Sequence[str]) -> Summary:
         if pd.api.types.is_numeric_dtype(column) and many:
             rows.append(_mean_row(name, column, treated))
             continue
-        if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-            column = column.astype("Int64")
         # Every category counts, also 'missing': nobody drops out of Table 1 in silence.
-        levels = column.astype("string").fillna("missing")
+        levels = as_levels(column)
         rows += [
             _row(name, str(level), (levels == level).to_numpy(bool), treated)
             for level in sorted(levels.unique())

@@ -10,7 +10,8 @@ import numpy as np
 from impact.data import Cohort, LongData, Panel
 from impact.did import censoring_weights, estimate
 from impact.errors import DesignError
-from impact.interpret.matched_comparison import compare, matched, whole
+from impact.interpret.equity import by_groups, of_panel, of_people
+from impact.interpret.matched_comparison import compare, matched, to_match, whole
 from impact.interpret.over_time import over_time
 from impact.match import balance, onto
 from impact.results import Matched, Result
@@ -102,6 +103,7 @@ def main_effects(
     matching: Mapping[str, Any] | None = None,
     compared: Mapping[str, Any] | None = None,
     negative_control: Sequence[str] = (),
+    groups: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Result]:
     """Estimate the effect on every outcome by each method asked for, and what checks the comparison.
@@ -124,6 +126,8 @@ def main_effects(
 
     negative_control : sequence of str
         Services that support cannot change, where people are matched.
+    groups : mapping, optional
+        ``groups`` and ``weights`` of ``by_groups``: the main answer in groups of people.
     seed : int
         Of what is drawn at random for the checks.
 
@@ -134,24 +138,29 @@ def main_effects(
         ``beside``, the matched effects where both are asked for. For each outcome the scales of its model,
         such as the rate ratio, the difference in rates and the events avoided. As checks of the main answer,
         ``pretrend``, whether the groups moved alike before support; or else ``balance``, whether matching
-        made them alike; and ``negative_control`` where named.
+        made them alike; and ``negative_control`` where named. With ``groups`` also what ``by_groups`` gives.
     """
     found: dict[str, Result] = {}
     if did is not None:
         made = {"window": window, "around": around, "clock": clock, "censoring": censoring, "sample": sample}
         panel = build_panel(data, **made)  # type: ignore[arg-type]
-        found["effects"] = estimate(panel, outcome=outcome, **did)
+        found["effects"] = effects = estimate(panel, outcome=outcome, **did)
         primary = outcome if isinstance(outcome, str) else outcome[0]
         arguments = {k: v for k, v in did.items() if k not in _NOT_ARGUMENTS}
         run = over_time(panel, outcome=primary, estimator=did["estimator"], arguments=arguments, seed=seed)
         found["pretrend"] = run["pretrend"]
+        if groups and (parts := of_panel(panel, did=did)):
+            found |= by_groups(parts, everyone=effects, **groups)
     if matching is not None:
-        people = matched(data, baseline=baseline, matching=matching)
-        found["effects" if did is None else "beside"] = whole(
-            compare(people, **{**(compared or {}), "outcome": outcome})
-        )
+        everyone = to_match(data, baseline=baseline, matching=matching)
+        people = matched(data, baseline=baseline, matching=matching, people=everyone)
+        effects = whole(compare(people, **{**(compared or {}), "outcome": outcome}))
+        found["effects" if did is None else "beside"] = effects
         if did is None:
             found["balance"] = balance(people)
+        if groups and did is None:
+            plan = {"baseline": baseline, "matching": matching, "compared": compared or {}}
+            found |= by_groups(of_people(everyone, **plan), everyone=effects, **groups)
         if negative_control:
             found["negative_control"] = compare(
                 people, outcome=negative_control, adjust=(compared or {}).get("adjust", ())

@@ -35,7 +35,26 @@ _PAIRING = frozenset({"nearest", "optimal", "genetic", "risk_set"})
 _OWN_DATES = ("risk_set",)
 
 
-def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Matched:
+def to_match(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Cohort:
+    """Describe everyone as they are matched: the arguments are those of ``matched``."""
+    asked, method = dict(baseline), matching["method"]
+    if method in _OWN_DATES:
+        if not isinstance(data, Cohort):
+            said = "follows people from day to day; a ready-made panel has no such dates."
+            raise DesignError(f"{method} {said}")
+        return data.with_history(**asked["history"]) if "history" in asked else data
+    dating = index_dates.arguments(asked.get("index_date", "drawn"))
+    drawn = {"index_date": dating | {"rule": "drawn"}} if dating["rule"] == "partner" else {}
+    return data.at_baseline(**asked | drawn)
+
+
+def matched(
+    data: Cohort | LongData,
+    *,
+    baseline: Mapping[str, Any],
+    matching: Mapping[str, Any],
+    people: Cohort | None = None,
+) -> Matched:
     """Match people as they were on their index dates, and follow them from there.
 
     With ``index_date='partner'`` controls are first described on dates drawn from those of the supported;
@@ -51,19 +70,15 @@ def matched(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: M
         ``method`` and its arguments; ``apart``, a column such as the building, which no control may share
         with anyone supported; ``pair_censoring``, whether everyone of a set is followed only until the first
         of them leaves.
+    people : Cohort, optional
+        Those who are matched, as ``to_match`` describes them; default: everyone.
     """
-    asked, method = dict(baseline), matching["method"]
-    if method in _OWN_DATES and not isinstance(data, Cohort):
-        raise DesignError(f"{method} follows people from day to day; a ready-made panel has no such dates.")
+    asked, arguments = baseline, dict(matching)
     dating = index_dates.arguments(asked.get("index_date", "drawn"))
-    partner = dating["rule"] == "partner" and method not in _OWN_DATES
-    if method in _OWN_DATES and isinstance(data, Cohort):
-        people = data.with_history(**asked["history"]) if "history" in asked else data
-    else:
-        people = data.at_baseline(**asked | ({"index_date": dating | {"rule": "drawn"}} if partner else {}))
-    arguments = dict(matching)
+    partner = dating["rule"] == "partner" and matching["method"] not in _OWN_DATES
     together, by = arguments.pop("pair_censoring", False), arguments.pop("apart", None)
-    everyone = people
+    everyone = to_match(data, baseline=baseline, matching=matching) if people is None else people
+    people = everyone
     if by is not None:
         people = apart(everyone, by=by)
     found = METHODS[arguments.pop("method")](people, **arguments)

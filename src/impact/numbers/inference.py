@@ -80,8 +80,8 @@ def root_by(
     Returns
     -------
     Root
-        ``clusters`` are the identifiers (one way) or pairs (which clustering, identifier); ``at_risk`` is
-        the smaller number of clusters.
+        ``clusters`` are the identifiers (one way) or pairs (which clustering, identifier), of the
+        intersection (2, both identifiers); ``at_risk`` is the smaller number of clusters.
 
     Examples
     --------
@@ -93,8 +93,14 @@ def root_by(
     seen = np.ones(len(influence), bool) if at_risk is None else at_risk
     coded = [cluster_codes(way) for way in ways]
     if len(ways) == 2:
-        (first, _), (second, names) = coded
-        coded.append(cluster_codes(first * len(names) + second))
+        (first, one), (second, other) = coded
+        codes, pairs = cluster_codes(first * len(other) + second)
+        # Named by what they are in both, so that results of other rows of the same people can be aligned.
+        both = np.empty(len(pairs), object)
+        both[:] = list(
+            zip(one[pairs // len(other)].tolist(), other[pairs % len(other)].tolist(), strict=True)
+        )
+        coded.append((codes, both))
     roots, ids, size = [], [], []
     for codes, names in coded:
         size.append(int(np.count_nonzero(np.bincount(codes[seen], minlength=len(names)))))
@@ -102,10 +108,10 @@ def root_by(
         ids.append(names)
     if len(ways) == 1:
         return Root(roots[0], ids[0], None, size[0])
-    pairs = np.empty(sum(map(len, ids)), object)
-    pairs[:] = [(way, name) for way, names in enumerate(ids) for name in names.tolist()]
+    named = np.empty(sum(map(len, ids)), object)
+    named[:] = [(way, name) for way, names in enumerate(ids) for name in names.tolist()]
     sign = np.repeat([1.0, 1.0, -1.0], [len(names) for names in ids])
-    return Root(np.vstack(roots), pairs, sign, min(size[:2]))
+    return Root(np.vstack(roots), named, sign, min(size[:2]))
 
 
 def within_cells(influence: Array, cell: NDArray[Any]) -> Array:

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 # Only the modules of pages hold this: what they make is laid out from released results.
 SEAL = object()
 # Modules that notebooks call, fetched when they are first used.
-_MODULES = ("asked", "before_after", "briefing", "hidden_bias", "plots", "services", "tables", "words")
+_MODULES = (
+    "asked",
+    "before_after",
+    "briefing",
+    "equity",
+    "hidden_bias",
+    "plots",
+    "services",
+    "tables",
+    "words",
+)
 _OPEN_ROWS = 8
 
 

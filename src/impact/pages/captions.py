@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import before_after, bounds, forest_of_studies, hidden_bias, specification_curve
+from impact.pages import before_after, bounds, by_group, forest_of_studies, hidden_bias, specification_curve
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     by_arm,
@@ -90,6 +90,7 @@ _CAPTIONS = {
     "weighted. Between the dashed lines the difference is under 0.1.",
     "forest": "Lines are 95% ranges. Filled circle: clear, the range lies on one side of no change (also "
     "once several services are allowed for). Diamond: not clear.",
+    "by_group": by_group.CAPTION,
     "specification_curve": specification_curve.CAPTION,
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
@@ -263,6 +264,7 @@ def _placebo(released: Released) -> str:
 
 _ALTS: dict[str, Callable[[Released], str]] = {
     "bounds": bounds.alt,
+    "by_group": by_group.alt,
     "hidden_bias": hidden_bias.alt,
     "rates": _rates,
     "event_study": _event_study,

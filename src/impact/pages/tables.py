@@ -11,7 +11,16 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import SEAL, Shown, before_after, forest_of_studies, hidden_bias, show, specification_curve
+from impact.pages import (
+    SEAL,
+    Shown,
+    before_after,
+    by_group,
+    forest_of_studies,
+    hidden_bias,
+    show,
+    specification_curve,
+)
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
 from impact.pages.called import called
 from impact.pages.characteristics import characteristics
@@ -63,7 +72,7 @@ def table(released: Released, beside: Released | None = None) -> Table:
         return test(released)
     if released.kind == "bounds" and {"gamma", "e_value"} & set(released.table):
         return hidden_bias.table(released)
-    if shown := _OF_STUDIES.get(str(released.method.get("shows"))):
+    if shown := _OF_THEIR_OWN.get(str(released.method.get("shows"))):
         return shown(released)
     if released.kind == "effects" and "study" in released.table:
         return forest_of_studies.table(released)
@@ -71,7 +80,9 @@ def table(released: Released, beside: Released | None = None) -> Table:
     return layouts.get(released.kind, summary)(released)
 
 
-_OF_STUDIES = {
+_OF_THEIR_OWN = {
+    "effects by group": by_group.table,
+    "support and need by deprivation": by_group.by_deprivation,
     "heterogeneity": forest_of_studies.heterogeneity,
     "specification curve": specification_curve.table,
 }

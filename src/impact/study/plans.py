@@ -38,6 +38,7 @@ class Plans(Sections):
             given = {k: v for k, v in panel.model_dump(exclude_none=True).items() if v}
             columns = dict.fromkeys([*self._columns(panel.covariates), *self.design.clusters])
             columns |= dict.fromkeys((*(self.matching.columns if self.matching else ()), *self._scores))
+            columns |= dict.fromkeys(self.equity.columns if self.equity else ())
             given |= {"file": located(panel.file), "covariates": list(columns)}
             if self.design.placebo:
                 arms |= {"placebo": self.design.placebo.model_dump(by_alias=True), "seed": self.seed}
@@ -55,7 +56,8 @@ class Plans(Sections):
         )
         first, second = self.design.clusters[:1], self.design.clusters[1:]
         design |= {"cluster": first[0]} if first else {}
-        covariates = list(dict.fromkeys((*self.did.columns, *second))) if self.did else []
+        columns = (*(self.did.columns if self.did else ()), *(self.equity.columns if self.equity else ()))
+        covariates = list(dict.fromkeys((*columns, *(second if self.did else ()))))
         # Synthetic controls need everyone in every period, and end where the study ends.
         whole = self.did is not None and self.did.estimator == "synthetic_did"
         follow_up = None if whole else self.design.months_after
@@ -90,8 +92,14 @@ class Plans(Sections):
             "matching": self.matching_plan if self.matching else None,
             "compared": self.compared if self.matching else None,
             "negative_control": list(self.matching.negative_control) if self.matching else [],
+            "groups": self._groups,
             "seed": self.seed,
         }
+
+    @property
+    def reach(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.reach``, which does nothing without a column."""
+        return {"outcome": self.outcomes[0], "by": self.equity.by if self.equity else None}
 
     @property
     def panel_plan(self) -> dict[str, Any]:
@@ -187,6 +195,12 @@ class Plans(Sections):
         return asked.model_dump(exclude_none=True) if asked else None
 
     @property
+    def _groups(self) -> dict[str, Any] | None:
+        """Columns whose groups are compared, and the weights of the first: of ``interpret.by_groups``."""
+        asked = self.equity
+        return {"groups": asked.groups, "weights": asked.weighing} if asked else None
+
+    @property
     def _sample(self) -> dict[str, Any] | None:
         """What the difference-in-differences compares, where that is matched people: of ``matched``."""
         wanted = self.did is not None and self.did.matched
@@ -202,4 +216,6 @@ class Plans(Sections):
             wanted += [*self.matching.on, *self.matching.exact]
         if self.did:
             wanted += self.did.columns
+        if self.equity:
+            wanted += self.equity.columns
         return list(dict.fromkeys(wanted))
