@@ -56,7 +56,7 @@ def world(study: Study, sent: Sent) -> World:
     sample = impact.interpret.matched(data, baseline=study.baseline, matching=study.matching_plan)
     everyone.loc[sample.cohort.person_id, "rule"] = _rules(sample)
     found = World(study, Kinds(everyone[["arm", "rule"]], spare=_named(sent)))
-    _describe(found, everyone, sample)
+    _describe(found, everyone, sample, data)
     for at, name in enumerate(RULES):
         # Who was left out by an earlier rule may break this one as well; who was kept does not.
         found.people.cross(name, everyone[name], rule=RULES[:at])
@@ -119,17 +119,24 @@ def _rules(sample: Any) -> NDArray[np.object_]:
     return np.where(used, "matched", left_out).astype(object)
 
 
-def _describe(found: World, everyone: pd.DataFrame, sample: Any) -> None:
-    """Cross people with what they were described and matched by."""
+def _levels(column: pd.Series) -> pd.Series:
+    numbers = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
+    return (column.astype("Int64") if numbers else column).astype("string").fillna("missing")
+
+
+def _describe(found: World, everyone: pd.DataFrame, sample: Any, data: Any) -> None:
+    """Cross people with what they were described and matched by, and with the groups that are compared."""
     study, kinds, table = found.study, found.people, sample.cohort.table.set_index("person_id")
     names = dict.fromkeys([*study.characteristics, *sample.method["covariates"], *sample.method["exact"]])
     for name in names:
         column = table[name]
         number = pd.api.types.is_numeric_dtype(column)
-        if not number or (column.nunique() <= 5 and not name.startswith("prior_")):
-            numbers = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
-            levels = (column.astype("Int64") if numbers else column).astype("string").fillna("missing")
-            kinds.cross(name, levels.reindex(everyone.index), rule=STUDIED)
+        if name in study.equity.columns:
+            # Effects of groups take in who has no index date.
+            own = _levels(data.people.set_index("person_id")[name])
+            kinds.cross(name, own.reindex(everyone.index), rule=TENANTS)
+        elif not number or (column.nunique() <= 5 and not name.startswith("prior_")):
+            kinds.cross(name, _levels(column).reindex(everyone.index), rule=STUDIED)
     score = impact.match.propensity(sample.cohort, on=study.matching.on, link="penalised")
     fine = pd.Series(np.floor(score.to_numpy() / BIN + 1e-9).astype(int).astype(str), table.index)
     kinds.cross("score", fine.reindex(everyone.index), rule=STUDIED)
@@ -157,6 +164,8 @@ def _follow(found: World, everyone: pd.DataFrame, data: Any) -> None:
     for name in study.outcomes:
         events = found.events[name] = Kinds(place.iloc[at], np.asarray(around.outcomes[name]).ravel())
         events.cross("month", when.ravel())
+        fifth = _levels(around.covariates[study.equity.by]).to_numpy()[at]
+        events.cross(study.equity.by, fifth + np.where(when.ravel() < 0, " before", " after"))
         found.people.cross(f"seen {name}", _seen(around, name, when).reindex(everyone.index), rule=STUDIED)
     panel = data.panel(**study.window)
     when = np.arange(len(panel.periods)) - panel.start[:, None]
@@ -302,6 +311,29 @@ def _effects(w: World, page: str, name: str, row: Row) -> Made:
         yield "events", row["outcome"], events.of("month", after, arm="supported", rule=rule)
 
 
+def _group(w: World, page: str, name: str, row: Row) -> Made:
+    level = {} if row["level"] == "all" else {"block": row["covariate"], "level": row["level"]}
+    yield "persons", "people", w.people.of(**level, arm=["supported", "control"], rule=TENANTS)
+    yield "treated", "people", w.people.of(**level, arm="supported", rule=TENANTS)
+
+
+def _deprivation(w: World, page: str, name: str, row: Row) -> Made:
+    level = {"block": row["covariate"], "level": row["level"]}
+    yield "persons", "people", w.people.of(**level, arm=["supported", "control"], rule=STUDIED)
+    for arm in ("supported", "control"):
+        yield f"{arm}_persons", "people", w.people.of(**level, arm=arm, rule=STUDIED)
+        yield f"{arm}_all", "people", w.people.of(arm=arm, rule=STUDIED)
+    events = w.events[w.study.outcomes[0]]
+    before = events.of(row["covariate"], f"{row['level']} before")
+    yield "before_events", w.study.outcomes[0], before
+
+
+def _uneven(w: World, page: str, name: str, row: Row) -> Made:
+    known = [x for x in w.people.levels(w.study.equity.by) if x != "missing"]
+    for column, arms in (("persons", ["supported", "control"]), ("treated", ["supported"])):
+        yield column, "people", w.people.of(w.study.equity.by, known, arm=arms, rule=STUDIED)
+
+
 def _rates(w: World, page: str, name: str, row: Row) -> Made:
     rule = SAMPLE["after" if name == "by_month" else "before"]
     first, last = int(row["period"]), int(row["period"] + row["step"] - 1)
@@ -326,5 +358,6 @@ def _naive(w: World, page: str, name: str, row: Row) -> Made:
 _TABLES = {
     "flow": _flow, "losses": _lost, "quality": _quality, "baseline": _described, "table_one": _described,
     "overlap": _overlap, "feasibility": _feasible, "matched": _matched, "naive": _naive,
-    "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates,
+    "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
+    "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
 }  # fmt: skip
