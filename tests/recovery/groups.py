@@ -1,8 +1,8 @@
 """Effects by deprivation against a known truth: the test that they are alike, and the line through them.
 
 People of five levels of deprivation live in buildings in which levels mix; the more deprived are needier,
-and people differ in need besides (gamma frailty). Half of them are supported, by lot, from one of three months
-on; the needier leave sooner. Counts are Poisson given all that.
+and people differ in need besides (gamma frailty). Half of them are supported, by lot, from one of three
+months on; the needier leave sooner. Counts are Poisson given all that.
 """
 
 from __future__ import annotations
