@@ -10,6 +10,7 @@ from impact.study.sections import Name, Number, Section, arm_name
 
 
 def _bands(value: Any) -> Any:
+    value = (value,) if isinstance(value, str) else value
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return dict.fromkeys(value, ())
     if isinstance(value, dict):
