@@ -349,3 +349,60 @@ def test_limits_on_sets_may_be_parts() -> None:
     assert study.matching_plan["min_controls"] == pytest.approx(1 / 3)
     assert study.matching_plan["max_controls"] == 2
     assert Study(**json.loads(json.dumps(study.parameters))).parameters == study.parameters
+
+
+MONEY: dict[str, Any] = {"price_year": "2023/24", "support_cost_per_person": 420}
+
+
+@pytest.mark.parametrize(
+    ("money", "said"),
+    [
+        ({"count": ["gp"]}, "money.count: 'gp' is not one of outcomes"),
+        ({"count": ["bed_days", "day_case"]}, "'bed_days' and 'day_case' count the same stays; count one"),
+        ({"cashable": {"gp": 0.1}}, "money.cashable.gp: 'gp' is not counted in money"),
+        ({"cashable": {"ae": 1.1}}, "expected a number up to 1, found 1.1"),
+        ({"staff_hours_per_person": 3}, "money.staff_hours_per_person: hours need staff_cost_per_hour"),
+        (
+            {"staff_hours_per_person": 3, "staff_cost_per_hour": 39},
+            "give a cost for one person or hours of staff, not both",
+        ),
+        ({"price_year": "2023"}, "expected a financial year such as 2023/24, found '2023'"),
+        ({"extend_to": {"people": 100}}, "money.extend_to.take_up: missing"),
+        ({"extend_to": {"people": 100, "take_up": 20}}, "expected a number up to 1, found 20"),
+        ({"price": "p.csv"}, "money.price: there is no such key"),
+    ],
+)
+def test_what_cannot_be_meant_in_money_is_said_before_any_run(money: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError) as error:
+        Study(
+            **SMALL | {"outcomes": ["ae", "bed_days", "day_case"], "money": MONEY | {"count": ["ae"]} | money}
+        )
+    assert said in str(error.value)
+
+
+def test_without_count_all_outcomes_are_counted_and_the_same_stays_refused() -> None:
+    with pytest.raises(ParameterError, match=r"money\.count: 'bed_days' and 'emergency_admission' count"):
+        Study(**SMALL | {"outcomes": ["emergency_admission", "bed_days"], "money": MONEY})
+    study = Study(**SMALL | {"money": MONEY})
+    assert study.prices == {"services": ["ae"], "price_year": "2023/24", "cashable": {}}
+    assert study.costing == {"months": 12, "support_cost_per_person": 420.0}
+    assert Study(**SMALL).prices == {"services": []}
+
+
+def test_the_cost_of_support_may_be_hours_of_staff() -> None:
+    hours = {"price_year": "2023/24", "staff_hours_per_person": 11, "staff_cost_per_hour": 39}
+    assert Study(**SMALL | {"money": hours}).costing["support_cost_per_person"] == 429
+    elsewhere = hours | {"extend_to": {"people": 5000, "take_up": 0.3}}
+    costing = Study(**SMALL | {"money": elsewhere}).costing
+    assert costing["extend_to"] == {"people": 5000.0, "take_up": 0.3, "optimism_bias": 0}
+
+
+def test_a_studys_own_prices_are_one_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPACT_ROOT", str(tmp_path))
+    study = Study(**SMALL | {"money": MONEY | {"prices": "data/prices.csv"}})
+    assert study.data_files["prices"] == ("data/prices.csv",)
+    with pytest.raises(DataError, match=r"money\.prices: there is no file 'data/prices\.csv'"):
+        study.prices
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/prices.csv").write_text("service,cost_gbp,price_year,source\nae,199,2023/24,ours\n")
+    assert interpret.price_list(**study.prices)["cost_gbp"].tolist() == [199]

@@ -8,7 +8,7 @@ from impact.data import Cohort, LongData, read
 from impact.data.contract import DERIVED, TABLES
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
 from impact.errors import DataError, DesignError, ImpactError, nearest, together, whose
-from impact.interpret import build_panel
+from impact.interpret import build_panel, price_list
 from impact.match.propensity import both_arms, columns, design
 from impact.study import Study
 
@@ -56,7 +56,7 @@ def _try(study: Study, source: Data) -> None:
     if isinstance(source, Cohort):
         _find_names(study, source)
     problems: list[ImpactError] = []
-    for step in (_before_and_after, _around_start, _comparable):
+    for step in (_priced, _before_and_after, _around_start, _comparable):
         try:
             step(study, source)
         except DesignError:
@@ -96,6 +96,11 @@ def _find_names(study: Study, source: Cohort) -> None:
     ]
     if problems:
         raise DataError(together(problems))
+
+
+def _priced(study: Study, source: Cohort | LongData) -> None:
+    """Read the prices, and see that everything that is counted in money has one."""
+    price_list(**study.prices)
 
 
 def _before_and_after(study: Study, source: Cohort | LongData) -> None:

@@ -13,6 +13,7 @@ from impact.disclosure.attack import Mask
 from impact.disclosure.balances import balance_draft
 from impact.disclosure.cells import Cell, Labels
 from impact.disclosure.checker import checked
+from impact.disclosure.costs import costs_draft
 from impact.disclosure.draft import COUNTS, Also, Draft
 from impact.disclosure.estimates import bounds_draft, effects_draft, rates_draft, test_draft
 from impact.disclosure.identifiers import refuse_identifiers
@@ -23,7 +24,7 @@ from impact.disclosure.summaries import matched_draft, summary_draft
 from impact.disclosure.suppress import Counts
 from impact.disclosure.wording import NAME, method_shown, sentence, tidy, tidy_table
 from impact.errors import DisclosureError, ParameterError
-from impact.results import Balance, Bounds, Effects, Matched, Rates, Result, Summary, Test
+from impact.results import Balance, Bounds, Costs, Effects, Matched, Rates, Result, Summary, Test
 
 # Pages and the manifest print this once.
 _EXTREMES = re.compile(r"(^|_)(min|max|minimum|maximum)($|_)", re.IGNORECASE)
@@ -257,4 +258,5 @@ _DOORS: dict[type, Callable[[Any, Policy, Also], Draft]] = {
     Balance: balance_draft,
     Matched: matched_draft,
     Bounds: bounds_draft,
+    Costs: costs_draft,
 }

@@ -14,7 +14,7 @@ from impact.disclosure.policies import Policy
 from impact.errors import DisclosureError
 from impact.results import as_json
 
-Kind = Literal["effects", "test", "summary", "rates", "balance", "matched", "bounds"]
+Kind = Literal["effects", "test", "summary", "rates", "balance", "matched", "bounds", "costs"]
 
 _FORMULA = tuple("=+-@|%\uff1d\uff0b\uff0d\uff20")
 
@@ -37,7 +37,7 @@ class Released:
     name : str
         The name it was released under.
     kind : str
-        ``effects, test, summary, rates, balance, matched`` or ``bounds``.
+        ``effects, test, summary, rates, balance, matched, bounds`` or ``costs``.
     table : DataFrame
         Safe to show. A withheld figure is missing, and the column ``withheld`` is true in its row.
     hidden : DataFrame of bool

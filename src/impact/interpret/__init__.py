@@ -1,6 +1,7 @@
 """What estimates mean: descriptions, threats to them, and the one main effect of a study."""
 
 from impact.interpret.description import baseline, rates, target_trial
+from impact.interpret.economics import cost_avoided, costs
 from impact.interpret.few_sites import few_sites
 from impact.interpret.main_effect import build_panel, build_panels, main_effects
 from impact.interpret.matched_comparison import (
@@ -12,12 +13,14 @@ from impact.interpret.matched_comparison import (
 )
 from impact.interpret.over_time import over_time
 from impact.interpret.pooling import pool, side_by_side, without_each_study
+from impact.interpret.price_lists import price_factor, price_list
 from impact.interpret.reach import reach
 from impact.interpret.regression_to_mean import regression_to_mean
 from impact.interpret.specifications import specification_curve
 from impact.interpret.spillover import spillover
 from impact.interpret.studies import released_studies
 from impact.interpret.threats import placebo, sensitivity
+from impact.interpret.wellbeing_value import qaly, wellby
 
 __all__ = [
     "baseline",
@@ -25,6 +28,8 @@ __all__ = [
     "build_panel",
     "build_panels",
     "compare",
+    "cost_avoided",
+    "costs",
     "few_sites",
     "main_effects",
     "matched",
@@ -33,6 +38,9 @@ __all__ = [
     "over_time",
     "placebo",
     "pool",
+    "price_factor",
+    "price_list",
+    "qaly",
     "rates",
     "reach",
     "regression_to_mean",
@@ -42,5 +50,6 @@ __all__ = [
     "specification_curve",
     "spillover",
     "target_trial",
+    "wellby",
     "without_each_study",
 ]

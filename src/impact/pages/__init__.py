@@ -31,6 +31,7 @@ _MODULES = (
     "briefing",
     "equity",
     "hidden_bias",
+    "money",
     "plots",
     "services",
     "tables",

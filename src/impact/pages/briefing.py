@@ -19,13 +19,10 @@ from impact.pages.statement import Statement
 from impact.pages.words import beside
 
 _YEAR = "per 1,000 people a year"
-_MONEY = (
-    "In money: not worked out here. Fewer contacts free time and beds, more take them up; neither is cash."
-)
 
 
 def meaning(released: Released) -> Statement:
-    """Say what the main result means for people with support, for the services, and in money.
+    """Say what the main result means for people with support and for the services.
 
     Parameters
     ----------
@@ -33,7 +30,7 @@ def meaning(released: Released) -> Statement:
         Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
     """
     first = answers(released)[0]
-    said = (_for_people(first, who(released)), _for_services(first, released), _MONEY)
+    said = (_for_people(first, who(released)), _for_services(first, released))
     return Statement("sentence", (("list", tuple(filter(None, said))),), (released,), SEAL)
 
 

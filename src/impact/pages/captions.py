@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
-from impact.pages import before_after, bounds, by_group, forest_of_studies, hidden_bias, specification_curve
+from impact.pages import (
+    before_after,
+    bounds,
+    by_group,
+    forest_of_studies,
+    hidden_bias,
+    money,
+    specification_curve,
+)
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     by_arm,
@@ -97,6 +105,7 @@ _CAPTIONS = {
     "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "
     "made one of two matched people likelier to get support. Left of the dashed line (5%) it is more than "
     "chance.",
+    "swings": money.CAPTION,
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 
@@ -271,6 +280,7 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "overlap": _overlap,
     "love": _love,
     "placebo": _placebo,
+    "swings": money.alt,
 }
 _OF_A_SCALE: dict[str, Callable[[Released, Any], str]] = {
     "before_after": before_after.alt,

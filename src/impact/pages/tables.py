@@ -18,6 +18,7 @@ from impact.pages import (
     by_group,
     forest_of_studies,
     hidden_bias,
+    money,
     show,
     specification_curve,
 )
@@ -76,7 +77,7 @@ def table(released: Released, beside: Released | None = None) -> Table:
         return shown(released)
     if released.kind == "effects" and "study" in released.table:
         return forest_of_studies.table(released)
-    layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds}
+    layouts = {"effects": effects, "rates": rates, "balance": balance, "bounds": bounds, "costs": money.table}
     return layouts.get(released.kind, summary)(released)
 
 

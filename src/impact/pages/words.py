@@ -13,7 +13,7 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.pages import SEAL
+from impact.pages import SEAL, money
 from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
@@ -154,7 +154,11 @@ def _p(value: float) -> str:
 
 
 def claims(
-    released: Released, *, assignment: Literal["observed", "randomised"] = "observed", support: str = ""
+    released: Released,
+    *,
+    assignment: Literal["observed", "randomised"] = "observed",
+    support: str = "",
+    costs: Released | None = None,
 ) -> Statement:
     """List what may be said on the strength of the released effects, and what may not.
 
@@ -166,6 +170,8 @@ def claims(
         Whether support was given by lot.
     support : str
         What support was, in a few words: each sentence that may be said names it.
+    costs : Released, optional
+        Of ``Costs``: whether it may be said that money was saved.
     """
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
@@ -210,9 +216,15 @@ def claims(
     saved, better = ("saved or cost", "better or worse")
     if first.strength in ("very clear", "clear"):
         saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
+    health = f"hat anybody’s health is {better}: contacts are counted here, not"
+    if costs is None:
+        may_not.append(f"“It {saved} money”, or t{health} cash or health.")
+    elif cash := money.saved(costs):
+        may.append(cash)
+        may_not.append(f"T{health} health.")
+    else:
+        may_not += [money.UNSAVED, f"T{health} health."]
     may_not += [
-        f"“It {saved} money”, or that anybody’s health is {better}: contacts are counted here, not cash or "
-        "health.",
         f"“It would be the same anywhere”: this holds for the {those}, place and time studied.",
     ]
     if assignment != "randomised":

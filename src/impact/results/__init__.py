@@ -1,6 +1,7 @@
 """The result family: each result is frozen and has ``table``, ``method``, ``counts`` and ``to_json()``."""
 
 from impact.results.blocks import Array, Blocks
+from impact.results.costs import Costs
 from impact.results.described import Rates, Summary
 from impact.results.effects import NULL_VALUE, Effects
 from impact.results.json_text import as_json
@@ -13,6 +14,7 @@ __all__ = [
     "Balance",
     "Blocks",
     "Bounds",
+    "Costs",
     "Effects",
     "Matched",
     "Rates",
@@ -23,4 +25,4 @@ __all__ = [
     "as_json",
 ]
 
-Result = Effects | Test | Summary | Rates | Matched | Balance | Bounds
+Result = Effects | Test | Summary | Rates | Matched | Balance | Bounds | Costs

@@ -219,7 +219,8 @@ class Study(Plans):
     def data_files(self) -> dict[str, tuple[str, ...]]:
         """The data files by table, as the parameter file names them."""
         panel = {"panel": self.data.panel.file} if self.data.panel else {}
-        return panel | {k: v for k in TABLES if (v := getattr(self.data, k))}
+        prices = {"prices": (self.money.prices,)} if self.money and self.money.prices else {}
+        return panel | {k: v for k in TABLES if (v := getattr(self.data, k))} | prices
 
     @property
     def files(self) -> dict[str, list[Path]]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from impact.errors import ParameterError
+from impact.errors import DataError, ParameterError
 from impact.stores import is_address
 from impact.study.matching import Matching
-from impact.study.project import project_root
+from impact.study.project import files_of, project_root
 from impact.study.whole import Sections
 
 TABLES = ("people", "contacts", "coverage", "survey")
@@ -140,6 +140,29 @@ class Plans(Sections):
             "model": chosen.models or chosen.outcome_model,
             "adjust": list(chosen.adjust),
         }
+
+    @property
+    def prices(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.price_list``; no services without a money section.
+
+        Raises
+        ------
+        DataError
+            Where the study's own prices are not there.
+        """
+        if self.money is None:
+            return {"services": []}
+        asked: dict[str, Any] = {"services": list(self.money.count or self.outcomes)}
+        asked |= {"price_year": self.money.price_year, "cashable": self.money.cashable}
+        if self.money.prices and not (found := files_of(project_root(), self.money.prices)):
+            raise DataError(f"money.prices: there is no file {self.money.prices!r}.")
+        return asked | ({"file": found[0]} if self.money.prices else {})
+
+    @property
+    def costing(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.costs``."""
+        asked = self.money.arguments if self.money else {}
+        return {"months": self.design.months_after, **asked}
 
     @property
     def before_matching(self) -> dict[str, Any]:

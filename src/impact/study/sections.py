@@ -352,13 +352,6 @@ class Did(Arguments):
         return super().known | {"matched", "censoring", "tests"}
 
 
-class Money(Section):
-    """What support cost, and the year of the prices."""
-
-    price_year: Annotated[str, Field(pattern=r"^\d{4}/\d{2}$")] = Field(description="such as 2023/24")
-    support_cost_per_person: Number | None = Field(None, ge=0, description="in pounds, for one person")
-
-
 class Wording(Section):
     """What readers of the pages are told in the study's own words."""
 

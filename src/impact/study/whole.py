@@ -10,9 +10,10 @@ from impact.study.checks import Checks
 from impact.study.equity import Equity
 from impact.study.labels import Labels
 from impact.study.matching import Matching
+from impact.study.money import Money
 from impact.study.own_policy import Disclosure
 from impact.study.reporting import Reporting
-from impact.study.sections import Data, Design, Did, Money, Name, Names, Section, Wording
+from impact.study.sections import Data, Design, Did, Name, Names, Section, Wording
 
 
 class Sections(Section):

@@ -11,6 +11,7 @@ from impact.errors import nearest
 from impact.study.document import REQUIRED, Location
 from impact.study.labels import unclear
 from impact.study.matching import IN_SETS, OF_COLUMNS
+from impact.study.money import unpriced
 
 if TYPE_CHECKING:
     from impact.study.matching import Matching
@@ -93,6 +94,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     yield from _dating(study)
     yield from _unit(study)
     yield from unclear(study)
+    yield from unpriced(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)
