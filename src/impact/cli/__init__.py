@@ -152,6 +152,58 @@ def check(
         raise type(problems[0])(together([str(p) for p in problems]))
 
 
+@app.command()
+def plan(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="Parameter file; its data before support say what to assume"),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Contacts a person a year without support")] = None,
+    dispersion: Annotated[
+        float | None,
+        typer.Option(help="How much people differ: a count with mean m varies by m + this x m squared"),
+    ] = None,
+    people: Annotated[int | None, typer.Option(help="People in each supported arm")] = None,
+    arms: Annotated[int | None, typer.Option(help="Arms, with the comparison [default: 2]")] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="People in the comparison arm for each of these [default: 1]")
+    ] = None,
+    months: Annotated[float | None, typer.Option(help="Months followed with support [default: 12]")] = None,
+    before: Annotated[
+        float | None, typer.Option(help="Months before support that count [default: 0]")
+    ] = None,
+    stability: Annotated[
+        float | None, typer.Option(help="With --before: how far need before foretells need after, 0 to 1")
+    ] = None,
+    attrition: Annotated[float | None, typer.Option(help="Share of people lost by the end")] = None,
+    matched: Annotated[
+        float | None, typer.Option(help="Sets of matched people: share of differences in need they take away")
+    ] = None,
+    buildings: Annotated[int | None, typer.Option(help="Buildings, wholly supported or not")] = None,
+    icc: Annotated[
+        float | None, typer.Option(help="With --buildings: correlation of two people's contacts in one")
+    ] = None,
+    size_cv: Annotated[
+        float | None, typer.Option(help="Spread of the sizes of buildings, over their mean")
+    ] = None,
+    building_stability: Annotated[
+        float | None, typer.Option(help="As --stability, of what a building's people share")
+    ] = None,
+    check: Annotated[
+        int, typer.Option(metavar="STUDIES", min=0, help="Invent so many such studies and analyse them")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the invented studies")] = 20261122,
+    to: Annotated[Path | None, typer.Option(help="The page to write [default: outputs/plan.html]")] = None,
+) -> None:
+    """Say what a study could find before it is done, and how many people that takes."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    for name in ("file", "check", "seed", "to"):
+        given.pop(name, None)
+    from impact.cli.planning import make_plan
+
+    make_plan(file, given, draws=check, seed=seed, to=to)
+
+
 @app.command("list")
 def list_studies(
     folder: Annotated[

@@ -16,6 +16,7 @@ from impact.pages import (
     forest_of_studies,
     hidden_bias,
     money,
+    planning,
     specification_curve,
 )
 from impact.pages.characteristics import characteristics
@@ -100,6 +101,7 @@ _CAPTIONS = {
     "once several services are allowed for). Diamond: not clear.",
     "by_group": by_group.CAPTION,
     "specification_curve": specification_curve.CAPTION,
+    "power": planning.CAPTION,
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
     "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "
@@ -281,6 +283,7 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "love": _love,
     "placebo": _placebo,
     "swings": money.alt,
+    "power": planning.alt,
 }
 _OF_A_SCALE: dict[str, Callable[[Released, Any], str]] = {
     "before_after": before_after.alt,

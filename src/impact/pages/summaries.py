@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.pages import planning
 from impact.pages.called import left_out
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
@@ -339,4 +340,5 @@ _LAYOUTS: dict[str, Callable[[Released], Table]] = {
     "who is in the study": _flow,
     "target trial": _trial,
     "placebo": _placebo,
+    **planning.LAYOUTS,
 }
