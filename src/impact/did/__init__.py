@@ -16,6 +16,7 @@ from impact.did.honest_bounds import honest_bounds
 from impact.did.imputation import imputation
 from impact.did.leave_one_out import leave_one_out
 from impact.did.leaving import leaving
+from impact.did.lost import as_if_observed, lost
 from impact.did.placebo_starts import placebo_starts
 from impact.did.pretrends import pretrend_power, pretrend_test
 from impact.did.randomisation import randomisation_test
@@ -32,6 +33,7 @@ from impact.did.wild_bootstrap import wild_bootstrap
 __all__ = [
     "ESTIMATORS",
     "aggregate",
+    "as_if_observed",
     "bacon_decomposition",
     "bands",
     "bias_reduced",
@@ -45,6 +47,7 @@ __all__ = [
     "imputation",
     "leave_one_out",
     "leaving",
+    "lost",
     "placebo_starts",
     "pretrend_power",
     "pretrend_test",

@@ -1,9 +1,10 @@
 """What estimates mean: descriptions, threats to them, and the one main effect of a study."""
 
+from impact.interpret.checks import checks
 from impact.interpret.description import baseline, rates, target_trial
 from impact.interpret.economics import cost_avoided, costs
 from impact.interpret.few_sites import few_sites
-from impact.interpret.main_effect import build_panel, build_panels, main_effects
+from impact.interpret.main_effect import main_effects
 from impact.interpret.matched_comparison import (
     before_matching,
     compare,
@@ -12,6 +13,7 @@ from impact.interpret.matched_comparison import (
     month_by_month,
 )
 from impact.interpret.over_time import over_time
+from impact.interpret.panels import build_panel, build_panels
 from impact.interpret.pooling import pool, side_by_side, without_each_study
 from impact.interpret.price_lists import price_factor, price_list
 from impact.interpret.reach import reach
@@ -19,7 +21,7 @@ from impact.interpret.regression_to_mean import regression_to_mean
 from impact.interpret.specifications import specification_curve
 from impact.interpret.spillover import spillover
 from impact.interpret.studies import released_studies
-from impact.interpret.threats import placebo, sensitivity
+from impact.interpret.threats import placebo
 from impact.interpret.wellbeing_value import qaly, wellby
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "before_matching",
     "build_panel",
     "build_panels",
+    "checks",
     "compare",
     "cost_avoided",
     "costs",
@@ -45,7 +48,6 @@ __all__ = [
     "reach",
     "regression_to_mean",
     "released_studies",
-    "sensitivity",
     "side_by_side",
     "specification_curve",
     "spillover",

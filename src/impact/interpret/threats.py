@@ -1,10 +1,8 @@
-"""What else could explain the result: another analysis, and starts that never happened."""
+"""What else could explain the result: starts that never happened."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from inspect import signature
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,17 +17,6 @@ from impact.numbers.rounding import magnitude, to_places
 from impact.results import Array, Effects, Summary
 
 _BINS = 25
-# The estimator that answers the same question with other assumptions, and what it is called.
-_ANOTHER = {
-    "two_by_two": ("twfe", "By a regression with person effects"),
-    "twfe": ("two_by_two", "By two groups, before and after"),
-    "callaway_santanna": ("imputation", "With all months before support as the base"),
-    "sun_abraham": ("imputation", "With all months before support as the base"),
-    "imputation": ("callaway_santanna", "With the last month before support as the base"),
-    "etwfe": ("imputation", "With parallel differences in place of parallel ratios"),
-    "stacked": ("etwfe", "In one regression of all starts"),
-    "synthetic_did": ("imputation", "With all controls weighted alike"),
-}
 
 
 def placebo(
@@ -115,90 +102,3 @@ def _edges(values: Array) -> Array:
 
 def _difference(effects: Effects) -> Any:
     return effects.table[effects.labels["scale"] == "difference"].iloc[0]
-
-
-def sensitivity(
-    panel: Panel,
-    *,
-    outcome: str | Sequence[str],
-    estimator: str,
-    arguments: Mapping[str, Any],
-    inference: str | None = None,
-) -> Effects:
-    """Repeat the analysis with one thing changed at a time.
-
-    Parameters
-    ----------
-    panel : Panel
-    outcome : str or sequence of str
-    estimator : str
-        Name in ``impact.did.ESTIMATORS``.
-    arguments : mapping
-        Of the estimator, as planned.
-    inference : str, optional
-        Errors of the main result where they are not the estimator's own. The analyses are shown with those
-        that all of them have, and ``notes`` says that their intervals differ for it.
-
-    Returns
-    -------
-    Effects
-        The joint result of all analyses; ``term`` says what was changed. 'As planned' comes first, then the
-        analysis without the month in which support began, which belongs partly to the time before; then
-        those of the following that differ from the plan: another estimator, ignoring the build-up before
-        support, no covariates, and the other choice of controls. An analysis these data do not admit is
-        left out, and ``method`` says so in ``notes``.
-    """
-    planned = dict(arguments)
-    changed: dict[str, tuple[Panel, str, dict[str, Any]]] = {
-        "As planned": (panel, estimator, planned),
-        f"Without the {panel.step} support began": (_without_start(panel), estimator, planned),
-    }
-    if estimator in _ANOTHER:
-        other, called = _ANOTHER[estimator]
-        # What 'effects' may be is another thing for each estimator.
-        alike = signature(ESTIMATORS[other]).parameters.keys() - {"effects"}
-        changed[called] = (panel, other, {k: v for k, v in planned.items() if k in alike})
-    if planned.get("anticipation"):
-        name = "Ignoring the build-up before support"
-        changed[name] = (panel, estimator, planned | {"anticipation": 0})
-    if planned.get("covariates"):
-        changed["Without covariates"] = (panel, estimator, planned | {"covariates": ()})
-    if estimator == "callaway_santanna":
-        if planned.get("control") == "never_treated":
-            name, control = "Not-yet-supported controls too", "not_yet_treated"
-        else:
-            name, control = "Never-supported controls only", "never_treated"
-        changed[name] = (panel, estimator, planned | {"control": control})
-    found, notes = {}, []
-    if inference and estimator != "synthetic_did":
-        notes.append(
-            f"The range of the main result is by {inference}; those here are by the usual errors, which all "
-            "of these analyses have, and are as a rule shorter where there are few groups."
-        )
-    for name, (p, used, options) in changed.items():
-        try:
-            found[name] = summarise(ESTIMATORS[used](p, outcome=outcome, **options))
-        except DesignError:
-            if not found:
-                raise
-            notes.append(f"{name}: left out, since these data are too few to be analysed in that way.")
-    out = Effects.stack(found)
-    return replace(out, method={**out.method, "notes": [*out.method["notes"], *notes]})
-
-
-def _without_start(panel: Panel) -> Panel:
-    """Leave out the period in which support began: of the supported, or of all where all began in one.
-
-    Where there is one start, the controls' same period would otherwise count as time after it, and whatever
-    was common to that period (a winter) would pass for an effect.
-    """
-    T = len(panel.periods)
-    inside = panel.treated & (panel.start >= 0) & (panel.start < T)
-    out = inside[:, None] & (np.arange(T) == panel.start[:, None])
-    if len(np.unique(panel.start[inside])) == 1:
-        out = np.broadcast_to(out.any(0), out.shape)
-    return replace(
-        panel,
-        outcomes={name: np.where(out, 0.0, values) for name, values in panel.outcomes.items()},
-        exposure={name: np.where(out, 0.0, values) for name, values in panel.exposure.items()},
-    )

@@ -29,6 +29,7 @@ _MODULES = (
     "asked",
     "before_after",
     "briefing",
+    "done_differently",
     "equity",
     "hidden_bias",
     "money",

@@ -13,6 +13,7 @@ from impact.errors import DisclosureError
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import Answer, about, answers, range_of, size
 from impact.pages.called import DID, called, left_out
+from impact.pages.done_differently import sentences
 from impact.pages.evidence import checks_on
 from impact.pages.formats import listed, number, numeric, plain, who
 from impact.pages.statement import Statement
@@ -108,11 +109,15 @@ def checked(released: Mapping[str, Released]) -> Statement:
         Everything the page shows: see ``evidence.checks_on``.
     """
     words = {True: "Passed", False: "Failed", None: "Not known"}
-    said = [f"{words[check.passed]}: {check.said}" for check in checks_on(released)]
+    alone = {name: shown for name, shown in released.items() if name != "checks"}
+    said = [f"{words[check.passed]}: {check.said}" for check in checks_on(alone)]
+    said += sentences(released["checks"]) if "checks" in released else []
     said = said or ["This page holds no check of the comparison."]
     said += [" ".join(lines) for _, lines in beside(released, "effects", "beside").parts]
     sources = tuple(
-        released[n] for n in ("effects", "beside", "pretrend", "balance", "negative_control") if n in released
+        released[n]
+        for n in ("effects", "beside", "pretrend", "balance", "negative_control", "checks")
+        if n in released
     )
     return Statement("sentence", (("list", tuple(said)),), sources, SEAL)
 

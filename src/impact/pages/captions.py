@@ -13,6 +13,7 @@ from impact.pages import (
     before_after,
     bounds,
     by_group,
+    done_differently,
     forest_of_studies,
     hidden_bias,
     money,
@@ -102,6 +103,7 @@ _CAPTIONS = {
     "by_group": by_group.CAPTION,
     "specification_curve": specification_curve.CAPTION,
     "power": planning.CAPTION,
+    "done_differently": done_differently.CAPTION,
     "bounds": "Each line is the range of the effect, if without support the groups would have parted no "
     "more than it says. Thick: the range leaves out no effect.",
     "hidden_bias": "How often chance alone would set the groups so far apart, at most, had a hidden reason "
@@ -289,5 +291,6 @@ _OF_A_SCALE: dict[str, Callable[[Released, Any], str]] = {
     "before_after": before_after.alt,
     "forest": _forest,
     "forest_of_studies": forest_of_studies.alt,
+    "done_differently": done_differently.alt,
     "specification_curve": specification_curve.alt,
 }

@@ -25,6 +25,7 @@ from impact.disclosure import Released
 from impact.pages.answers import Answer, answers
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import inside, label, listed, number, numeric
+from impact.pages.verdicts import verdicts
 
 Evidence = Literal["Strong evidence", "Moderate evidence", "Weak evidence", "Inconclusive", "Too few to say"]
 DOTS: dict[Evidence, str] = {
@@ -98,8 +99,9 @@ def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
     ----------
     page : mapping of name to Released
         Of these, ``pretrend`` (whether the groups moved alike before support), ``balance`` (whether they are
-        alike after matching), ``negative_control`` (services that support cannot change) and ``beside``
-        (whether a second method agrees with ``effects``) are checks.
+        alike after matching), ``negative_control`` (services that support cannot change), ``beside``
+        (whether a second method agrees with ``effects``) and ``checks`` (the batch of ``interpret.checks``:
+        see ``verdicts``) are checks.
     """
     known = (
         ("pretrend", _alike_before),
@@ -108,7 +110,12 @@ def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
         ("negative_control", _none_expected),
     )
     found = [check for name, make in known if name in page and (check := make(page[name]))]
-    return (*found, *([_agrees(page["effects"], page["beside"])] if "beside" in page else []))
+    found += [_agrees(page["effects"], page["beside"])] if "beside" in page else []
+    for v in verdicts(page["checks"]) if "checks" in page else ():
+        # A service that support cannot change counts once, wherever it was looked at.
+        if v.check != "negative_control" or "negative_control" not in page:
+            found.append(Check(f"{v.changed}.", v.agrees, v.minor))
+    return tuple(found)
 
 
 def passed(checks: tuple[Check, ...]) -> str:

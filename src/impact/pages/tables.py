@@ -16,6 +16,7 @@ from impact.pages import (
     Shown,
     before_after,
     by_group,
+    done_differently,
     forest_of_studies,
     hidden_bias,
     money,
@@ -82,6 +83,7 @@ def table(released: Released, beside: Released | None = None) -> Table:
 
 
 _OF_THEIR_OWN = {
+    "checks": done_differently.table,
     "effects by group": by_group.table,
     "support and need by deprivation": by_group.by_deprivation,
     "heterogeneity": forest_of_studies.heterogeneity,

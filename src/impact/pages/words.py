@@ -27,6 +27,7 @@ from impact.pages.formats import (
     require_released,
     who,
 )
+from impact.pages.spoken_against import not_claimed
 from impact.pages.statement import Statement
 
 
@@ -155,6 +156,7 @@ def _p(value: float) -> str:
 
 def claims(
     released: Released,
+    page: Mapping[str, Released] | None = None,
     *,
     assignment: Literal["observed", "randomised"] = "observed",
     support: str = "",
@@ -166,6 +168,8 @@ def claims(
     ----------
     released : Released
         Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
+    page : mapping of name to Released, optional
+        Everything the page shows: what a check among it speaks against may not be said.
     assignment : 'observed' or 'randomised'
         Whether support was given by lot.
     support : str
@@ -232,6 +236,7 @@ def claims(
             "“This proves that support was the cause”: it was not given by lot, so part may come from "
             "who was offered it and who accepted."
         )
+    may_not += not_claimed(page or {}, clear=first.strength in ("very clear", "clear"), assignment=assignment)
     may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(
         "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL

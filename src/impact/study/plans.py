@@ -67,7 +67,7 @@ class Plans(Sections):
     def baseline(self) -> dict[str, Any]:
         """Plain keyword arguments of ``.at_baseline``: outcomes, index dates, seed, months, history, unit."""
         chosen, design = self.matching, self.design
-        outcomes = [*self.outcomes, *(chosen.negative_control if chosen else ())]
+        outcomes = list(dict.fromkeys([*self.outcomes, *self._asked["negative_control"]]))
         more: dict[str, Any] = {"unit": design.unit} if design.unit else {}
         more |= {"history": chosen.history.arguments} if chosen and chosen.history else {}
         return {"outcomes": outcomes, "months": design.months_after, **self._dating, **more}
@@ -93,6 +93,7 @@ class Plans(Sections):
             "compared": self.compared if self.matching else None,
             "negative_control": list(self.matching.negative_control) if self.matching else [],
             "groups": self._groups,
+            "asked": self._asked,
             "seed": self.seed,
         }
 
@@ -100,6 +101,26 @@ class Plans(Sections):
     def reach(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.interpret.reach``, which does nothing without a column."""
         return {"outcome": self.outcomes[0], "by": self.equity.by if self.equity else None}
+
+    @property
+    def did_checks(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.checks`` for a difference-in-differences."""
+        return {"outcome": self.outcomes[0], "asked": self._asked} | {
+            "plan": {"did": self.did_plan, "panel": self.panel_plan}
+        }
+
+    @property
+    def matched_checks(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.checks`` for a matched comparison."""
+        plan = {"compared": self.compared, "baseline": self.baseline, "matching": self.matching_plan}
+        return {"outcome": self.outcomes[0], "asked": self._asked, "plan": plan}
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """The checks section; services named for the matched comparison are looked at in both."""
+        named = self.matching.negative_control if self.matching else ()
+        both = dict.fromkeys((*self.checks.negative_control, *named))
+        return {**self.checks.model_dump(), "negative_control": list(both)}
 
     @property
     def panel_plan(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from impact.data.panel import Panel
-from impact.interpret import placebo, sensitivity
+from impact.interpret import placebo
 
 
 def panel(n=300, seed=1, effect=0.0):
@@ -36,28 +36,6 @@ def test_placebo_finds_a_true_effect_far_out_and_is_repeatable():
     pd.testing.assert_frame_equal(found.table, placebo(panel(effect=-0.5), **asked).table)
 
 
-def test_sensitivity_changes_one_thing_at_a_time():
-    planned = {"control": "not_yet_treated", "anticipation": 1}
-    table = sensitivity(panel(), outcome="ae", estimator="callaway_santanna", arguments=planned).table
-    terms = list(dict.fromkeys(table["term"]))
-    assert terms == [
-        "As planned",
-        "Without the period support began",
-        "With all months before support as the base",
-        "Ignoring the build-up before support",
-        "Never-supported controls only",
-    ]
-    difference = table[table["scale"] == "difference"].set_index("term")["estimate"]
-    assert difference.nunique() == 5
-
-
-def test_sensitivity_says_where_its_errors_are_not_those_of_the_main_result():
-    plan = {"outcome": "ae", "estimator": "callaway_santanna", "arguments": {}}
-    plain, told = (sensitivity(panel(), **plan, inference=i).method["notes"] for i in (None, "CR3"))
-    assert len(told) == len(plain) + 1
-    assert "main result is by CR3" in told[-1]
-
-
 def one_start(periods=10, n=400, shock=10.0):
     """Half of the people start in the sixth period, in which something happens to everyone."""
     rng = np.random.default_rng(0)
@@ -76,21 +54,6 @@ def one_start(periods=10, n=400, shock=10.0):
         arm=np.where(start < periods, "supported", "control"),
         step="month",
     )
-
-
-@pytest.mark.parametrize("clock", ["calendar", "event"])
-@pytest.mark.parametrize("estimator", ["two_by_two", "twfe"])
-def test_what_happened_to_all_in_the_start_month_is_no_effect_without_it(clock, estimator):
-    p = replace(one_start(), clock=clock, periods=pd.RangeIndex(-5, 5))
-    table = sensitivity(p, outcome="ae", estimator=estimator, arguments={"family": "linear"}).table
-    row = table[table["scale"] == "difference"].set_index("term").loc["Without the month support began"]
-    assert abs(row["statistic"]) < 2
-
-
-def test_an_analysis_that_the_data_do_not_admit_is_left_out_and_said():
-    checks = sensitivity(one_start(6), outcome="ae", estimator="two_by_two", arguments={})
-    assert set(checks.table["term"]) == {"As planned", "By a regression with person effects"}
-    assert any(n.startswith("Without the month support began: left out") for n in checks.method["notes"])
 
 
 def in_sites(seed, sites=40, n=400):
