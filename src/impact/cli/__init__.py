@@ -204,6 +204,20 @@ def plan(
     make_plan(file, given, draws=check, seed=seed, to=to)
 
 
+@app.command()
+def protocol(
+    files: Files,
+    because: Annotated[str, typer.Option(metavar="TEXT", help="The reason for an amendment")] = "",
+    output: Annotated[
+        str | None, typer.Option(help="Where reports are, to see whether results exist [default: outputs]")
+    ] = None,
+) -> None:
+    """Write the plan of a study before its results, into protocols/; the data need not be there yet."""
+    from impact.cli.protocol import write_plans
+
+    write_plans(files, because, output)
+
+
 @app.command("list")
 def list_studies(
     folder: Annotated[

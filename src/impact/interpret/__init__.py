@@ -1,7 +1,8 @@
 """What estimates mean: descriptions, threats to them, and the one main effect of a study."""
 
+from impact.interpret.checklists import checklists
 from impact.interpret.checks import checks
-from impact.interpret.description import baseline, rates, target_trial
+from impact.interpret.description import baseline, kept_to_plan, rates, target_trial
 from impact.interpret.economics import cost_avoided, costs
 from impact.interpret.few_sites import few_sites
 from impact.interpret.main_effect import main_effects
@@ -29,11 +30,13 @@ __all__ = [
     "before_matching",
     "build_panel",
     "build_panels",
+    "checklists",
     "checks",
     "compare",
     "cost_avoided",
     "costs",
     "few_sites",
+    "kept_to_plan",
     "main_effects",
     "matched",
     "matched_results",

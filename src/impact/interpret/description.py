@@ -143,3 +143,52 @@ def target_trial(protocol: Mapping[str, str]) -> Summary:
     """
     table = pd.DataFrame({"element": list(protocol), "in this study": list(protocol.values())})
     return Summary(table, {"shows": "target trial"})
+
+
+def kept_to_plan(
+    *,
+    status: str,
+    rows: Sequence[Mapping[str, str]],
+    run_sha256: str,
+    sha256: str = "",
+    version: int = 0,
+    **_: str,
+) -> Summary:
+    """State what was done otherwise than planned, as ``Study.planned`` gives it.
+
+    Parameters
+    ----------
+    status : 'kept', 'differs', 'retrospective' or 'none'
+        Whether a plan was written before any result, and kept to.
+    rows : sequence of mappings
+        What differs: ``what, planned, run, reason``.
+    run_sha256, sha256 : str
+        Hashes of what ran and of the plan.
+    version : int
+        Of the plan; later ones are amendments.
+
+    Returns
+    -------
+    Summary
+        One row a difference; none where there is none or no plan. Its method has the status.
+
+    Examples
+    --------
+    >>> kept = kept_to_plan(status="kept", rows=[], run_sha256="c8c22f26", sha256="c8c22f26", version=1)
+    >>> len(kept.table), kept.method["status"]
+    (0, 'kept')
+    """
+    table = pd.DataFrame(list(rows), columns=["what", "planned", "run", "reason"], dtype=object)
+    hashes = {"plan": in_groups(sha256), "what ran": in_groups(run_sha256)}
+    return Summary(table, {"shows": "kept to the plan", "status": status, "version": version, **hashes})
+
+
+def in_groups(digest: str) -> str:
+    """Write a hash in groups of eight: no ten digits in a row, which a number of a person could be.
+
+    Examples
+    --------
+    >>> in_groups("c8c22f2615bfa704")
+    'c8c22f26:15bfa704'
+    """
+    return ":".join(digest[at : at + 8] for at in range(0, len(digest), 8))

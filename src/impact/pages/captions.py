@@ -14,6 +14,7 @@ from impact.pages import (
     bounds,
     by_group,
     done_differently,
+    flow_diagram,
     forest_of_studies,
     hidden_bias,
     money,
@@ -110,6 +111,7 @@ _CAPTIONS = {
     "made one of two matched people likelier to get support. Left of the dashed line (5%) it is more than "
     "chance.",
     "swings": money.CAPTION,
+    "flow": flow_diagram.CAPTION,
     "placebo": "The same analysis, with starts of support dealt out anew at random each time.",
 }
 
@@ -278,6 +280,7 @@ def _placebo(released: Released) -> str:
 _ALTS: dict[str, Callable[[Released], str]] = {
     "bounds": bounds.alt,
     "by_group": by_group.alt,
+    "flow": flow_diagram.alt,
     "hidden_bias": hidden_bias.alt,
     "rates": _rates,
     "event_study": _event_study,

@@ -17,6 +17,7 @@ from impact.errors import DisclosureError
 from impact.pages.answers import strengths
 from impact.pages.bounds import bounds as bounds
 from impact.pages.characteristics import characteristics
+from impact.pages.flow_diagram import flow as flow
 from impact.pages.formats import (
     by_arm,
     effect_names,

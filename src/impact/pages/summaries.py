@@ -277,7 +277,7 @@ def _words(value: Any) -> str:
 
 
 # The elements of the trial that a study stands in for, in plain words and with their terms.
-_ELEMENTS = {
+ELEMENTS = {
     "Eligibility": "Who could be in it",
     "Arms": "What is compared",
     "Assignment": "How support was given",
@@ -293,7 +293,7 @@ def _trial(released: Released) -> Table:
     """The trial that the study stands in for, element by element."""
     elements, said = (released.table[name] for name in ("element", "in this study"))
     columns = [
-        Column("Element of the trial", [_ELEMENTS.get(str(e), label(e)) for e in elements], True),
+        Column("Element of the trial", [ELEMENTS.get(str(e), label(e)) for e in elements], True),
         Column("In this study", [capital(plain(str(sentence))) for sentence in said], True),
     ]
     return table_of(released, "The trial this study stands in for", columns, notes(released))

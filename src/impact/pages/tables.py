@@ -16,10 +16,12 @@ from impact.pages import (
     Shown,
     before_after,
     by_group,
+    checklists,
     done_differently,
     forest_of_studies,
     hidden_bias,
     money,
+    plan,
     show,
     specification_curve,
 )
@@ -86,6 +88,8 @@ _OF_THEIR_OWN = {
     "checks": done_differently.table,
     "effects by group": by_group.table,
     "support and need by deprivation": by_group.by_deprivation,
+    "kept to the plan": plan.deviations,
+    "checklist": checklists.table,
     "heterogeneity": forest_of_studies.heterogeneity,
     "specification curve": specification_curve.table,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from impact.errors import ImpactError
 from impact.study import Study, project_root
@@ -32,7 +33,8 @@ class Job:
 
     ``root``: the project's folder, and ``needs_root`` whether the study cannot do without it. ``was_sent``:
     whether the last report was, or may have been, sent. ``force``: whether it runs although nothing it is
-    made from has changed. ``variables`` are set in the study's own processes.
+    made from has changed. ``variables`` are set in the study's own processes. ``planned``: how the study
+    compares with its plan, as ``Study.planned``, found where the plans are.
     """
 
     study: Study
@@ -41,6 +43,7 @@ class Job:
     store: str = ""
     needs_root: bool = True
     variables: Mapping[str, str] = field(default_factory=dict)
+    planned: Mapping[str, Any] = field(default_factory=dict)
     was_sent: bool = True
     force: bool = False
     extras: Extras = Extras()

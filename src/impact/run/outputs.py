@@ -12,6 +12,7 @@ from impact.run.job import Job
 from impact.run.stores import names_of_data
 from impact.stores import Store, bring, is_address, send
 from impact.study import Study, project_root
+from impact.study.planned import kept
 
 
 class Outputs:
@@ -46,7 +47,8 @@ class Outputs:
         local = (root / "notebooks").is_dir() or not all(map(is_address, names_of_data(study)))
         store = f"{self.store}/{study.name}" if self.store else ""
         folder = self.folder / study.name
-        return Job(study, folder, root=root, store=store, needs_root=local or not store, **more)
+        more |= {"planned": kept(study), "needs_root": local or not store}
+        return Job(study, folder, root=root, store=store, **more)
 
     def gather(self, *patterns: str) -> None:
         """Bring what stands in the store for patterns such as ``*/share/manifest.json`` to the folder."""

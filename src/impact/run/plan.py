@@ -103,6 +103,7 @@ def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str
             "not run": dict(skipped),
         },
         "extras": asdict(job.extras),
+        "plan": {name: told for name, told in job.planned.items() if name != "line"},
         "inputs": inputs,
         "parameters": _without_paths(study.parameters),
         **made_with(),
@@ -147,6 +148,6 @@ def code_hash() -> str:
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.suffix in {".py", ".ipynb", ".toml", ".css", ".j2"}:
+        if path.suffix in {".py", ".ipynb", ".toml", ".csv", ".css", ".j2"}:
             digest.update(f"{path.relative_to(package).as_posix()}\0{_hash(path)}\0".encode())
     return digest.hexdigest()

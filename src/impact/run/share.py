@@ -16,6 +16,7 @@ import nbformat
 from impact.disclosure import NOTICE
 from impact.disclosure.released import as_cell
 from impact.pages.report import Entry, entry, harvest, index, render
+from impact.run.logs import write_logs
 from impact.run.pdf import Printer
 from impact.run.plan import NO_TIME_BEFORE, Plan
 from impact.study import Study
@@ -53,6 +54,7 @@ def share(
             pages[name] = replace(pages[name], pdf=printer(file))
     results = {name: harvest(notebook) for name, notebook in executed.items()}
     files = _write_results(study, results, folder)
+    files += write_logs(study, results, planned, pages=pages, folder=folder)
     _write(folder / "manifest.json", _json({**planned.made_from, "headline": headline(pages)}))
     page = index(
         title=study.title,
@@ -89,6 +91,8 @@ def _write_results(
     files = [("All effects (CSV)", "results.csv"), ("All results (JSON)", "results.json")]
     for notebook, items in results.items():
         for number, item in enumerate(items):
+            if not item["table"]:
+                continue
             stem = re.sub(r"[^a-z0-9]+", "-", f"{notebook} {item['name']}".lower())[:_LONGEST].strip("-")
             name = (
                 f"{stem}.csv" if not (folder / "tables" / f"{stem}.csv").exists() else f"{stem}-{number}.csv"

@@ -57,7 +57,7 @@ def main() -> None:
         said.write(json.dumps(event) + "\n")
         said.flush()
 
-    os.environ |= {"IMPACT_ROOT": str(job.root), **job.variables}
+    os.environ |= {"IMPACT_ROOT": str(job.root), "IMPACT_PLANNED": json.dumps(job.planned), **job.variables}
     # What is read of the data is kept for the other notebooks, and for other studies of the same people.
     os.environ.setdefault("IMPACT_CACHE", str(job.folder.parent / ".cache"))
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from impact.errors import ParameterError, nearest, together
 from impact.stores import NO_SECRETS, find, has_secret, is_address
+from impact.study.counted import TOLD
 from impact.study.document import read_document
 from impact.study.matrix import Matrix, written
 from impact.study.model import Study
@@ -21,8 +22,6 @@ from impact.study.naming import run_name
 from impact.study.project import project_root
 from impact.study.table import Run
 
-# What readers are told and nothing is estimated from: runs must differ in more, and are not named after it.
-TOLD = ("title", "notes", "contact", "wording", "labels")
 _LINE = re.compile(r"(?P<file>.+?):(?P<line>\d+): (?P<what>.+)")
 
 

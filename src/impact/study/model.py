@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from impact.errors import DataError, ParameterError, nearest, together
 from impact.stores import is_address
 from impact.study.choices import choices
 from impact.study.document import SEVERAL, Document, Location, as_given, read_document
+from impact.study.planned import kept
 from impact.study.plans import TABLES, Plans
 from impact.study.project import files_of, project_root
 from impact.study.protocol import brief, home, protocol, subtitle
@@ -129,7 +131,7 @@ class Study(Plans):
     @property
     def name(self) -> str:
         """The parameter file's stem and what a run varies, or the title in small letters and hyphens."""
-        return self._name or re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "study"
+        return self._name or named_by_title(self.title)
 
     @property
     def parameter_file(self) -> Path | None:
@@ -171,6 +173,22 @@ class Study(Plans):
     def protocol(self) -> dict[str, str]:
         """The trial this study stands in for, one sentence an element."""
         return protocol(self)
+
+    @property
+    def planned(self) -> dict[str, Any]:
+        """How it compares with its plan: plain keyword arguments of ``impact.interpret.kept_to_plan``.
+
+        A run looks before it starts, and says what it found (``IMPACT_PLANNED``).
+        """
+        found = os.environ.get("IMPACT_PLANNED")
+        return dict(json.loads(found)) if found else kept(self)
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.checklists``: what a person says, and the plan."""
+        answers = self.reporting.model_dump(exclude_none=True) if self.reporting else {}
+        estimated = bool(self.did or self.matching)
+        return {"answers": answers, "protocol": self.protocol, "is_estimated": estimated}
 
     @property
     def brief(self) -> dict[str, str]:
@@ -246,3 +264,14 @@ class Study(Plans):
         if problems:
             raise DataError(together(problems))
         return found
+
+
+def named_by_title(title: str) -> str:
+    """Return the name of a study that was made without a file.
+
+    Examples
+    --------
+    >>> named_by_title("Health support, Northtown")
+    'health-support-northtown'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "study"

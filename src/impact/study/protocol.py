@@ -59,6 +59,14 @@ _MODEL = {
     "abadie_imbens": "the difference in means within sets",
     "risk": "the share of people with any",
 }
+METHODS = {
+    "did": _DID,
+    "did.estimator": _DID,
+    "matching": _METHOD,
+    "matching.method": _METHOD,
+    "matching.distance": _DISTANCE,
+    "matching.outcome_model": _MODEL,
+}
 _TESTS = {
     "wild_bootstrap": "a wild bootstrap of whole groups",
     "randomisation_test": "dealing the starts out anew",

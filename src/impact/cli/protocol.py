@@ -1,0 +1,35 @@
+"""The command that writes plans, and what it says of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import typer
+
+from impact.errors import ParameterError, together
+from impact.run.protocols import write
+
+
+def write_plans(files: Sequence[str], because: str, output: str | None) -> None:
+    """Write the plan of each parameter file; what is wrong with any of them is said at the end."""
+    problems = []
+    for file in files:
+        try:
+            made = write(file, because=because, output=output)
+        except ParameterError as problem:
+            problems.append(str(problem))
+            continue
+        if not made.is_new:
+            typer.echo(
+                f"{made.study}: nothing that counts has changed; version {made.version} stands.", err=True
+            )
+        elif made.after_results:
+            typer.echo(
+                f"{made.study}: results of this study exist already, and the plan says so: reports will not "
+                "take it for one that was made before them.",
+                err=True,
+            )
+        typer.echo(os.path.relpath(made.page))
+    if problems:
+        raise ParameterError(together(problems))
