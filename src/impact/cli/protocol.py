@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import typer
 
-from impact.errors import ParameterError, together
+from impact.errors import ImpactError, together
 from impact.run.protocols import write
 
 
 def write_plans(files: Sequence[str], because: str, output: str | None) -> None:
     """Write the plan of each parameter file; what is wrong with any of them is said at the end."""
-    problems = []
+    problems: list[ImpactError] = []
     for file in files:
         try:
             made = write(file, because=because, output=output)
-        except ParameterError as problem:
-            problems.append(str(problem))
+        except ImpactError as problem:
+            problems.append(problem)
             continue
         if not made.is_new:
             typer.echo(
@@ -32,4 +32,4 @@ def write_plans(files: Sequence[str], because: str, output: str | None) -> None:
             )
         typer.echo(os.path.relpath(made.page))
     if problems:
-        raise ParameterError(together(problems))
+        raise type(problems[0])(together([str(problem) for problem in problems]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CAPTION = (
     "From everyone in the file at the top to those compared at the bottom; on the right, who was left out."
 )
-_LINE, _ROOM = 0.21, 0.2
+_LINE, _ROOM = 0.23, 0.2
 _IN = {"treated": "With support", "control": "Without support"}
 
 
@@ -30,14 +30,14 @@ def flow(released: Released) -> Axes:
         The flow of a cohort or panel.
     """
     first, out, arms = _steps(require_released(released))
-    reasons = [line for said in out for line in textwrap.wrap(said, 27, subsequent_indent="  ")]
+    reasons = [line for said in out for line in textwrap.wrap(said, 25, subsequent_indent="  ")]
     aside = _LINE * (len(reasons) + 1) + _ROOM if reasons else 0.0
     top, between = 2 * _LINE + _ROOM, max(aside, 0.3) + 0.45
     below = 2 * _LINE + _ROOM
     tall = top + between + below + 0.1
     with figure(released, "flow", [tall]) as axes:
         ax = axes[0]
-        ax.set(xlim=(0, 1), ylim=(0, tall))
+        ax.set(xlim=(-0.01, 1.01), ylim=(0, tall))
         ax.axis("off")
         y = tall - top - 0.05
         _box(ax, (0.0, y, 0.47, top), "\n".join(first), TEAL)

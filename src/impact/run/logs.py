@@ -107,7 +107,7 @@ def _assumptions(study: Study, made_from: Mapping[str, Any]) -> list[str]:
 def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str, Entry]) -> list[str]:
     """Which checks were made and how they came out, by which versions; and who must still look."""
     shown = [
-        (pages[page].title, str(item["name"]).replace("_", " "), str(item["kind"]))
+        (pages[page].title, _NAMES.get(item["name"], str(item["name"]).replace("_", " ")))
         for page, items in results.items()
         for item in items
         if item["kind"] in ("test", "bounds", "balance") or item["method"].get("shows") in _CHECKS
@@ -125,7 +125,7 @@ def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str,
     return [
         *("## Plan", "", f"- {_PLANS.get(str(plan.get('status')), _PLANS['none'])}", ""),
         *("## Evidence", "", *(evidence or ["- Nothing was estimated."]), ""),
-        *("## Checks on the pages", "", *_table(("Page", "Check", "Kind"), shown), ""),
+        *("## Checks on the pages", "", *_table(("Page", "Check"), shown), ""),
         *("## Checklists", "", *told, "") * bool(told),
         *("## Disclosure", "", f"- {made_from['disclosure']['title']}.", ""),
         *("## Versions", "", *_table(("What", "Version"), versions), ""),
@@ -133,6 +133,17 @@ def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str,
     ]
 
 
+_NAMES = {
+    "quality": "checks of the records",
+    "pretrend": "whether the groups moved alike before support",
+    "bounds": "the effect, if the groups would have parted without support",
+    "naive": "what before and after alone would have said",
+    "pretend": "starts of support dealt out anew",
+    "feasibility": "whether matching can work",
+    "balance": "whether matching made the groups alike",
+    "rosenbaum_bounds": "how strong a hidden reason would have to be (bounds)",
+    "e_value": "how strong a hidden reason would have to be (E-value)",
+}
 _CHECKS = ("placebo", "whether matching can work", "data quality", "before and after")
 _PLANS = {
     "kept": "A plan was written before any result, and kept to.",

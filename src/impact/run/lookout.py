@@ -19,7 +19,7 @@ from impact.disclosure.policies import policy
 from impact.errors import DisclosureError, together
 from impact.study import Study
 
-_READ = (".html", ".json", ".csv")
+_READ = (".html", ".json", ".csv", ".md")
 # Pictures and styles say nothing that can be searched.
 _NO_TEXT = re.compile(
     r"data:[\w/+.;-]+;base64,[A-Za-z0-9+/=\s]+|<style.*?</style>", re.DOTALL | re.IGNORECASE
@@ -74,7 +74,9 @@ def refuse_names(study: Study, folder: Path) -> None:
             dtype=str,
         )
         con.register(name, frame)
-    days = {file: {day for _, day in days_in(as_typed(text))} for file, text in texts.items()}
+    # On which days the plan was written is nobody's life.
+    own = {datetime.date.today()} | {day for _, day in days_in(str(study.planned))}
+    days = {file: {day for _, day in days_in(as_typed(text))} - own for file, text in texts.items()}
     looked_at: dict[tuple[str, str], str] = {}
     con.execute("CREATE TABLE held (source VARCHAR, named VARCHAR, given VARCHAR, rows BIGINT)")
     for table, given in study.files.items():
@@ -158,7 +160,7 @@ def _of_a_life(
     """Find the files that hold a day on which someone was born or died."""
     values = con.execute("SELECT given FROM held WHERE source = ? AND named = ?", [table, column]).fetchall()
     theirs = {day for (value,) in values for _, day in days_in(value) if day.day != 1}
-    return {file for file, said in days.items() if (said & theirs) - {datetime.date.today()}}
+    return {file for file, said in days.items() if said & theirs}
 
 
 def _text(file: Path) -> str:
@@ -180,3 +182,5 @@ def _words(file: str, text: str) -> Iterator[str]:
 def _cells(file: str, text: str) -> Iterator[str]:
     if file.endswith(".csv"):
         yield from (" ".join(_plain(cell)) for row in csv.reader(io.StringIO(text)) for cell in row)
+    elif file.endswith(".md"):
+        yield from (" ".join(_plain(cell)) for cell in text.split("|"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ def flat(plan: Mapping[str, Any], inside: str = "") -> dict[str, Any]:
 
 
 def differences(
-    planned: Mapping[str, Any], run: Mapping[str, Any], *, given: Mapping[str, Any]
+    planned: Mapping[str, Any], run: Mapping[str, Any], *, given: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
     """Return the keys that differ, with the value planned and the value run; None where there is none.
 
@@ -102,27 +102,32 @@ def differences(
     ----------
     planned, run : mappings of dotted key to value
         Both in full.
-    given : mapping of dotted key to value
-        What the run's file says itself: an option that only a later version has is no difference as long as
-        nobody uses it.
+    given : collection of str
+        Keys that one of the files sets itself. An option that only one of the two knows, such as one of a
+        later version or of another method, is no difference as long as nobody sets it.
 
     Examples
     --------
-    >>> differences({"seed": 1, "did.estimator": "etwfe"}, {"seed": 1, "checks.new": 3}, given={})
+    >>> differences({"seed": 1, "did.estimator": "etwfe"}, {"seed": 1, "checks.new": 3}, given=["did"])
     {'did': ('etwfe', None)}
     """
-    keys = [key for key in planned if planned[key] != run.get(key)]
-    asked = {key.partition(".")[0] for key in given if not _has(planned, key.partition(".")[0])}
-    keys += [k for k in run if k not in planned and (k in given or k.partition(".")[0] in asked)]
+    both = {
+        section: _has(planned, section) and _has(run, section) for section in map(_section, (*planned, *run))
+    }
+    asked = set(map(_section, given))
     out: dict[str, tuple[Any, Any]] = {}
-    for key in keys:
-        section = key.partition(".")[0]
-        # A method that only one of them has is one difference, however many options it brings.
-        if _has(planned, section) and _has(run, section):
-            out[key] = planned.get(key), run.get(key)
-        else:
+    for key in dict.fromkeys((*planned, *run)):
+        section = _section(key)
+        if not both[section] and section in asked:
+            # A method that only one of them has is one difference, however many options it brings.
             out[section] = _whole(planned, section), _whole(run, section)
+        elif ((key in planned and key in run) or key in given) and planned.get(key) != run.get(key):
+            out[key] = planned.get(key), run.get(key)
     return out
+
+
+def _section(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _has(plan: Mapping[str, Any], section: str) -> bool:
@@ -137,6 +142,25 @@ def _whole(plan: Mapping[str, Any], section: str) -> Any:
     return next(filter(None, chosen), "yes")
 
 
+# What readers call the keys that plans change most, as things; any other is said in its own words.
+_CALLED = {
+    "design.control": "groups without support",
+    "design.treated": "groups with support",
+    "did": "difference-in-differences",
+    "did.control": "whom the difference-in-differences compares with",
+    "did.estimator": "kind of difference-in-differences",
+    "disclosure": "rule for small numbers",
+    "equity": "effects in groups of people",
+    "matching": "matched comparison",
+    "matching.exact": "what people are matched on exactly",
+    "matching.method": "kind of matching",
+    "matching.on": "what people are matched on",
+    "money": "costs",
+    "outcomes": "services counted, the main one first",
+    "seed": "seed of random draws",
+}
+
+
 def in_words(key: str, value: Any) -> tuple[str, str]:
     """Return what readers call a key and its value.
 
@@ -148,8 +172,7 @@ def in_words(key: str, value: Any) -> tuple[str, str]:
     if said := METHODS.get(key, {}).get(str(value)):
         value = said[:1].lower() + said[1:].rstrip(",")
     (name, _), *_ = choices({key: value}).items()
-    whole = {"did": "difference-in-differences", "matching": "matched comparison", "money": "costs"}
-    return whole.get(key, name), ", ".join(_words(value))
+    return _CALLED.get(key, name), ", ".join(_words(value))
 
 
 def _words(value: Any) -> Iterator[str]:

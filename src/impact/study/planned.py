@@ -91,7 +91,7 @@ def _beside(main: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, str]]:
     """Say key by key what an amendment changes in a plan, in readers' words."""
-    given = flat(after["parameters"])
+    given = {*flat(before["parameters"]), *flat(after["parameters"])}
     found = differences(before["in_full"], after["in_full"], given=given)
     rows = [_row(key, *pair) for key, pair in found.items()]
     one, two = ({canonical(run["varied"]) for run in plan["runs"]} for plan in (before, after))
@@ -130,13 +130,17 @@ def kept(study: Study) -> dict[str, Any]:
         return {"status": "none", "line": _NONE, "rows": [], **own}
     before = [plan for plan in plans if not plan["after_results"]]
     plan = before[-1] if before else plans[-1]
-    in_full, given = flat(counted(study, in_full=True)), flat(run)
-    found = differences(_expected(plan, study), in_full, given=given)
-    latest = differences(_expected(plans[-1], study), in_full, given=given)
+    in_full = flat(counted(study, in_full=True))
+
+    def differing(one: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        given = {*flat(one["parameters"]), *flat(run)}
+        return differences(_expected(one, study), in_full, given=given)
+
+    found, latest = differing(plan), differing(plans[-1])
     rows = []
     for key, pair in found.items():
         told = _row(key, *pair)
-        why = "No reason was given." if key in latest else _reason(key, plans)
+        why = _SILENT if key in latest else _reason(key, plans)
         rows.append({"what": told["what"], "planned": told["was"], "run": told["is"], "reason": why})
     status = "retrospective" if not before else "differs" if rows else "kept"
     line = _line(status, plan, plans[0], rows)
@@ -167,8 +171,8 @@ def _reason(key: str, plans: Sequence[Mapping[str, Any]]) -> str:
     for plan in reversed(plans):
         if any(change["key"] == key for change in plan["changed"]):
             when = "after results existed" if plan["after_results"] else "before any result"
-            return f"Amended {when} (version {plan['version']}): {plan['because']}"
-    return "No reason was given."
+            return f"Amended {when} (version {plan['version']}): {plan['because'].rstrip('.')}."
+    return _SILENT
 
 
 def trial(studies: Sequence[Study]) -> dict[str, str]:
@@ -211,6 +215,8 @@ def said_day(written: str) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
+_SILENT = "No reason was given."
+_SHORT = 30
 _NUMBERS = ("", "One thing", "Two things", "Three things", "Four things", "Five things", "Six things")
 
 
@@ -235,12 +241,14 @@ def _line(
 def _differing(rows: Sequence[Mapping[str, str]]) -> str:
     n = len(rows)
     many = _NUMBERS[n] if n < len(_NUMBERS) else f"{n} things"
-    named = "; ".join(f"{row['what']} ({row['planned']} planned, {row['run']} done)" for row in rows[:3])
     rest = f"; and {n - 3} more" if n > 3 else ""
-    silent = sum(row["reason"] == "No reason was given." for row in rows)
-    why = "" if not silent else " No reason was given."
-    if silent and n > 1:
-        why = (
-            " No reason was given for them." if silent == n else f" No reason was given for {silent} of them."
-        )
-    return f"{many} differ{'s' * (n == 1)} from the plan: {named}{rest}.{why}"
+    silent = sum(row["reason"] == _SILENT for row in rows)
+    some = f"For {silent} of them no reason was given." if silent else "The page on who is in it says why."
+    why = _SILENT if silent == n else some
+    return f"{many} differ{'s' * (n == 1)} from it: {'; '.join(map(_named, rows[:3]))}{rest}. {why}"
+
+
+def _named(row: Mapping[str, str]) -> str:
+    """What differs, with both values where they are short."""
+    both = row["planned"], row["run"]
+    return row["what"] + (f" ({both[0]} planned, {both[1]} done)" if max(map(len, both)) <= _SHORT else "")
