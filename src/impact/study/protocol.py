@@ -330,4 +330,4 @@ def _named(study: Study, names: Sequence[str]) -> str:
 
 
 def _words(names: Sequence[str], joint: str = "and") -> str:
-    return f" {joint} ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return f" {joint} ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
