@@ -15,6 +15,7 @@ from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from impact.study.choices import choices
+from impact.study.matrix import written
 from impact.study.plans import TABLES
 from impact.study.protocol import METHODS
 
@@ -184,7 +185,7 @@ def _words(value: Any) -> Iterator[str]:
     elif value is None or value in ([], ()):
         yield "none"
     else:
-        yield {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+        yield {True: "yes", False: "no"}[value] if isinstance(value, bool) else written(value)
 
 
 def _without_folders(value: Any) -> Any:

@@ -196,11 +196,10 @@ def trial(studies: Sequence[Study]) -> dict[str, str]:
 
 
 def _options(section: Section) -> str:
-    """Say each option of a section by its description."""
-    fields = type(section).model_fields
-    values = section.model_dump(mode="json", exclude_none=True)
-    said = "; ".join(f"{fields[name].description}: {in_words(name, v)[1]}" for name, v in values.items())
-    return f"{said[:1].upper()}{said[1:]}."
+    """Say each option of a section that the file sets; what it leaves out is as usual."""
+    values = section.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    said = "; ".join(f"{name.replace('_', ' ')}: {in_words(name, v)[1]}" for name, v in values.items())
+    return f"{said[:1].upper()}{said[1:]}." if said else "As usual."
 
 
 def said_day(written: str) -> str:
