@@ -48,12 +48,17 @@ def nested(keys: Mapping[int, Key], named: Collection[int]) -> Iterator[tuple[li
             what = frozenset(str(pair) if pair[0] in REST else pair[0] for pair in labels - whole)
             for at in of[measure, whole]:
                 found[at, what] += of[measure, labels]
+    largest = {name: max(keys[at][2] for at in ats) for name, ats in of.items()}
     for (at, _), parts in found.items():
         # Of two counts that are called the same it is not known which is within.
         once = [part for part in parts if len(of[keys[part][:2]]) == 1]
         rest = keys[at][2] - sum(keys[part][2] for part in once)
+        every = rest == 0 and len(once) == len(parts) > 1
+        if keys[at][2] < largest[keys[at][:2]] and not every:
+            # Nor is it known that those of one sample are within a smaller one.
+            continue
         if once and rest >= 0:
-            yield once, at, None if rest == 0 and len(once) == len(parts) > 1 else rest
+            yield once, at, None if every else rest
         else:
             yield from (
                 ([part], at, keys[at][2] - keys[part][2]) for part in parts if keys[part][2] <= keys[at][2]

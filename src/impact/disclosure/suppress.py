@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from impact.disclosure.attack import Goal, Knowledge, Mask, Set, Whole
+from impact.disclosure.attack import Goal, Knowledge, Mask, Set
 from impact.disclosure.cells import MEAN, REST, Cell, Labels, Sum, who, whole_sample
 from impact.disclosure.crossing import crossing
 from impact.disclosure.nested import Key, nested
 from impact.disclosure.policies import Policy
-
-# Of each set as many of the cheapest counts are looked at before all are.
-CHEAPEST = 4
+from impact.disclosure.search import as_printed, by_sums_alone, protected, widened
 
 
 @dataclass
@@ -35,8 +32,8 @@ class Counts:
 
     ``keys`` say what each counts and how many, ``shown`` whether any table shows it, ``fixed`` whether an
     earlier release does, which cannot be taken back; ``placed`` in how many places of tables each stands.
-    What was made from other data adds up by itself; what is shown of it is taken for the same people as as
-    many now.
+    Of tables that withheld zeros too ``perhaps_none`` says that what is withheld may be none. What was made
+    from other data adds up by itself; what is shown of it is taken for the same people as as many now.
     """
 
     keys: list[Key] = field(default_factory=list)
@@ -47,6 +44,7 @@ class Counts:
     withheld: set[int] = field(default_factory=set)
     placed: Counter[int] = field(default_factory=Counter)
     means: set[tuple[str, Labels]] = field(default_factory=set)
+    perhaps_none: set[int] = field(default_factory=set)
     _number: dict[Key, int] = field(default_factory=dict)
     _told: dict[int, Told] = field(default_factory=lambda: {0: Told()})
     _now: int = 0
@@ -80,6 +78,8 @@ class Counts:
         # A record keeps the parts of sums beside what stands in the table.
         placed = [self.number(cell, fixed=fixed) for cell in cells if cell.column]
         self.placed.update(placed)
+        if any(cell.column and not cell.value and not cell.shown for cell in cells if fixed):
+            self.perhaps_none |= {*placed}
         return {*placed}
 
     def add_table(
@@ -182,7 +182,8 @@ class Counts:
         known = [one for one in sets if one.total is not None]
         free = ~named & ~shown
         high = np.where(policy.protected(value) & named, policy.smallest_shown - 1, -1)
-        low = _by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
+        low = by_sums_alone(Knowledge.of(value, least, known, free), high, int(policy.zero_shown))
+        least[[*self.perhaps_none]] = 0
         apart = [
             (at, max(0, value[at] - reach), value[at] + reach, False) for at, reach in self.guard.items()
         ]
@@ -196,21 +197,23 @@ class Counts:
         cost[fixed] = np.inf
         for _ in range(2):
             exact = Knowledge.of(value, least, [*sets, *self._as_before(hidden, small)], free)
-            hidden, lost = _protected(exact, hidden, low, high, cost)
+            hidden, lost = protected(exact, hidden, low, high, cost)
             if not lost:
                 break
         by_means = {at for at in self._told_by_means(hidden) if policy.protected(value[at])}
         lost = [at for at in lost if at not in by_means]
         since = {at for at, *_, of_other_data in nearly if of_other_data}
-        if not lost or policy.round_to == 1:
-            return hidden, sorted(by_means | {*lost} - since), [at for at in lost if at in since]
-        # What is nearly as many as an earlier report withholds is known no better than that was.
         near = {at for at, *_ in nearly if not small[at]}
-        every = [
-            Goal(at, n, 0) for at in lost if at not in near for n in range(int(low[at]), int(high[at]) + 1)
-        ]
-        given_away = {goal.cell for goal in _as_printed(exact, hidden, policy).given_away(hidden, every)}
-        return hidden, sorted(by_means | given_away), [at for at in lost if at not in given_away]
+        # What is nearly as many as an earlier report withholds is known no better than that was.
+        asked = [at for at in lost if at not in (near if policy.round_to > 1 else since)]
+        every = [Goal(at, n, 0) for at in asked for n in range(int(low[at]), int(high[at]) + 1)]
+        for cell in {goal.cell: None for goal in as_printed(exact, hidden, policy).given_away(hidden, every)}:
+            goals = [goal for goal in every if goal.cell == cell]
+            exact, hidden = widened(exact, hidden, goals, shown & ~fixed, policy) or (exact, hidden)
+        given_away = {goal.cell for goal in as_printed(exact, hidden, policy).given_away(hidden, every)}
+        protected_too = {*asked} - {goal.cell for goal in exact.given_away(hidden, every)}
+        rounded = [at for at in lost if at not in given_away | protected_too]
+        return hidden, sorted(by_means | given_away), rounded
 
     def _told_by_means(self, hidden: Mask) -> set[int]:
         """Withhold all levels of which an earlier page shows the mean; return those that it tells even so.
@@ -251,14 +254,16 @@ class Counts:
         for at in self.withheld:
             if not policy.small(self.keys[at][2]) and not self.shown[at]:
                 gone[self.keys[at][:2]].add(self.keys[at][1:])
-        for at in sorted(map(int, np.flatnonzero(shown)), key=lambda at: not self.fixed[at]):
+        follows = self._that_follow(shown)
+        fixed = self._that_follow(np.array(self.fixed))
+        for at in sorted(map(int, np.flatnonzero(follows)), key=lambda at: not fixed[at]):
             measure, labels, value = self.keys[at]
             same = seen[measure, whole_sample(measure, labels)]
             exact = same if policy.round_to == 1 else set()
             close = sorted((n, sorted(of), of) for of, n in gone[measure, labels] | exact)
             # As many as an earlier report shows of them tells nothing new.
             near = [(n, of) for n, _, of in close if 0 < abs(n - value) < policy.smallest_shown]
-            if near and not self.fixed[at]:
+            if near and not fixed[at]:
                 n, of = near[0]
                 # It must be able to be as many, and more, or fewer, by any number that is too small. A
                 # sample is no more than everyone, as far as a reader can tell too.
@@ -267,6 +272,17 @@ class Counts:
                 yield at, n if more else max(0, n - few), n + few if more else n, since
             else:
                 same.add((labels, value))
+
+    def _that_follow(self, known: Mask) -> Mask:
+        """Return what is known or follows from it by a sum, whether a table counts it or not."""
+        known, before = known.copy(), -1
+        sets = [[*one.parts, one.total] for one in self.sets if one.total is not None]
+        while before < (before := int(known.sum())):
+            for cells in sets:
+                unknown = [at for at in cells if not known[at]]
+                if len(unknown) == 1:
+                    known[unknown] = True
+        return known
 
     def _as_before(self, hidden: Mask, small: Mask) -> Iterator[Set]:
         """Yield what an earlier report withheld and this one shows: a reader takes as many for the same."""
@@ -280,93 +296,3 @@ class Counts:
         """Leave out what is known from elsewhere of a total that the report itself counts, shown or not."""
         told = {one.parts for one in self.sets if one.total in self.placed}
         return [s for s in self.sets if s.total is not None or (len(s.parts) > 1 and s.parts not in told)]
-
-
-def _as_printed(exact: Knowledge, hidden: Mask, policy: Policy) -> Knowledge:
-    """Return what a reader knows who takes each count that is shown for any that is printed alike.
-
-    A total that is printed as the sum of its rounded parts says no more than they do.
-    """
-    value = exact.value
-    near = np.maximum(value[:, None] + np.arange(-policy.round_to, policy.round_to + 1), 0)
-    alike = (policy.rounded(near) == policy.rounded(value)[:, None]) & ~policy.small(near)
-    low, high = np.where(alike, near, value[:, None]).min(1), np.where(alike, near, value[:, None]).max(1)
-    return replace(exact, least=np.where(hidden, exact.least, low), most=np.where(hidden, np.inf, high))
-
-
-def _by_sums_alone(alone: Knowledge, high: Whole, at_least: int) -> Whole:
-    """Return the least that each count must be able to be: what holds of any such report is no secret.
-
-    Where zeros are shown what is withheld is one or more, and a total of k of them is k or more.
-    """
-    low = np.full(len(high), at_least)
-    goals = [Goal(int(cell), at_least, -1) for cell in np.flatnonzero(high >= low)] if at_least else []
-    for goal in alone.given_away(np.ones(len(high), bool), goals):
-        low[goal.cell] = alone.smallest(goal.cell)
-    return low
-
-
-def _protected(
-    known: Knowledge, hidden: Mask, low: Whole, high: Whole, cost: NDArray[np.float64]
-) -> tuple[Mask, list[int]]:
-    lost: set[int] = set()
-    goals = [
-        goal
-        for cell in map(int, np.flatnonzero(hidden & (high >= low)))
-        for goal in (Goal(cell, int(high[cell]), 1), Goal(cell, int(low[cell]), -1))
-    ]
-    search = Search(known, cost)
-    # What is in reach stays in reach when more is withheld.
-    while goals := [goal for goal in known.given_away(hidden, goals) if goal.cell not in lost]:
-        before = hidden.sum()
-        for goal in goals:
-            if goal.cell in lost or search.has_reached(goal):
-                continue
-            more = search.cheapest(hidden, goal)
-            if more is None:
-                lost.add(goal.cell)
-            else:
-                hidden[more] = True
-        if hidden.sum() == before and len(stuck := [goal.cell for goal in goals if goal.cell not in lost]):
-            # What a fraction of a person could do, whole people cannot: the cheapest neighbour goes too.
-            beside = known.beside(stuck[0], ~hidden & np.isfinite(cost))
-            if len(beside):
-                hidden[beside[np.argmin(cost[beside])]] = True
-            else:
-                lost |= {*stuck}
-        goals = [goal for goal in goals if goal.cell not in lost and not search.has_reached(goal)]
-    return hidden, sorted(lost)
-
-
-class Search:
-    """The search for what to withhold, near a count first; how counts can move together, as it found."""
-
-    def __init__(self, known: Knowledge, cost: NDArray[np.float64]) -> None:
-        self.known, self.cost = known, cost
-        self.around = known.around(np.isfinite(cost))
-        self.cheap = known.cheap(cost, CHEAPEST)
-        self.moves: list[NDArray[np.float64]] = []
-
-    def cheapest(self, hidden: Mask, goal: Goal) -> Whole | None:
-        """Return what to withhold as well; among the cheapest nearby first, which is nearly as good."""
-        everything = self.around[goal.cell]
-        some = self.known.near(goal.cell, hidden | self.cheap, everything)
-        found = self.known.cheapest(hidden, goal, self.cost, some)
-        found = found or self.known.cheapest(hidden, goal, self.cost, everything)
-        if found is None:
-            return None
-        more, move = found
-        self.moves.append(move)
-        return more
-
-    def has_reached(self, goal: Goal) -> bool:
-        """Whether what was withheld for others will do, by a move that was found, or more or less of it."""
-        value, known = self.known.value, self.known
-        for move in self.moves:
-            if move[goal.cell]:
-                world = value + move * ((goal.target - value[goal.cell]) / move[goal.cell])
-                whole = np.rint(world)
-                possible = (abs(world - whole) < 1e-6).all() and (whole >= known.least).all()
-                if possible and (known.sums @ whole == known.equal).all():
-                    return True
-        return False

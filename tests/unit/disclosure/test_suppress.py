@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 
 from impact.disclosure import release
+from impact.disclosure.attack import Goal, Knowledge, Set
 from impact.disclosure.cells import cells_of
+from impact.disclosure.nested import nested
 from impact.disclosure.policies import policy
+from impact.disclosure.search import widened
 from impact.disclosure.suppress import Counts
 from impact.results import Summary
 
@@ -256,3 +259,39 @@ def test_a_dominated_count_has_room_to_be_one_that_may_be_shown():
         assert (reach > 0) == bool(rule.dominated(total, first, second))
         assert not rule.dominated(total + reach, first, second)
         assert not reach or rule.dominated(total + reach - 1, first, second)
+
+
+def test_a_sum_of_what_is_shown_is_compared_with_a_sample_that_differs_by_one_person(tmp_path):
+    """No table counts the 300, and yet 77 and 223 tell them; beside 299 they would tell of one person."""
+    arms = pd.DataFrame({"arm": ["supported", "control"], "persons": [77, 223]})
+    fewer = pd.DataFrame({"outcome": ["ae"], "persons": [299]})
+    for name, shown in (("threshold_10", False), ("hes", True)):
+        folder = tmp_path / name
+        release({"arms": Summary(arms, {}, people=["persons"])}, name, record=folder / "cohort.json")
+        later = release({"n": Summary(fewer, {}, people=["persons"])}, name, record=folder / "did.json")
+        assert later["n"].table["persons"].notna().tolist() == [shown]
+        assert later.sheet[0]["status"] == "pass"
+
+
+def test_zeros_go_too_where_nothing_else_protects():
+    """Four parts that are said to be one or more are four or more, and so is what they add up to."""
+    # 7 are in four parts, and none is of a kind that nobody is of: the last two are zeros that show it.
+    value = np.array([7, 7, 0, 2, 1, 3, 1, 0, 0])
+    sets = [Set((0, 2), 1), Set((3, 4, 5, 6), 1), Set((2, 7), 8)]
+    least = (value > 0).astype(int)
+    known = Knowledge.of(value, least, sets, np.zeros(9, bool))
+    hidden, goals = np.arange(9) < 7, [Goal(0, 3, 0)]
+    may_go = np.arange(9) == 7
+    assert known.given_away(hidden | may_go, goals) == goals
+    then, gone = widened(known, hidden, goals, may_go, policy("hes"))
+    assert gone.tolist() == [True] * 8 + [False]
+    assert then.given_away(gone, goals) == []
+    # Without a zero to withhold they stay one or more.
+    assert widened(known, hidden, goals, may_go & False, policy("hes")) is None
+
+
+def test_a_group_is_not_taken_to_be_within_a_smaller_sample_of_the_same_name():
+    """39 of 41 people are a group; that 40 were followed does not say that the 39 are among them."""
+    people, group = frozenset({("arm", "a")}), frozenset({("arm", "a"), ("sex", "f")})
+    keys = {0: ("persons", people, 41), 1: ("persons", people, 40), 2: ("persons", group, 39)}
+    assert list(nested(keys, [0, 1, 2])) == [([2], 0, 2)]
