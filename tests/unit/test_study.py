@@ -406,3 +406,21 @@ def test_a_studys_own_prices_are_one_of_its_files(tmp_path: Path, monkeypatch: p
     (tmp_path / "data").mkdir()
     (tmp_path / "data/prices.csv").write_text("service,cost_gbp,price_year,source\nae,199,2023/24,ours\n")
     assert interpret.price_list(**study.prices)["cost_gbp"].tolist() == [199]
+
+
+def test_a_price_that_is_missing_is_said_by_impact_check(demo: Path, tmp_path: Path) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "data").symlink_to(demo)
+    text = (PARAMS / "demo.yaml").read_text()
+    (tmp_path / "params/demo.yaml").write_text(
+        text.replace("[emergency_admission, ae", "[emergency_admission, day_case, ae")
+    )
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "check", "params/demo.yaml"]
+    change = ["--set", "money.count=[ae, day_case]"]
+    env = {k: v for k, v in os.environ.items() if k != "IMPACT_ROOT"}
+    done = subprocess.run(
+        [*command, *change], capture_output=True, text=True, cwd=tmp_path, env=env, check=False
+    )
+    assert done.returncode != 0
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "there is no price for 'day_case'" in said

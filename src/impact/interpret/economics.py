@@ -92,6 +92,8 @@ def cost_avoided(
         "discount_rate": rate if months > 12 else 0.0,
         "support_cost_per_person": support_cost_per_person,
     }
+    rest = effects.labels["outcome"].drop_duplicates()
+    method |= {"not_counted": [name for name in rest if name not in services]}
     method |= {"extend_to": dict(extend_to) if extend_to else None}
     people = float(effects.counts.loc[avoided & wanted, "treated"].max())
     return Costs(

@@ -15,6 +15,7 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.interpret.price_lists import OVERLAPPING
 from impact.numbers.rounding import significant
 from impact.pages import SEAL, Shown, show
 from impact.pages.formats import MINUS, MISSING, inside, label, listed, number, require_released, who
@@ -59,7 +60,7 @@ def money(released: Mapping[str, Released]) -> Shown:
         return show(said)
     found = _of_costs(released["money"])
     parts: list[Any] = [lines(found, who(released["effects"])), found]
-    if (found.table["item"] == "swing").any() and found.table["estimate"].notna().any():
+    if len(_swings(found)):
         parts.append(show(swings(found), numbers=False))
     return show(*parts)
 
@@ -141,7 +142,7 @@ def table(released: Released) -> Table:
 def swings(released: Released) -> Axes:
     """What the balance hangs on most: each effect, and each price, at the ends of its own range."""
     shown = _of_costs(released).table
-    part = shown[(shown["item"] == "swing") & shown["estimate"].notna()].head(_SWINGS)
+    part = _swings(released)
     if part.empty:
         raise DisclosureError(f"{released.name!r} has no ranges of effects or prices to draw.")
     balance = "net" in set(shown["item"])
@@ -149,9 +150,9 @@ def swings(released: Released) -> Axes:
         ax = axes[0]
         at = -np.arange(len(part))
         low, high = (part[c].to_numpy(float) for c in ("conf_low", "conf_high"))
-        ax.barh(at, high - low, left=low, height=0.55, color=TEAL)
-        ax.axvline(float(part["estimate"].iloc[0]), color=SOFT, linewidth=0.9, zorder=0)
-        ax.axvline(0, color=INK, linewidth=1.8, zorder=0)
+        ax.barh(at, high - low, left=low, height=0.55, color=TEAL, edgecolor="none")
+        ax.axvline(float(part["estimate"].iloc[0]), color=SOFT, linewidth=0.9, zorder=1.5)
+        ax.axvline(0, color=INK, linewidth=1.8, zorder=1.5)
         ax.set_yticks(at, [_bar_name(row) for row in part.to_dict("records")])
         ax.xaxis.set_major_formatter(lambda v, _: _thousands(v))
         ax.set_xlabel("Care avoided less cost of support" if balance else "Cost of care avoided")
@@ -164,8 +165,7 @@ def swings(released: Released) -> Axes:
 
 def alt(released: Released) -> str:
     """Describe the figure of ``swings`` with its numbers."""
-    shown = released.table
-    part = shown[(shown["item"] == "swing") & shown["estimate"].notna()].head(_SWINGS)
+    part = _swings(released)
     ends = [
         f"{_thing(row)}: {pounds(row['conf_low'])} to {pounds(row['conf_high'])}"
         for row in part.to_dict("records")
@@ -190,6 +190,13 @@ def _of_costs(released: Released) -> Released:
     if require_released(released).kind != "costs":
         raise DisclosureError(f"{released.name!r} is a released {released.kind}; these words need costs.")
     return released
+
+
+def _swings(released: Released) -> pd.DataFrame:
+    """What moves the balance by anything that can be told, the most first."""
+    shown = released.table
+    moved = shown["estimate"].notna() & (shown["conf_low"] < shown["conf_high"])
+    return shown[(shown["item"] == "swing") & moved].head(_SWINGS)
 
 
 def _items(released: Released) -> dict[str, dict[str, float]]:
@@ -294,14 +301,18 @@ def _thousands(value: float) -> str:
 
 
 def _notes(released: Released) -> list[str]:
-    """What was left out of the sums, since it is not shown."""
-    gone = released.table[(released.table["item"] == "service") & released.table["estimate"].isna()]
-    names = [inside(label(name)) for name in gone["outcome"]]
-    return (
-        [f"{listed(names)[:1].upper()}{listed(names)[1:]} {'are' if len(names) > 1 else 'is'} in no sum."]
-        if names
-        else []
+    """What is in no sum, and why."""
+    shown = released.table[released.table["item"] == "service"]
+    gone = [inside(label(name)) for name in shown.loc[shown["estimate"].isna(), "outcome"]]
+    said = (
+        [f"In no sum: {listed(gone)}, since what is not shown could be worked out from it."] if gone else []
     )
+    counted = set(shown["outcome"])
+    stays = {name: one for one, names in OVERLAPPING.items() if one in counted for name in names}
+    for name in released.method.get("not_counted") or ():
+        same = f", the same stays as {inside(label(stays[name]))}" if name in stays else ""
+        said.append(f"Not counted: {inside(label(name))}{same}.")
+    return said
 
 
 def _how(released: Released) -> list[str]:

@@ -251,6 +251,7 @@ class Study(Plans):
         found: dict[str, list[Path]] = {}
         for table, patterns in self.data_files.items():
             found[table] = []
+            place = "money.prices" if table == "prices" else f"data.{table}"
             for pattern in patterns:
                 paths = files_of(root, pattern, fetch=fetch)
                 found[table] += paths
@@ -258,7 +259,7 @@ class Study(Plans):
                     beside = (root / pattern).parent
                     names = [p.name for p in beside.iterdir()] if beside.is_dir() else []
                     problems.append(
-                        f"data.{table}: there is no file {pattern!r} (paths count from the project's folder)."
+                        f"{place}: there is no file {pattern!r} (paths count from the project's folder)."
                         + nearest(Path(pattern).name, names)
                     )
         if problems:

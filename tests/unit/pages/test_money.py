@@ -23,12 +23,15 @@ def page(
     *,
     ae: tuple[float, float] = (30.0, 10.0),
     cost: float | None = 420,
-    events: tuple[int, int] = (300, 900),
+    events: tuple[int, ...] = (300, 900),
+    other: str = "",
     **more: Any,
 ) -> Mapping[str, Released]:
     """A page with effects on attendances and nights: contacts avoided and their errors."""
     rows, values = [], []
-    for name, (avoided, error) in {"ae": ae, "bed_days": nights}.items():
+    of = {"ae": ae, "bed_days": nights} | ({other: ae} if other else {})
+    events = (*events, 300)[: len(of)]
+    for name, (avoided, error) in of.items():
         for scale, by, unit in (
             ("difference", -0.3, "per 1,000 person-months"),
             ("events avoided", 1, "events"),
@@ -120,7 +123,7 @@ def test_carried_over_to_others_it_carries_take_up_range_and_warning() -> None:
 def test_what_is_withheld_is_in_no_sum_and_the_page_says_so() -> None:
     released = page(CLEAR, events=(4, 900))
     shown = show(released["money"]).text
-    assert "A&E attendances is in no sum." in shown or "A&E attendances are in no sum." in shown
+    assert "In no sum: A&E attendances, since what is not shown could be worked out from it." in shown
     assert "not shown" in shown
     none = page(CLEAR, events=(4, 4))
     assert said(none) == "Too few people or contacts to show what the change is worth in money."
@@ -128,7 +131,9 @@ def test_what_is_withheld_is_in_no_sum_and_the_page_says_so() -> None:
 
 
 def test_the_table_names_prices_their_year_and_their_source() -> None:
-    laid = money.table(page(CLEAR)["money"])
+    released = page(CLEAR, other="emergency_admission")["money"]
+    laid = money.table(released)
+    assert "Not counted: emergency admissions, the same stays as nights in hospital." in laid.notes
     assert laid.caption == "In money, pounds of 2020/21"
     assert ("Nights in hospital", "£1,032") in [row[:2] for row in laid.rows]
     how = " ".join(laid.how)
