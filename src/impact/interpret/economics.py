@@ -77,6 +77,11 @@ def cost_avoided(
             f"money: the effect on {without[0]!r} has no number of contacts avoided (ratios and averages "
             "over people have none), so it has no cost; leave it out of money.count."
         )
+    if (people := effects.labels.loc[wanted & (effects.labels["unit"] == "per 100 people"), "outcome"]).any():
+        raise DesignError(
+            f"money: the effect on {people.iloc[0]!r} is on how many people have any, and a price is of one "
+            "contact; use a model of counts, such as poisson."
+        )
     if known.duplicated().any():
         raise DesignError("money: it needs one effect for each service, over the whole time.")
     for name, share in (extend_to or {}).items():

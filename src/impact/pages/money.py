@@ -178,11 +178,12 @@ def pounds(value: Any, digits: int | None = None) -> str:
 
     Examples
     --------
-    >>> pounds(-13412), pounds(13412, 2), pounds(0.4)
-    ('−£13,412', '£13,000', '£0')
+    >>> pounds(-13412), pounds(13412, 2), pounds(0.4), pounds(1_460_000, 2)
+    ('−£13,412', '£13,000', '£0', '£1.5 million')
     """
     rounded = float(value) if digits is None else float(significant([float(value)], digits)[0])
-    text = number(abs(rounded))
+    millions = digits is not None and abs(rounded) >= 1_000_000
+    text = f"{number(abs(rounded) / 1e6, 1)} million" if millions else number(abs(rounded))
     return f"{MINUS if rounded < 0 and text != '0' else ''}£{text}"
 
 
@@ -264,12 +265,12 @@ def _elsewhere(released: Released, item: Mapping[str, Mapping[str, float]], thos
     if "extended_activity" not in item or not np.isfinite(item["extended_activity"]["estimate"]):
         return []
     to = released.method["extend_to"]
-    left = f" and {_balance(item['extended_net'])} less the cost of support" if "extended_net" in item else ""
+    left = f"; less the cost of support, {_balance(item['extended_net'])}" if "extended_net" in item else ""
     return [
-        f"If {number(to['people'])} {those} were offered it and {_percent(to['take_up'])} took it: care "
-        f"avoided of {_reach(item['extended_activity'])}{left}. This is arithmetic and not evidence: those "
-        "studied may have been chosen when they were unwell, others may need support less, and fewer may "
-        "take it."
+        f"If {number(to['people'])} {those} were offered it and {_percent(to['take_up'])} took it: cost "
+        f"of care avoided, {_reach(item['extended_activity'])}{left}. This is arithmetic and not "
+        "evidence: those studied may have been chosen when they were unwell, others may need support less, "
+        "and fewer may take it."
     ]
 
 

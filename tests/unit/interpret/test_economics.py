@@ -194,6 +194,11 @@ def test_an_effect_without_contacts_avoided_has_no_cost() -> None:
     ratio.labels["scale"] = "log ratio"
     with pytest.raises(DesignError, match="'ae' has no number of contacts avoided"):
         cost_avoided(ratio, prices(ae=100))
+    people = effects({"ae": 4.0, "gp": 1.0}, np.eye(2))
+    people.labels["outcome"], people.labels["unit"] = "ae", ["events", "per 100 people"]
+    people.labels["scale"] = ["events avoided", "difference"]
+    with pytest.raises(DesignError, match="'ae' is on how many people have any"):
+        cost_avoided(people, prices(ae=100))
     with pytest.raises(ParameterError, match=r"no price for 'nurse'.*money\.prices"):
         price_list(["nurse"], price_year="2020/21")
 

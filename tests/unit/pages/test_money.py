@@ -111,7 +111,7 @@ def test_without_prices_or_the_cost_of_support_it_is_said() -> None:
 def test_carried_over_to_others_it_carries_take_up_range_and_warning() -> None:
     text = said(page(OPEN, extend_to={"people": 12_000, "take_up": 0.25, "optimism_bias": 0.0}))
     assert (
-        "If 12,000 people were offered it and 25% took it: care avoided of anything from £1,200,000 more to"
+        "If 12,000 people were offered it and 25% took it: cost of care avoided, anything from £1.2 million"
         in text
     )
     assert (
