@@ -77,9 +77,9 @@ def cost_avoided(
             f"money: the effect on {without[0]!r} has no number of contacts avoided (ratios and averages "
             "over people have none), so it has no cost; leave it out of money.count."
         )
-    if (people := effects.labels.loc[wanted & (effects.labels["unit"] == "per 100 people"), "outcome"]).any():
+    if (shares := effects.labels.loc[wanted & (effects.labels["unit"] == "per 100 people"), "outcome"]).any():
         raise DesignError(
-            f"money: the effect on {people.iloc[0]!r} is on how many people have any, and a price is of one "
+            f"money: the effect on {shares.iloc[0]!r} is on how many people have any, and a price is of one "
             "contact; use a model of counts, such as poisson."
         )
     if known.duplicated().any():
