@@ -16,8 +16,8 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ class Kept:
                 file.unlink()
         return None
 
-    def keep(self, name: str, kind: str, write: Callable[[Path], object]) -> None:
-        """Keep what ``write`` writes into a file: it is found when it is complete, or never."""
+    def keep(self, name: str, kind: str, write: Callable[[Path], object]) -> Path | None:
+        """Keep what ``write`` writes into a file: it is found when it is complete, or never; return it."""
         with (
             suppress(OSError, duckdb.Error),
             tempfile.TemporaryDirectory(
@@ -68,7 +68,8 @@ class Kept:
             file = Path(making) / f"new.{kind}"
             write(file)
             file.chmod(0o600)
-            os.replace(file, self.folder / f"{name}-{_content(file)}.{kind}")
+            return file.replace(self.folder / f"{name}-{_content(file)}.{kind}")
+        return None
 
     def array(self, made_from: Sequence[Any], make: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return counts that are kept, or make and keep them; ``made_from`` are arrays and plain values."""
@@ -106,15 +107,25 @@ def opened(
         All else that decides what is built, as plain values: they are told apart by how they are written.
     """
     kept, stamps = _place(con, cache, sources, asked)
-    if kept is not None and (file := kept.find("tables", "duckdb")):
-        with suppress(duckdb.Error):
-            return (*_attached(file), kept)
-    facts = build(con)
-    # Files that changed while they were read are neither what was hashed nor what is there now.
-    if kept is None or not _unchanged(stamps):
-        return con, facts, None
-    kept.keep("tables", "duckdb", lambda file: _write(con, facts, file))
+    if kept is None:
+        return con, build(con), None
+    with _alone(kept.folder):
+        if file := kept.find("tables", "duckdb"):
+            with suppress(duckdb.Error):
+                return con, _attached(con, file), kept
+            con = connect()
+        facts = build(con)
+        # Files that changed while they were read are neither what was hashed nor what is there now.
+        if not _unchanged(stamps):
+            return con, facts, None
+        file = kept.keep("tables", "duckdb", lambda file: _write(con, facts, file))
     _clean(kept.folder.parent)
+    if file:
+        with suppress(duckdb.Error):
+            # What it took to read the files is given back.
+            con.close()
+            con = connect()
+            return con, _attached(con, file), kept
     try:
         con.execute("SELECT 1")
     except duckdb.Error:
@@ -122,6 +133,19 @@ def opened(
         con = connect()
         facts = build(con)
     return con, facts, kept
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let others who want the same set of data wait until it is kept, where that can be done."""
+    with ExitStack() as held:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            place = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, place)
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
 
 
 def _place(
@@ -148,13 +172,12 @@ def _place(
     return None, {}
 
 
-def _attached(file: Path) -> tuple[duckdb.DuckDBPyConnection, Any]:
-    """Open kept tables for reading, as other processes may at the same time."""
-    con = connect()
+def _attached(con: duckdb.DuckDBPyConnection, file: Path) -> Any:
+    """Open kept tables for reading, as other processes may at the same time; return the facts about them."""
     con.execute(f"ATTACH {literal(str(file))} AS kept (READ_ONLY)")
     con.execute("USE kept")
     row = con.execute("SELECT written FROM facts").fetchone()
-    return con, json.loads(row[0] if row else "")
+    return json.loads(row[0] if row else "")
 
 
 def _write(con: duckdb.DuckDBPyConnection, facts: Any, file: Path) -> None:

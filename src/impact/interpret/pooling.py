@@ -10,6 +10,7 @@ import pandas as pd
 
 from impact.errors import DesignError, ParameterError
 from impact.interpret.studies import Studies, gather
+from impact.numbers.holm import holm
 from impact.numbers.random_effects import Averages, random_effects
 from impact.results import Array, Bounds, Effects
 
@@ -265,13 +266,11 @@ def _errors_only(estimate: Array, error: Array, df: Array) -> dict[str, Any]:
 
 
 def _heterogeneity(cells: pd.DataFrame, found: Averages, p_values: Array, primary: str) -> pd.DataFrame:
-    from statsmodels.stats.multitest import multipletests
-
-    holm = p_values.copy()
+    adjusted = p_values.copy()
     for scale in cells["scale"].unique():
         # Both scales tell of the same change, so that each is a family of its own.
         rows = ((cells["scale"] == scale) & (cells["outcome"] != primary)).to_numpy()
-        holm[rows] = multipletests(p_values[rows], method="holm")[1] if rows.any() else []
+        adjusted[rows] = holm(p_values[rows])
     return cells.assign(
         studies=found.studies,
         tau2=found.tau2,
@@ -282,7 +281,7 @@ def _heterogeneity(cells: pd.DataFrame, found: Averages, p_values: Array, primar
         q_df=found.studies - 1,
         q_p_value=found.q_p_value,
         p_value=p_values,
-        p_value_holm=holm,
+        p_value_holm=adjusted,
     )
 
 

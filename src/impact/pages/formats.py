@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.numbers.holm import holm
 from impact.pages.own_words import OWN, several
 
 MINUS = "−"
@@ -267,12 +268,9 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     >>> adjusted([0.04, 0.01, 0.03])
     [0.04, 0.02, 0.03]
     """
-    from statsmodels.stats.multitest import multipletests
-
     first, rest = list(p_values[:1]), np.asarray(p_values[1:], float)
     known = np.isfinite(rest)
-    if known.any():
-        rest[known] = multipletests(rest[known], method="holm")[1]
+    rest[known] = holm(rest[known])
     return [*first, *(float(p) for p in rest)]
 
 

@@ -16,7 +16,7 @@ import papermill
 import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellTimeoutError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -137,7 +137,8 @@ def execute(
         )
     except PapermillExecutionError as error:
         raise _ours(error, name) from KernelError(error.traceback)
-    except (DeadKernelError, CellTimeoutError) as error:
+    except (RuntimeError, CellTimeoutError) as error:
+        # So nbclient says that the process died in a cell, and jupyter_client that it never answered.
         why = watch.reason and f"was stopped, because {watch.reason}"
         why = why or "died, most often because memory ran out"
         raise RunError(

@@ -6,6 +6,7 @@ import csv
 import datetime
 import html
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from impact.data.kept import opened
 from impact.data.reading import ask, connect, literal, quote, scan
 from impact.disclosure.identifiers import NAMING, as_typed, days_in
 from impact.disclosure.policies import policy
 from impact.errors import DisclosureError, together
+from impact.run.plan import code_hash
 from impact.study import Study
 
 _READ = (".html", ".json", ".csv", ".md")
@@ -66,7 +69,7 @@ def refuse_names(study: Study, folder: Path) -> None:
         for name, p in files.items()
         if name not in texts and not (p.suffix == ".pdf" and p.with_suffix(".html") in files.values())
     ]
-    con = connect()
+    con, looked_at = _names(study)
     for name, found in (("words", _words), ("cells", _cells)):
         frame = pd.DataFrame(
             [(file, word) for file, text in texts.items() for word in set(found(file, text))],
@@ -77,16 +80,8 @@ def refuse_names(study: Study, folder: Path) -> None:
     # On which days the plan was written is nobody's life.
     own = {datetime.date.today()} | {day for _, day in days_in(str(study.planned))}
     days = {file: {day for _, day in days_in(as_typed(text))} - own for file, text in texts.items()}
-    looked_at: dict[tuple[str, str], str] = {}
-    con.execute("CREATE TABLE held (source VARCHAR, named VARCHAR, given VARCHAR, rows BIGINT)")
-    for table, given in study.files.items():
-        sql, types = scan(con, table, given)
-        meanings = _meanings(study, table, types)
-        columns = [c for c, name in meanings.items() if table == "people" or name in _NAMING | _LIVES]
-        _hold(con, table, sql, columns)
-        looked_at |= {(table, column): meanings[column] for column in columns}
-    held_by = _named(con, looked_at, policy(study.disclosure).smallest_shown)
-    for (table, column), name in looked_at.items():
+    held_by = _held_by(con)
+    for table, column, name in looked_at:
         found_in = held_by.get((table, column), set())
         found_in |= _of_a_life(con, table, column, days) if name in _LIVES else set()
         problems += [
@@ -94,6 +89,35 @@ def refuse_names(study: Study, folder: Path) -> None:
         ]
     if problems:
         raise DisclosureError(together(problems))
+
+
+def _names(study: Study) -> tuple[duckdb.DuckDBPyConnection, list[tuple[str, str, str]]]:
+    """Gather what names someone, as the tables ``known`` and ``lives``, and say which columns were read.
+
+    It lies where what was read of the data does, for the next report from the same.
+    """
+    least = policy(study.disclosure).smallest_shown
+
+    def build(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+        looked_at = []
+        con.execute("CREATE TABLE held (source VARCHAR, named VARCHAR, given VARCHAR, rows BIGINT)")
+        for table, given in study.files.items():
+            sql, types = scan(con, table, given)
+            meanings = _meanings(study, table, types)
+            columns = [c for c, name in meanings.items() if table == "people" or name in _NAMING | _LIVES]
+            _hold(con, table, sql, columns)
+            looked_at += [(table, column, meanings[column]) for column in columns]
+        _know(con, looked_at, least)
+        return looked_at
+
+    con, looked_at, _ = opened(
+        connect(),
+        build,
+        cache=os.environ.get("IMPACT_CACHE"),
+        sources=study.files,
+        asked=["names", code_hash(), least, study.data],
+    )
+    return con, looked_at
 
 
 def _meanings(study: Study, table: str, types: Mapping[str, str]) -> dict[str, str]:
@@ -115,18 +139,17 @@ def _hold(con: duckdb.DuckDBPyConnection, table: str, sql: str, columns: Sequenc
         ask(con, table, f"INSERT INTO held {counted}")
 
 
-def _named(
-    con: duckdb.DuckDBPyConnection, looked_at: Mapping[tuple[str, str], str], least: int
-) -> dict[tuple[str, str], set[str]]:
-    """Find the files that hold a value of a column that names someone, by table and column."""
+def _know(con: duckdb.DuckDBPyConnection, looked_at: Sequence[tuple[str, str, str]], least: int) -> None:
+    """Keep of what is held the values that name someone, and the days of lives."""
     rows = [
-        (*at, name in _NAMING, (at[0], name) == ("people", "buildingid")) for at, name in looked_at.items()
+        (table, column, name in _NAMING, name in _LIVES, (table, name) == ("people", "buildingid"))
+        for table, column, name in looked_at
     ]
-    asked = pd.DataFrame(rows, columns=["source", "named", "naming", "of_few"])
-    con.register("asked", asked.astype({"naming": bool, "of_few": bool}))
+    asked = pd.DataFrame(rows, columns=["source", "named", "naming", "living", "of_few"])
+    con.register("asked", asked.astype({"naming": bool, "living": bool, "of_few": bool}))
     listed = ", ".join(literal(word) for word in _NOBODY)
-    query = f"""
-        WITH own AS (
+    con.execute(f"""
+        CREATE TABLE known AS WITH own AS (
             SELECT source, named FROM held WHERE source = 'people' GROUP BY ALL
             HAVING count(*) >= greatest({_OWN_VALUES}, {_OWN_SHARE} * sum(rows))
         ),
@@ -137,12 +160,22 @@ def _named(
             FROM held JOIN asked USING (source, named) LEFT JOIN own USING (source, named)
             WHERE naming OR own.named IS NOT NULL
             GROUP BY ALL HAVING NOT any_value(of_few) OR sum(rows) < {least}
-        ),
-        known AS (
-            SELECT source, named, value, string_split(value, ' ') AS parts,
-                regexp_matches(value, '\\p{{L}}') AS written
-            FROM plain WHERE len(value) > 2 AND value NOT IN ({listed}) AND (naming OR {_TELLING})
         )
+        SELECT source, named, value, string_split(value, ' ') AS parts,
+            regexp_matches(value, '\\p{{L}}') AS written
+        FROM plain WHERE len(value) > 2 AND value NOT IN ({listed}) AND (naming OR {_TELLING})
+    """)
+    con.execute(
+        "CREATE TABLE lives AS "
+        "SELECT source, named, given FROM held JOIN asked USING (source, named) WHERE living"
+    )
+    con.unregister("asked")
+    con.execute("DROP TABLE held")
+
+
+def _held_by(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], set[str]]:
+    """Find the files that hold a value of a column that names someone, by table and column."""
+    query = f"""
         SELECT source, named, file
         FROM words JOIN known ON words.value = array_to_string(parts[1:{_WORDS}], ' ')
         WHERE written AND (len(parts) > 1 OR regexp_matches(known.value, '\\d')) OR known.value ~ '\\d{{8,}}'
@@ -158,7 +191,7 @@ def _of_a_life(
     con: duckdb.DuckDBPyConnection, table: str, column: str, days: Mapping[str, set[datetime.date]]
 ) -> set[str]:
     """Find the files that hold a day on which someone was born or died."""
-    values = con.execute("SELECT given FROM held WHERE source = ? AND named = ?", [table, column]).fetchall()
+    values = con.execute("SELECT given FROM lives WHERE source = ? AND named = ?", [table, column]).fetchall()
     theirs = {day for (value,) in values for _, day in days_in(value) if day.day != 1}
     return {file for file, said in days.items() if said & theirs}
 

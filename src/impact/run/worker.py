@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import nbformat
 import psutil
+from jupyter_client.provisioning import KernelProvisionerFactory
 from matplotlib.backends.registry import backend_registry
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -41,6 +42,7 @@ def prepare() -> None:
     entries = [entry(nbformat.reads(nbformat.writes(page), as_version=4), href="")]
     render(page)
     index(title="", pages=entries)
+    KernelProvisionerFactory.instance()
     backend_registry.list_all()  # type: ignore[no-untyped-call]
 
 
