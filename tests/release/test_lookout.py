@@ -58,16 +58,20 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     ],
 )
 def test_a_name_of_the_data_stops_the_report(
-    tmp_path: Path, study: Study, name: str, text: str, column: str
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch, name: str, text: str, column: str
 ) -> None:
+    monkeypatch.setenv("IMPACT_CACHE", str(tmp_path))
     (tmp_path / "share" / name).write_text(text)
-    with pytest.raises(DisclosureError) as caught:
-        refuse_names(study, tmp_path / "share")
-    assert f"{name}: holds a value of the column {column}." in str(caught.value).splitlines()
-    words = str(caught.value).replace(name, "").lower()
-    assert not any(
-        value in words for value in ("t007", "oak", "ann", "123456789", "march", "hughes", "tea", "siân")
-    )
+    # The second time the names are those that were kept.
+    for _ in range(2):
+        with pytest.raises(DisclosureError) as caught:
+            refuse_names(study, tmp_path / "share")
+        assert f"{name}: holds a value of the column {column}." in str(caught.value).splitlines()
+        words = str(caught.value).replace(name, "").lower()
+        assert not any(
+            value in words for value in ("t007", "oak", "ann", "123456789", "march", "hughes", "tea", "siân")
+        )
+    assert [*tmp_path.glob("impact-kept/*/tables-*.duckdb")]
 
 
 @pytest.mark.parametrize(

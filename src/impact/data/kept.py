@@ -164,7 +164,7 @@ def _place(
                 return None, {}
             files[name] = files_of(name, source)
         stamps = _stamps(file for found in files.values() for file in found)
-        zone = con.execute("SELECT current_setting('TimeZone')").fetchone()
+        zone = con.execute("SELECT current_setting('TimeZone')").fetchall()
         # The names of files count because DuckDB reads columns from folders such as year=2024.
         made_from = [_CODE, duckdb.__version__, pd.__version__, np.__version__, zone, *asked, files]
         name = _hash([*made_from, *(_content(Path(file)) for file in stamps)])
@@ -176,8 +176,8 @@ def _attached(con: duckdb.DuckDBPyConnection, file: Path) -> Any:
     """Open kept tables for reading, as other processes may at the same time; return the facts about them."""
     con.execute(f"ATTACH {literal(str(file))} AS kept (READ_ONLY)")
     con.execute("USE kept")
-    row = con.execute("SELECT written FROM facts").fetchone()
-    return json.loads(row[0] if row else "")
+    ((written,),) = con.execute("SELECT written FROM facts").fetchall()
+    return json.loads(written)
 
 
 def _write(con: duckdb.DuckDBPyConnection, facts: Any, file: Path) -> None:
