@@ -107,9 +107,9 @@ def kernel(name: str) -> Callable[[], float]:
         from jupyter_client.manager import start_new_kernel
 
         if name == "impact":
-            from impact import kernels
+            from impact import processes
 
-            kernels.server()
+            processes.server()
         taken = []
         for _ in range(5):
             began = time.perf_counter()

@@ -18,7 +18,7 @@ import papermill
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from impact import kernels
+from impact import processes
 from impact.run.engine import Kernel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forking is safe on Linux alone")
@@ -42,10 +42,10 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    found = kernels.server()
+    found = processes.server()
     assert found
     yield found
-    kernels._STARTED[os.getpid()].close()
+    processes._STARTED[os.getpid()].close()
 
 
 def executed(tmp_path: Path, kernel: str, cells: list[str]) -> list[Any]:
@@ -72,7 +72,7 @@ def test_outputs_are_those_of_a_kernel_that_was_started_by_itself(
 
 def test_a_child_has_its_own_folder_environment_and_output(address: str, tmp_path: Path) -> None:
     with (tmp_path / "out.txt").open("w") as out:
-        child = kernels.start(
+        child = processes.start(
             "os:system", ["pwd; echo $SAID; exit"], env={**os.environ, "SAID": "so"}, cwd=tmp_path, stdout=out
         )
         assert child.wait(10) == 0
@@ -80,7 +80,7 @@ def test_a_child_has_its_own_folder_environment_and_output(address: str, tmp_pat
 
 
 def test_a_childs_output_may_go_nowhere(address: str, capfd: pytest.CaptureFixture[str]) -> None:
-    child = kernels.start("os:system", ["echo heard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = processes.start("os:system", ["echo heard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert child.wait(10) == 0
     assert not capfd.readouterr().out
 
@@ -94,7 +94,7 @@ def test_kernels_of_runs_listen_where_no_other_can(address: str) -> None:
 
 def test_a_child_that_fails_says_so(address: str, tmp_path: Path) -> None:
     with (tmp_path / "err.txt").open("w") as err:
-        assert kernels.start("os:no_such_function", [], stderr=err).wait(10) == 1
+        assert processes.start("os:no_such_function", [], stderr=err).wait(10) == 1
     assert "no_such_function" in (tmp_path / "err.txt").read_text()
 
 
@@ -104,31 +104,31 @@ def test_children_draw_different_numbers(address: str, tmp_path: Path) -> None:
         f"import numpy as n, random as r; print(n.random.random(), r.random(), file=open({str(file)!r}, 'a'))"
     )
     for _ in range(2):
-        assert kernels.start("builtins:exec", [code]).wait(10) == 0
+        assert processes.start("builtins:exec", [code]).wait(10) == 0
     drawn = file.read_text().split()
     assert len(set(drawn)) == 4
 
 
 def test_a_child_ends_with_its_owner(address: str) -> None:
-    child = kernels.start("os:system", ["sleep 60"])
-    assert isinstance(child, kernels.Forked)
+    child = processes.start("os:system", ["sleep 60"])
+    assert isinstance(child, processes.Forked)
     assert child.poll() is None
     child._line.close()
     assert gone(child.pid)
 
 
 def test_a_signal_reaches_the_child_and_what_it_started(address: str) -> None:
-    child = kernels.start("os:system", ["sleep 60"])
+    child = processes.start("os:system", ["sleep 60"])
     child.terminate()
     assert child.wait(10) == -signal.SIGTERM
     with pytest.raises(subprocess.TimeoutExpired):
-        kernels.start("os:system", ["sleep 60"]).wait(0.05)
+        processes.start("os:system", ["sleep 60"]).wait(0.05)
 
 
 def test_a_kernel_is_interrupted_and_restarted(address: str) -> None:
     manager, client = start_new_kernel(kernel_name="impact")
     try:
-        assert isinstance(manager.provisioner.process, kernels.Forked)
+        assert isinstance(manager.provisioner.process, processes.Forked)
         told = client.execute("import time; time.sleep(60)")
         time.sleep(0.5)
         manager.interrupt_kernel()
@@ -144,15 +144,15 @@ def test_a_kernel_is_interrupted_and_restarted(address: str) -> None:
 
 
 def test_children_end_with_the_server_and_a_new_one_is_started(address: str) -> None:
-    child = kernels.start("os:system", ["sleep 60"])
-    own = kernels._STARTED[os.getpid()]
+    child = processes.start("os:system", ["sleep 60"])
+    own = processes._STARTED[os.getpid()]
     os.kill(own._process.pid, signal.SIGKILL)
     assert child.wait(10) == -signal.SIGKILL
     own._process.wait()
     assert gone(child.pid)
-    again = kernels.start("os:system", ["true"])
+    again = processes.start("os:system", ["true"])
     assert again.wait(10) == 0
-    assert kernels._STARTED[os.getpid()] is not own
+    assert processes._STARTED[os.getpid()] is not own
 
 
 def test_processes_start_as_usual_where_that_is_asked_for(
@@ -160,22 +160,24 @@ def test_processes_start_as_usual_where_that_is_asked_for(
 ) -> None:
     monkeypatch.setenv("IMPACT_ENGINE", "papermill")
     with (tmp_path / "out.txt").open("w") as out:
-        child = kernels.start("os:system", ["pwd"], cwd=tmp_path, stdout=out)
+        child = processes.start("os:system", ["pwd"], cwd=tmp_path, stdout=out)
         assert isinstance(child, subprocess.Popen)
         assert child.wait(20) == 0
     assert (tmp_path / "out.txt").read_text().strip() == str(tmp_path)
 
 
 def test_a_changed_package_has_a_new_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = kernels._Server()
+    server = processes._Server()
     assert not server.is_stale()
-    monkeypatch.setattr(kernels, "_code", lambda: 0)
+    monkeypatch.setattr(processes, "_code", lambda: 0)
     assert server.is_stale()
     assert server._process.poll() is not None
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    code = "from impact import kernels; print(kernels.server()); kernels.start('os:system', ['sleep 60'])"
+    code = (
+        "from impact import processes; print(processes.server()); processes.start('os:system', ['sleep 60'])"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     folder = Path(re.findall(r"\S+", said)[-1]).parent
     for _ in range(50):
@@ -188,11 +190,11 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 def test_a_deep_folder_for_what_is_temporary_is_no_hindrance(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    code = "from impact import kernels; print(kernels.start('os:system', ['true']))"
+    code = "from impact import processes; print(processes.start('os:system', ['true']))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(deep)}, capture_output=True, text=True
     )
-    assert "kernels.Forked" in done.stdout
+    assert "processes.Forked" in done.stdout
     assert done.stderr == ""
     assert not list(deep.iterdir())
 

@@ -94,20 +94,25 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only what became of the studies")] = False,
 ) -> None:
     """Run studies and write their reports; what has not changed since its report is not run again."""
+    from impact import processes
+
+    if dask and slurm:
+        raise ParameterError("--dask and --slurm: give one of them.")
+    if engine is Engine.papermill:
+        os.environ["IMPACT_ENGINE"] = engine.value
+    if not dask and not slurm:
+        # It imports while we do.
+        processes.server(wait=False)
     from impact.cli.terminal import show_outcomes
     from impact.run import Extras, Limits, clusters
     from impact.run import run as run_studies
     from impact.run.progress import Progress
 
-    if dask and slurm:
-        raise ParameterError("--dask and --slurm: give one of them.")
     limits, executor = Limits(memory_gb=memory, minutes=minutes), None
     if dask:
         executor = clusters.dask(dask, workers)
     elif slurm:
         executor = clusters.slurm(slurm, workers, limits)
-    if engine is Engine.papermill:
-        os.environ["IMPACT_ENGINE"] = engine.value
     try:
         outcomes = run_studies(
             files,

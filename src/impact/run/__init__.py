@@ -12,7 +12,6 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
-from impact import kernels
 from impact.errors import DataError, RunError, together, whose
 from impact.run.batch import work_all
 from impact.run.clusters import here
@@ -81,9 +80,6 @@ def run(
     ParameterError, DataError
         With all problems of all files, before anything has run.
     """
-    if executor is None:
-        # It imports while the files are read.
-        kernels.server(wait=False)
     studies = read_studies(files, changes=changes)
     _find_data(studies)
     more = {"was_sent": was_sent, "force": force}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from impact import errors, kernels
+from impact import errors, processes
 from impact.errors import ImpactError, RunError
 from impact.run.job import Job, Outcome
 from impact.run.plan import plan, stands
@@ -64,7 +64,7 @@ _LOST = RunError(
 
 
 # The processes at work for this one, by the study.
-_RUNNING: dict[int, kernels.Process] = {}
+_RUNNING: dict[int, processes.Process] = {}
 
 
 def _steps(job: Job) -> Iterator[Event]:
@@ -72,7 +72,7 @@ def _steps(job: Job) -> Iterator[Event]:
     # It ends when our end of what it reads is closed, as it is however we end.
     with open(ask, "wb", buffering=0) as asking, open(said, encoding="utf-8") as saying:
         try:
-            process = kernels.start("impact.run.worker:main", [], stdin=asked, stdout=say)
+            process = processes.start("impact.run.worker:main", [], stdin=asked, stdout=say)
         finally:
             os.close(asked)
             os.close(say)

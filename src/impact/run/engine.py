@@ -21,7 +21,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from impact import errors, kernels
+from impact import errors, processes
 from impact.errors import ImpactError, RunError
 from impact.pages.signed import refuse_unsigned, secret
 from impact.run.watch import Watch
@@ -55,11 +55,11 @@ class Kernel(AsyncKernelManager):
 
     def _transport_default(self) -> str:
         # Two processes that look for a free port at once may find the same; their own numbers differ.
-        return "ipc" if kernels.server(wait=False) else "tcp"
+        return "ipc" if processes.server(wait=False) else "tcp"
 
     def _connection_file_default(self) -> str:
         # Such files lie in a folder that goes with the server; their names must be short.
-        address = kernels.server(wait=False)
+        address = processes.server(wait=False)
         return str(Path(address).with_name(f"{os.getpid()}.json")) if address else ""
 
 
@@ -86,7 +86,7 @@ class Engine(NBClientEngine):  # type: ignore[misc]  # papermill is untyped
             log=logging.getLogger("papermill"),
             on_notebook_start=lambda **_: options["watch"].over(client.km.provisioner.pid),
         )
-        env = {**kernels.ONE_THREAD, **os.environ, **options["records"]}
+        env = {**processes.ONE_THREAD, **os.environ, **options["records"]}
         # papermill writes the whole notebook before and after each cell; nobody reads it before the end.
         place, nb_man.output_path = nb_man.output_path, None
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impact import kernels
+from impact import processes
 from impact.errors import RunError
 from impact.run.plan import code_hash
 
@@ -39,7 +39,7 @@ def renew(folder: Path, *, force: bool = False) -> None:
     log = folder / _LOG
     try:
         with log.open("w", encoding="utf-8") as said:
-            process = kernels.start("impact.run.across:main", [str(folder)], stdout=said, stderr=said)
+            process = processes.start("impact.run.across:main", [str(folder)], stdout=said, stderr=said)
             failed = process.wait()
         if failed:
             raise RunError(f"the pages over all studies could not be made; {_LOG} beside them says why.")

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import nbformat
 import psutil
-from jupyter_client.provisioning import KernelProvisionerFactory
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from matplotlib.backends.registry import backend_registry
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
