@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from impact import did, interpret
 from impact.data import Cohort, LongData, Panel
-from impact.did import censoring_weights
-from impact.interpret.matched_comparison import matched
 from impact.match import onto
 from impact.results import Matched
 
@@ -42,7 +41,7 @@ def build_panel(
     sample : mapping, optional
         Arguments of ``matched``: then the panel holds the matched people alone, with their weights and sets.
     """
-    found = None if sample is None else matched(data, **sample)
+    found = None if sample is None else interpret.matched(data, **sample)
     return _panel(data, found, window=window, around=around, clock=clock, censoring=censoring)
 
 
@@ -58,7 +57,7 @@ def build_panels(
     The second is what the figure around the start shows: of the matched people alone, by their weights,
     where these are what the estimator compares. People are matched once for both.
     """
-    found = None if sample is None else matched(data, **sample)
+    found = None if sample is None else interpret.matched(data, **sample)
     planned = _panel(data, found, around=around, **plan)
     shown = _panel(data, found, around=around, **{**plan, "clock": "event", "censoring": None})
     return planned, shown
@@ -86,4 +85,4 @@ def _panel(
         # Groups whose members may be alike, where the study names any, hold more than sets.
         grouped = len(np.unique(panel.cluster)) < panel.n
         panel = onto(found, panel, cluster="panel" if grouped else "set")
-    return panel if censoring is None else censoring_weights(panel, **censoring)
+    return panel if censoring is None else did.censoring_weights(panel, **censoring)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from matplotlib.backends.registry import backend_registry
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from impact import did, interpret, match
 from impact.disclosure.record import read
 from impact.errors import ImpactError, RunError
 from impact.pages.report import entry, index, render
@@ -38,6 +40,8 @@ Tell = Callable[[dict[str, Any]], None]
 def prepare() -> None:
     """Do once, before processes are forked, what each of them would do again; called by ``kernels``."""
     made_with()
+    for floor in (did, match, interpret):
+        inspect.getmembers(floor)
     page = new_notebook(cells=[new_markdown_cell("# Page"), new_code_cell()])
     entries = [entry(nbformat.reads(nbformat.writes(page), as_version=4), href="")]
     render(page)
