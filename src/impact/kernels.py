@@ -34,7 +34,7 @@ _STACK = (
     *("duckdb", "scipy.optimize", "scipy.stats", "matplotlib.pyplot", "seaborn"),
     *("matplotlib.backends.backend_agg", "ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger"),
     *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic"),
-    *(f"impact.{name}" for name in ("cli", "data", "disclosure.gate", "interpret", "run.worker")),
+    *(f"impact.{name}" for name in ("data", "disclosure.gate", "interpret", "run.worker")),
     *(f"impact.pages.{name}" for name in ("briefing", "plots", "services", "tables")),
 )
 # What is only there for jsonschema to judge addresses in other scripts, at the price of a second and 17 MB.
@@ -78,6 +78,10 @@ def _serve(address: str) -> None:
             _leave(address)
     _call("impact.run.worker:prepare", [])
     del sys.modules[_NOT_USED]
+    # A kernel looks at the file of every module, and so copies the page that says it: side by side, a few.
+    for module in list(sys.modules.values()):
+        if file := getattr(module, "__file__", None):
+            module.__file__ = file.encode().decode()
     gc.freeze()
     gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
