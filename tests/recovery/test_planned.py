@@ -84,9 +84,9 @@ def test_the_page_is_made_of_the_grid() -> None:
 
 @pytest.mark.skipif(not SLOW, reason="the grid runs with IMPACT_SLOW=1")
 def test_the_grid() -> None:
-    found = planned.study(400, workers=os.cpu_count() or 1)
-    held = found[~found["design"].str.contains("8 buildings") & (found["planned"] > 0.75)]
+    found = planned.study(300, workers=os.cpu_count() or 1)
+    held = found[~found["design"].str.contains("8 buildings") & ~found["refused"]]
     gap = held["found"] - held["planned"]
     assert abs(gap.mean()) < 0.02
     assert (gap.abs() < 4.5 * held["found_error"]).all()
-    Path(__file__).parents[2].joinpath("docs/planning-grid.md").write_text(planned.page(found, 400))
+    Path(__file__).parents[2].joinpath("docs/planning-grid.md").write_text(planned.page(found, 300))

@@ -28,7 +28,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
 
     def call(file: str | None = None, **options: float) -> list[str]:
-        more = {k: options.pop(k) for k in ("draws", "seed") if k in options}
+        more = {k: options.pop(k) for k in ("draws", "starts", "seed") if k in options}
         make_plan(file, options, **more)
         return capsys.readouterr().out.splitlines()
 
@@ -63,6 +63,16 @@ def test_few_buildings_are_not_flattered(said: Said) -> None:
 def test_invented_studies_check_it(said: Said) -> None:
     checked = said(**USUAL, draws=20, seed=1)[-2]
     assert checked.startswith("Check: of 20 such studies invented and analysed, ")
+    assert checked == said(**USUAL, draws=20, seed=1)[-2]
+    over = said(**USUAL, before=6, stability=0.9, draws=4, starts=3)[-2]
+    assert over.startswith(
+        "Check: of 4 such studies invented, support starting over 3 months, and analysed, "
+    )
+
+
+def test_buildings_need_time_before(said: Said) -> None:
+    lines = said(**USUAL, buildings=40, icc=0.01)
+    assert any(line.startswith("No method of this package compares buildings by") for line in lines)
 
 
 def test_a_study_that_finds_nothing_is_refused_with_what_it_takes(said: Said) -> None:
@@ -96,7 +106,9 @@ def test_errors_name_the_option(said: Said, options: dict[str, float], name: str
 
 def test_every_field_of_a_plan_but_its_effects_is_an_option() -> None:
     options = {p.name for p in typer.main.get_command(app).commands["plan"].params}  # type: ignore[attr-defined]
-    assert options - {"file", "check", "seed", "to", "help"} == {*Plan.__dataclass_fields__} - {"effects"}
+    assert options - {"file", "check", "starts", "seed", "to", "help"} == {*Plan.__dataclass_fields__} - {
+        "effects"
+    }
 
 
 def test_a_parameter_file_says_what_to_assume(said: Said, tmp_path: Path, demo: Path) -> None:
@@ -104,12 +116,14 @@ def test_a_parameter_file_says_what_to_assume(said: Said, tmp_path: Path, demo: 
     (tmp_path / "params/demo.yaml").write_text((ROOT / "params/demo.yaml").read_text())
     (tmp_path / "data").symlink_to(demo)
     lines = said("params/demo.yaml")
-    assert lines[0].startswith("With 280 people an arm, followed for 12 months")
+    assert lines[0].startswith("With 280 people with support and 780 to compare, followed for 12 months")
+    assert "emergency admissions for 1,000 people a year" in lines[0]
+    assert lines[2].endswith("and 2.8 times as many to compare.")
     page = (tmp_path / lines[-1]).read_text()
     assert "s support began</td>" in page
     assert "Counts of 1 to 7 people or events are not shown" in page
     # What is given goes before what was measured.
-    assert said("params/demo.yaml", people=500)[0].startswith("With 500 people an arm")
+    assert said("params/demo.yaml", people=500)[0].startswith("With 500 people with support")
 
 
 def test_the_command_line_runs_it(tmp_path: Path) -> None:

@@ -202,16 +202,19 @@ def plan(
     check: Annotated[
         int, typer.Option(metavar="STUDIES", min=0, help="Invent so many such studies and analyse them")
     ] = 0,
+    starts: Annotated[
+        int | None, typer.Option(min=1, help="With --check: months over which support starts")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the invented studies")] = 20261122,
     to: Annotated[Path | None, typer.Option(help="The page to write [default: outputs/plan.html]")] = None,
 ) -> None:
     """Say what a study could find before it is done, and how many people that takes."""
     given = {name: value for name, value in locals().items() if value is not None}
-    for name in ("file", "check", "seed", "to"):
+    for name in ("file", "check", "starts", "seed", "to"):
         given.pop(name, None)
     from impact.cli.planning import make_plan
 
-    make_plan(file, given, draws=check, seed=seed, to=to)
+    make_plan(file, given, draws=check, starts=starts, seed=seed, to=to)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from impact.study import Study, project_root, read_studies
 _NEEDED = ("rate", "dispersion", "people")
 # What readers of a plan call its assumptions.
 _WORDS = {
-    "rate": ("Contacts a person a year without support", "{:g}"),
+    "rate": ("How many a person has in a year without support", "{:g}"),
     "dispersion": ("How much people differ: variance of need over its squared mean", "{:g}"),
     "people": ("People in each supported arm", "{:,.0f}"),
     "ratio": ("People in the comparison arm for each of these", "{:.3g}"),
@@ -39,11 +39,21 @@ _WORDS = {
     "size_cv": ("Spread of the sizes of buildings, over their mean", "{:.2g}"),
     "building_stability": ("How far need that buildings share lasts (1: wholly)", "{:g}"),
 }
+_NO_METHOD = (
+    "No method of this package compares buildings by the time after support alone: its errors there are by "
+    "person or matched set. Count months before support, too (--before)."
+)
 _MEASURED = "measured before anyone's support began"
 
 
 def make_plan(
-    file: str | None, options: Mapping[str, Any], *, draws: int = 0, seed: int = 0, to: Path | None = None
+    file: str | None,
+    options: Mapping[str, Any],
+    *,
+    draws: int = 0,
+    starts: int | None = None,
+    seed: int = 0,
+    to: Path | None = None,
 ) -> None:
     """Print what a study could find and write its page.
 
@@ -55,6 +65,8 @@ def make_plan(
         Arguments of ``Plan`` that were given; they go before what the file says.
     draws, seed : int
         Invented studies that are analysed as this one would be, as a check.
+    starts : int, optional
+        Months over which support starts in these; without it those of the file, or one.
     to : path, optional
         Where to write the page.
 
@@ -66,7 +78,7 @@ def make_plan(
         For a study that cannot find anything, or data that say too little before support.
     """
     study = _one(file) if file else None
-    design, measured = _of_study(study) if study else ({}, {})
+    design, measured, over = _of_study(study) if study else ({}, {}, 1)
     chosen = {**measured, **design, **options}
     if missing := [name for name in _NEEDED if name not in chosen]:
         raise ParameterError(
@@ -75,12 +87,18 @@ def make_plan(
         )
     plan = _plan(chosen)
     sources = {**dict.fromkeys(measured, _MEASURED), **dict.fromkeys(design, "parameter file")}
-    results = {**planned(plan), "assumed": _assumed(plan, {**sources, **dict.fromkeys(options, "given")})}
+    outcome = study.outcomes[0] if study else "contacts"
+    results = {
+        **planned(plan, outcome=outcome),
+        "assumed": _assumed(plan, {**sources, **dict.fromkeys(options, "given")}),
+    }
     released = release(results, study.disclosure if study else "hes")
     if plan.refusal:
         raise DesignError(f"{plan.refusal}\n{takes(released['needed'])}")
     warnings = cautions(sum(plan.groups) if plan.buildings else 0, plan.events(plan.smallest("fall")))
-    warnings += [_checked(plan, draws, seed)] if draws else []
+    if plan.buildings and not plan.before:
+        warnings.insert(0, _NO_METHOD)
+    warnings += [_checked(plan, draws, seed, starts or over)] if draws else []
     typer.echo("\n".join([headline(released).text, *warnings]))
     place = to or _outputs() / (f"plan-{study.name}.html" if study else "plan.html")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +128,10 @@ def _one(file: str) -> Study:
     return studies[0]
 
 
-def _of_study(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a parameter file plans, and what its data say of the time before support, as it may be shown."""
+def _of_study(study: Study) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What a parameter file plans, what its data say of the time before support, as it may be shown, and
+    over how many months support starts.
+    """
     outcome = study.outcomes[0]
     window = {**study.window, "outcomes": [outcome], "covariates": [], "period": "month", "follow_up": None}
     study.find_files()
@@ -124,12 +144,16 @@ def _of_study(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
             "--dispersion instead of a parameter file."
         )
     design: dict[str, Any] = {"months": study.design.months_after}
+    over = 1
     if study.did:
+        # Counted from each person's own start, there is one start.
+        over = 1 if study.did.clock == "event" else int(found.method["starts_over"])
         by_arm = study.did.estimator == "two_by_two" and study.did.effects != "person"
         design |= {"before": study.design.months_before, "effects": "arm" if by_arm else "person"}
     elif study.matching:
         design |= {"matched": 0.0, "ratio": study.matching.ratio or 1}
-    return design, assumptions(row.to_dict(), months=design["months"], before=design.get("before", 0))
+    given = assumptions(row.to_dict(), months=design["months"], before=design.get("before", 0))
+    return design, given, over
 
 
 def _assumed(plan: Plan, sources: Mapping[str, str]) -> Summary:
@@ -142,12 +166,15 @@ def _assumed(plan: Plan, sources: Mapping[str, str]) -> Summary:
     return Summary(pd.DataFrame(rows), {"shows": "what is assumed"})
 
 
-def _checked(plan: Plan, draws: int, seed: int) -> str:
+def _checked(plan: Plan, draws: int, seed: int, starts: int) -> str:
     """Say what invented studies find of the fall that is to be found four times in five, and of none."""
     ratio = plan.smallest("fall")
-    seen, null = (invented(plan, r, draws=draws, seed=seed + i) for i, r in enumerate((ratio, 1.0)))
+    seen, null = (
+        invented(plan, r, draws=draws, seed=seed + i, starts=starts) for i, r in enumerate((ratio, 1.0))
+    )
+    how = f", support starting over {starts} months," if starts > 1 else ""
     return (
-        f"Check: of {draws} such studies invented and analysed, {seen.falls:.0%} found a fall of "
+        f"Check: of {draws} such studies invented{how} and analysed, {seen.falls:.0%} found a fall of "
         f"{1 - ratio:.0%}, where {OFTEN:.0%} were expected (give or take {200 * seen.error:.0f} points); "
         f"without any effect {null.falls + null.rises:.0%} found one."
     )

@@ -37,7 +37,8 @@ def before_support(panel: Panel, *, outcome: str) -> Summary:
         variance ``m + a m^2`` of a person's count, by moments); ``stability`` (correlation of need between
         the halves of the time) and ``periods_apart`` of their middles; ``leaving``, the share of controls
         lost in a period. Where people share buildings: ``group_size, size_cv`` of these, ``shared`` (the
-        part of ``a`` that a building's people share) and ``shared_stability``.
+        part of ``a`` that a building's people share) and ``shared_stability``. ``method`` says how many
+        ``periods`` that was, and over how many support ``starts_over``.
 
     Raises
     ------
@@ -54,7 +55,8 @@ def before_support(panel: Panel, *, outcome: str) -> Summary:
     """
     name = panel.check_outcomes(outcome)[0]
     begins = panel.start if panel.begins is None else panel.begins
-    first = int(np.where(panel.treated, begins, len(panel.periods)).min(initial=len(panel.periods)))
+    inside = panel.treated & (begins < len(panel.periods))
+    first = int(begins[inside].min(initial=len(panel.periods)))
     if first < 2:
         raise DesignError(
             "Support begins within the first two periods of the data, so that nothing can be measured before "
@@ -84,7 +86,12 @@ def before_support(panel: Panel, *, outcome: str) -> Summary:
     computed = [key for key in row if key not in ("outcome", "persons", "supported", "events")]
     return Summary(
         pd.DataFrame([{**row, "largest": int(largest), "second": int(second)}]),
-        {"shows": "use of services before support", "outcome": [name], "periods": first},
+        {
+            "shows": "use of services before support",
+            "outcome": [name],
+            "periods": first,
+            "starts_over": int(begins[inside].max()) - first + 1,
+        },
         people=("persons", "supported"),
         events=("events",),
         derived=dict.fromkeys(computed, ("persons", "events")),

@@ -84,7 +84,7 @@ def invented(
         row = effects.table[effects.table["scale"] == "log ratio"].iloc[0]
         if row["p_value"] < plan.level:
             found[int(row["estimate"] > 0)] += 1
-    falls, rises, unanswered = found / draws
+    falls, rises, unanswered = (found / draws).tolist()
     return Invented(falls, rises, unanswered, draws)
 
 

@@ -296,8 +296,8 @@ _POSSIBLE: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 
 
-def planned(plan: Plan) -> dict[str, Summary]:
-    """What a study of this plan can find, as results to be released.
+def planned(plan: Plan, *, outcome: str = "contacts") -> dict[str, Summary]:
+    """What a study of this plan can find of an outcome, as results to be released.
 
     Returns
     -------
@@ -335,7 +335,7 @@ def planned(plan: Plan) -> dict[str, Summary]:
         for size in _SIZES
         for found in [np.append(plan.times(size).level / 2, plan.times(size).power(1 - falls[1:]))]
     ]
-    said = {"rate": plan.rate, "an_arm": plan.people, "months": plan.months, "comparisons": plan.arms - 1}
+    said = {"outcome": [outcome], "an_arm": plan.people, "ratio": plan.ratio, "months": plan.months}
     return {
         "found": Summary(pd.DataFrame(rows), {"shows": "smallest change found", **said}),
         "needed": Summary(pd.DataFrame(needed), {"shows": "how many it takes", **said}),

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.numbers.rounding import significant
 from impact.pages import SEAL, show
 from impact.pages.evidence import FEW_GROUPS
-from impact.pages.formats import listed, number
+from impact.pages.formats import inside, label, listed, number
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.prose import Block
 from impact.pages.statement import Statement
@@ -69,11 +70,13 @@ def headline(released: Mapping[str, Released]) -> Statement:
     """
     found, needed, curves = (released[name] for name in ("found", "needed", "curves"))
     fall, _, rise, _ = found.table.to_dict("records")
-    who = _people(found.method["an_arm"])
+    said = {name: float(significant(fall[name], 3)) for name in ("with_support", "without_support")}
+    what = inside(label(found.method["outcome"][0]))
     lead = (
-        f"With {who}, followed for {number(found.method['months'])} months, a study like this finds a fall "
-        f"of {-fall['percent']:.0f}% or more four times in five: {number(fall['with_support'])} instead of "
-        f"{number(fall['without_support'])} contacts for 1,000 people a year.",
+        f"With {_who(found)}, followed for {number(found.method['months'])} months, a study like this "
+        f"finds a fall of {-fall['percent']:.0f}% or more four times in five: "
+        f"{number(said['with_support'])} instead of "
+        f"{number(said['without_support'])} {what} for 1,000 people a year.",
     )
     missed = next((m for m in _MISSED if m < -fall["percent"] - 0.5), None)
     here = curves.table[curves.table["an_arm"] == found.method["an_arm"]]
@@ -88,7 +91,7 @@ def headline(released: Mapping[str, Released]) -> Statement:
 
 
 def takes(needed: Released) -> str:
-    """Say how many people in an arm it takes to find a fall of 10, 20 and 30 per cent."""
+    """Say how many people it takes to find a fall of 10, 20 and 30 per cent."""
     falls = [
         f"{number(row['an_arm_80'])} people for a fall of {-row['percent']:.0f}%"
         for row in needed.table.to_dict("records")
@@ -97,8 +100,17 @@ def takes(needed: Released) -> str:
     never = [
         f"{-row['percent']:.0f}%" for row in needed.table.to_dict("records") if pd.isna(row["an_arm_80"])
     ]
-    said = f"To find them four times in five takes, in each arm, about {listed(falls)}. " if falls else ""
-    return (said + (f"No number of people finds a fall of {' or '.join(never)}." if never else "")).strip()
+    said = []
+    if falls and _is_even(needed):
+        said.append(f"To find them four times in five takes, in each arm, about {listed(falls)}.")
+    elif falls:
+        said.append(
+            f"To find them four times in five takes, with support, about {listed(falls)}; and "
+            f"{number(needed.method['ratio'], 1)} times as many to compare."
+        )
+    if never:
+        said.append(f"No number of people finds a fall of {' or '.join(never)}.")
+    return " ".join(said)
 
 
 def curves(released: Released) -> Axes:
@@ -112,7 +124,7 @@ def curves(released: Released) -> Axes:
     with figure(released, "power", [3.4]) as axes:
         ax = axes[0]
         for (size, rows), style in zip(table.groupby("an_arm"), styles, strict=True):
-            said = f"{number(size)} people an arm{' (planned)' if size == planned else ''}"
+            said = f"{_people(size, released)}{' (planned)' if size == planned else ''}"
             ax.plot(-rows["percent"], 100 * rows["found"], label=said, **style)
         ax.axhline(80, color=INK, linewidth=0.8)
         ax.set_xlim(0, 60)
@@ -128,7 +140,7 @@ def curves(released: Released) -> Axes:
 def alt(released: Released) -> str:
     """Describe the figure for somebody who cannot see it."""
     said = [
-        f"{number(size)} people an arm: "
+        f"{_people(size, released)}: "
         + ", ".join(
             f"a fall of {fall}% is found by {100 * rows.loc[rows['percent'] == -fall, 'found'].iloc[0]:.0f}%"
             for fall in (10, 20, 30, 50)
@@ -160,9 +172,9 @@ def _found(released: Released) -> Table:
             ],
             True,
         ),
-        Column("In a supported arm", cells_of(released, "in_an_arm", shown.index, _signed)),
+        Column("In all, with support", cells_of(released, "in_an_arm", shown.index, _signed)),
     ]
-    under = ["In a supported arm: contacts more or fewer in all, over the time people are followed."]
+    under = ["In all, with support: how many more or fewer, over the time people are followed."]
     return table_of(released, "The smallest change that is found", columns, under)
 
 
@@ -173,14 +185,14 @@ def _needed(released: Released) -> Table:
         Column("This study finds it", [f"{100 * found:.0f}%" for found in shown["found"]]),
         *(
             Column(
-                f"People an arm to find it {_OFTEN[often]}",
+                f"People {_where(released)} to find it {_OFTEN[often]}",
                 cells_of(released, f"an_arm_{often}", shown.index),
             )
             for often in _OFTEN
         ),
     ]
     under = ["Rounded up to two figures. In buildings of the same size: the more people, the more buildings."]
-    return table_of(released, "People in each arm, by the fall that is to be found", columns, under)
+    return table_of(released, "People it takes, by the fall that is to be found", columns, under)
 
 
 def _curves(released: Released) -> Table:
@@ -288,8 +300,24 @@ def _shown(*things: Any) -> Block:
     return Block("shown", show(*things).html)
 
 
-def _people(an_arm: float) -> str:
-    return f"{number(an_arm)} people an arm"
+def _is_even(released: Released) -> bool:
+    """Whether as many are compared as are supported, or nearly."""
+    return bool(abs(released.method["ratio"] - 1) < 0.1)
+
+
+def _where(released: Released) -> str:
+    return "an arm" if _is_even(released) else "with support"
+
+
+def _people(an_arm: Any, released: Released) -> str:
+    return f"{number(an_arm)} people {_where(released)}"
+
+
+def _who(released: Released) -> str:
+    """Say how many are supported and compared."""
+    people = _people(released.method["an_arm"], released)
+    others = float(significant(released.method["an_arm"] * released.method["ratio"], 2))
+    return people if _is_even(released) else f"{people} and {number(others)} to compare"
 
 
 def _percent(value: float) -> str:
