@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from impact.cli import app
 from impact.errors import DisclosureError, ParameterError, RunError
 from impact.run import protocols
+from impact.run.lookout import refuse_names
 from impact.run.outputs import Outputs
 from impact.run.plan import plan
 from impact.study import Study, read_studies
@@ -326,6 +327,15 @@ def test_runs_of_a_matrix_are_held_to_what_was_planned_for_each(project: Path) -
         protocols.write("params/north.yaml")
 
 
+def test_places_are_told_apart_by_their_folders(project: Path) -> None:
+    north, south = ({t: f"data/{p}/{t}.csv" for t in ("people", "contacts")} for p in ("north", "south"))
+    change(project, "title: Northtown", f"title: Northtown\nmatrix: {json.dumps({'data': [north, south]})}")
+    protocols.write("params/north.yaml")
+    said = json.loads((project / "protocols/north/v1.json").read_text())
+    assert said["trial"]["Runs"].endswith("Varied: data: north people, south people.")
+    assert [study.planned["status"] for study in read_studies(["params/north.yaml"])] == ["kept"] * 2
+
+
 def test_a_notebook_run_by_hand_finds_the_plan_by_what_it_says_or_its_title(project: Path) -> None:
     protocols.write("params/north.yaml")
     sections: dict[str, Any] = YAML(typ="safe").load(FILE)
@@ -383,3 +393,22 @@ def test_what_the_page_about_it_says_is_so() -> None:
 
 def test_flat_keys_are_those_of_the_file() -> None:
     assert flat({"a": {"b": {"c": 1}}, "d": {}}) == {"a.b.c": 1, "d": {}}
+
+
+def test_the_day_of_the_plan_is_nobodys_life_and_another_day_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "data").mkdir()
+    (project / "data/people.csv").write_text("person_id,died\np1,2025-03-03\np2,2025-03-09\n")
+    (project / "data/contacts.csv").write_text("person_id,start\np1,2025-01-03\n")
+    page = project / "share/logs/qa_log.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("The plan was written on 3 March 2025.")
+    with pytest.raises(DisclosureError, match=r"logs/qa_log\.md: holds a value of the column 'died'"):
+        refuse_names(read(), project / "share")
+    told = {"status": "kept", "line": "The plan was written on 3 March 2025.", "rows": []}
+    monkeypatch.setenv("IMPACT_PLANNED", json.dumps(told))
+    refuse_names(read(), project / "share")
+    page.write_text("She died on 9 March 2025.")
+    with pytest.raises(DisclosureError, match="'died'"):
+        refuse_names(read(), project / "share")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact.errors import ParameterError
+from impact.study.choices import choices
 from impact.study.counted import canonical, counted, differences, fingerprint, flat, in_words, varied
 from impact.study.project import project_root
 
@@ -186,8 +187,10 @@ def trial(studies: Sequence[Study]) -> dict[str, str]:
     }
     keys: dict[str, dict[str, None]] = {}
     for study in studies:
-        for key, value in varied(study).items():
-            what, chosen = in_words(key, value)
+        for key, value in study.varied.items():
+            # Places are told apart by their folders, whose names stand before those of the files.
+            place = choices({key: value}) if key.partition(".")[0] == "data" else {}
+            what, chosen = next(iter(place.items()), None) or in_words(key, value)
             keys.setdefault(what, {})[chosen] = None
     if keys:
         each = "; ".join(f"{what}: {', '.join(chosen)}" for what, chosen in keys.items())
