@@ -227,9 +227,13 @@ def _values(paths: Sequence[Path], column: str) -> list[str]:
 
 
 def _services(tables: Mapping[str, Sequence[Path]], renames: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return the services in the contacts, in small letters as they are read."""
-    found = _values(tables["contacts"], renames["contacts"].get("service", "service"))
-    return sorted({service.strip().lower() for service in found} - {""})
+    """Return the services in the contacts that coverage covers, in small letters as they are read."""
+    contacts, *coverage = (
+        {v.strip().lower() for v in _values(tables[t], renames[t].get("service", "service"))} - {""}
+        for t in ("contacts", "coverage")
+        if t in tables
+    )
+    return sorted(contacts.intersection(*coverage) or contacts)
 
 
 def _relative(path: Path) -> str:
