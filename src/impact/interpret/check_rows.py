@@ -24,13 +24,25 @@ _ESTIMATES = ("estimate", "conf_low", "conf_high", "conf_level", "p_value", "nul
 
 @dataclass
 class Rows:
-    """The checks made so far of one outcome, and those that these data do not admit, with the reason."""
+    """The checks made so far of one outcome, and those that these data do not admit, with the reason.
+
+    They are shown on one scale: as ratios, which give away neither the events nor the time behind them, where
+    there are any.
+    """
 
     outcome: str
-    scale: str = "difference"
+    scale: str
     found: list[dict[str, Any]] = field(default_factory=list)
     not_made: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, planned: Effects, outcome: str) -> Rows:
+        """Begin with the analysis as planned."""
+        ratio = (planned.labels["scale"] == "log ratio").any()
+        rows = cls(outcome, "log ratio" if ratio else "difference")
+        rows.add(PLANNED, "As planned", planned)
+        return rows
 
     def add(
         self,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from impact.data import Cohort, LongData
 from impact.data.panel import Panel
-from impact.did.design import start_positions
 from impact.errors import DesignError
 from impact.interpret.check_rows import Rows
 from impact.interpret.checks_did import Analysis, checks_of_trends, errors_note
@@ -91,15 +90,14 @@ def checks(
         places = _places(data, studied, chosen["building"])
         rows, planned = checks_of_trends(analysis, places=places, place=place, asked=chosen)
         rows.notes += errors_note(plan["did"].get("inference"), analysis.estimator)
-        rate = _rate(studied, outcome)
     else:
         comparison = Comparison(data, studied, outcome, **plan)
         rows, planned = checks_of_matching(comparison, place=chosen["building"], asked=chosen)
-        analysis, rate = None, np.nan
+        analysis = None
     if "negative_control" not in chosen["leave_out"]:
         _negative_controls(rows, data, studied, analysis, plan, chosen["negative_control"])
     if "recall" not in chosen["leave_out"]:
-        _recall(rows, planned, outcome, chosen, rate)
+        _recall(rows, planned, chosen)
     return rows.bounds(planned.method)
 
 
@@ -113,14 +111,6 @@ def _places(data: Any, panel: Panel, building: str) -> NDArray[Any] | None:
         return np.asarray(known.reindex(panel.unit), dtype=object)
     grouped = len(pd.unique(panel.cluster)) < panel.n and not panel.reused
     return panel.cluster if grouped else None
-
-
-def _rate(panel: Panel, outcome: str) -> float:
-    """Rate of the supported with support, in the panel's unit."""
-    with_support = panel.treated[:, None] & (np.arange(len(panel.periods)) >= start_positions(panel)[:, None])
-    weight = panel.weights[:, None] * with_support
-    events, time = ((weight * v[outcome]).sum() for v in (panel.outcomes, panel.exposure))
-    return float(panel.rate_scale * events / time) if time > 0 else np.nan
 
 
 def _negative_controls(
@@ -151,12 +141,15 @@ def _negative_controls(
         rows.add("negative_control", changed, found, asks="no effect")
 
 
-def _recall(rows: Rows, planned: Effects, outcome: str, asked: Mapping[str, Any], rate: float) -> None:
+def _recall(rows: Rows, planned: Effects, asked: Mapping[str, Any]) -> None:
     """Correct for one side remembering otherwise, if people were asked."""
-    if outcome not in asked["asked_of_people"]:
+    if rows.outcome not in asked["asked_of_people"]:
         rows.without("Errors of memory", "the service is counted in records, not asked of people")
+        return
+    if rows.scale != "log ratio":
+        rows.without("Errors of memory", "there is no ratio")
         return
     for check, error in zip(("recall_less", "recall_more"), asked["recall_error"], strict=True):
         told = f"{abs(error):.0%} too {'few' if error < 0 else 'many'}"
-        corrected = recalled(planned, supported=error, control=0.0, rate=rate)
+        corrected = recalled(planned, supported=error, control=0.0)
         rows.add(check, f"If people with support had told {told}", corrected, asks="bears it")

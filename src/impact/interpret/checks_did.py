@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, as_if_observed, lost, placebo_starts, summarise
 from impact.errors import DesignError
-from impact.interpret.check_rows import ENOUGH, PLANNED, Rows, if_lost
+from impact.interpret.check_rows import ENOUGH, Rows, if_lost
 from impact.match.e_value import e_value
 from impact.results import Effects
 
@@ -74,10 +74,8 @@ def checks_of_trends(
     asked : mapping
         As for ``checks``.
     """
-    planned, rows = analysis.made(), Rows(analysis.outcome)
-    if not (planned.labels["scale"] == "difference").any():
-        rows.scale = "log ratio"
-    rows.add(PLANNED, "As planned", planned)
+    planned = analysis.made()
+    rows = Rows.of(planned, analysis.outcome)
     for check, make in {
         "start": _without_start,
         "around": _without_months_around,
@@ -99,7 +97,7 @@ def checks_of_trends(
         else:
             of_places(rows, analysis, planned, places, place)
     if "e_value" not in asked["leave_out"]:
-        if (planned.labels["scale"] == "log ratio").any():
+        if rows.scale == "log ratio":
             rows.add_strength("e_value", "Strength of a hidden reason (E-value)", e_value(planned))
         else:
             rows.without("E-value", "there is no ratio")

@@ -12,7 +12,7 @@ import pandas as pd
 from impact import match
 from impact.data import Cohort, LongData
 from impact.errors import DataError, DesignError
-from impact.interpret.check_rows import PLANNED, Rows, if_lost
+from impact.interpret.check_rows import Rows, if_lost
 from impact.interpret.matched_comparison import compare, matched, whole
 from impact.interpret.spillover import spillover
 from impact.match.spillover import home
@@ -55,10 +55,8 @@ def checks_of_matching(
     asked : mapping
         As for ``checks``.
     """
-    planned, rows = comparison.made(), Rows(comparison.outcome)
-    if not (planned.labels["scale"] == "difference").any():
-        rows.scale = "log ratio"
-    rows.add(PLANNED, "As planned", planned)
+    planned = comparison.made()
+    rows = Rows.of(planned, comparison.outcome)
     for check, make in {
         "method": _another,
         "covariates": _adjusted,
@@ -70,7 +68,7 @@ def checks_of_matching(
         if check not in asked["leave_out"]:
             make(rows, comparison, asked)
     if "e_value" not in asked["leave_out"]:
-        if (planned.labels["scale"] == "log ratio").any():
+        if rows.scale == "log ratio":
             rows.add_strength("e_value", "Strength of a hidden reason (E-value)", match.e_value(planned))
         else:
             rows.without("E-value", "there is no ratio")

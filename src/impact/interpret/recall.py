@@ -10,8 +10,8 @@ from impact.errors import ParameterError
 from impact.results import Effects
 
 
-def recalled(effects: Effects, *, supported: float, control: float, rate: float = np.nan) -> Effects:
-    """Correct effects on counts that people were asked for, where they told so many times too many.
+def recalled(effects: Effects, *, supported: float, control: float) -> Effects:
+    """Correct ratios of counts that people were asked for, where they told so many times too many.
 
     Reported counts are taken to be true ones times one plus the error of each side. An error that both sides
     share leaves the ratio as it is; what misleads is that one side remembers otherwise.
@@ -19,17 +19,14 @@ def recalled(effects: Effects, *, supported: float, control: float, rate: float 
     Parameters
     ----------
     effects : Effects
-        Of one outcome, with 'log ratio', 'difference' or both.
+        With log ratios.
     supported, control : float
         Errors as shares: -0.36 where 36% are forgotten, 0.35 where 35% too many are told.
-    rate : float
-        Reported rate of the supported in the unit of the difference, taken as known; without it differences
-        are missing.
 
     Returns
     -------
     Effects
-        Ratios and differences corrected; other scales are left out.
+        The ratios corrected; other scales are left out, as are the errors' own errors.
 
     Raises
     ------
@@ -47,25 +44,12 @@ def recalled(effects: Effects, *, supported: float, control: float, rate: float 
     >>> from impact.match import rate_ratio
     >>> frame = pd.DataFrame({"helped": [1, 1, 0, 0], "visits": [1, 2, 4, 2]})
     >>> told = rate_ratio(Cohort.from_frame(frame, treated="helped", outcomes=["visits"]), outcome="visits")
-    >>> true = recalled(told, supported=-0.5, control=0)
-    >>> [round(float(np.exp(e.estimate[0])), 3) for e in (told, true)]
-    [0.5, 1.0]
+    >>> round(float(np.exp(recalled(told, supported=-0.5, control=0).estimate[0])), 3)
+    1.0
     """
     for name, error in (("supported", supported), ("control", control)):
         if not error > -1:
             raise ParameterError(f"{name}={error}: give an error above -1, such as -0.36 for 36% forgotten.")
-    kept = effects.select(effects.labels["scale"].isin(["log ratio", "difference"]))
-    ratio = (kept.labels["scale"] == "log ratio").to_numpy()
-    shift = np.where(
-        ratio,
-        np.log1p(control) - np.log1p(supported),
-        rate * (1 / (1 + supported) - 1 / (1 + control)),
-    )
-    scale = np.where(ratio, 1.0, 1 / (1 + control))
-    return replace(
-        kept,
-        estimate=kept.estimate * scale + shift,
-        root=(kept.root @ np.eye(len(kept))) * scale,
-        overall=None,
-        critical=None,
-    )
+    kept = effects.select(effects.labels["scale"] == "log ratio")
+    moved = kept.estimate + np.log1p(control) - np.log1p(supported)
+    return replace(kept, estimate=moved, overall=None, critical=None)

@@ -24,7 +24,7 @@ from impact.pages.formats import (
     readers_units,
 )
 from impact.pages.layout import Column, Table, table_of
-from impact.pages.ranked import is_clear
+from impact.pages.ranked import is_clear, ratio_ticks
 from impact.pages.statement import Statement
 from impact.pages.style import GREY, INK, PALE, TEAL, figure
 from impact.pages.verdicts import Verdict, batch, verdicts
@@ -156,7 +156,12 @@ def draw(released: Released) -> Axes:
         ax.grid(visible=False, axis="y")
         unit = "Ratio of rates" if ratio else f"Difference {shown['unit'].iloc[0]}"
         ax.set_xlabel(unit)
-        if not ratio:
+        if ratio:
+            ends = numeric(shown[["conf_low", "conf_high"]].to_numpy().ravel())
+            ticks = ratio_ticks(np.nanmin(ends), np.nanmax(ends))
+            ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+            ax.minorticks_off()
+        else:
             digits = places(ax.get_xticks())
             ax.xaxis.set_major_formatter(lambda v, _: number(v, digits, sign=True))
     return axes[0]

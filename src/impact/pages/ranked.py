@@ -51,7 +51,7 @@ def draw_ranked(ax: Axes, part: pd.DataFrame, *, ratio: bool, main: NDArray[np.b
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(ScalarFormatter())
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_yticks(_ticks(np.nanmin([*low, *y]), np.nanmax([*high, *y])))
+        ax.set_yticks(ratio_ticks(np.nanmin([*low, *y]), np.nanmax([*high, *y])))
     else:
         digits = places(ax.get_yticks())
         ax.yaxis.set_major_formatter(lambda v, _: number(v, digits, sign=True))
@@ -60,6 +60,7 @@ def draw_ranked(ax: Axes, part: pd.DataFrame, *, ratio: bool, main: NDArray[np.b
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Few round ratios between two, 1 among them."""
     found = [t for t in _TICKS if low / 1.05 <= t <= high * 1.05] or [1.0]
     return found if len(found) < 7 else [t for i, t in enumerate(found) if t == 1 or i % 2 == 0]

@@ -3,10 +3,11 @@
 What is called clear is a 95% range that leaves out no change.
 
 - *The same answer* (one thing changed, or those who died, left or misremembered filled in): where the main
-  result is clear, a check agrees if it is clear on the same side; it does not if its range holds no change or
-  lies on the other side, and its estimate is less than half the main one; otherwise it is too unsure to say.
-  Where the main result is not clear, a check disagrees if it is clear and its estimate lies outside the main
-  range.
+  result is clear, a check agrees if it is clear on the same side. It does not if its estimate is less than
+  half the main one, or on the other side, and it is sure enough to say: its range is at most 1.5 times as
+  wide as the main one, or leaves out the main estimate. Otherwise it is too unsure to say. Where the main
+  result is not clear, a check disagrees if it is clear, its estimate lies outside the main range, and the
+  main estimate outside its own.
 - *No effect* (a pretended start, a service that support cannot change): it disagrees if p is under 0.05, over
   the number of such checks.
 - *A hidden reason* (E-value, Rosenbaum's bounds), where the main result is clear: it passes from 1.25 times.
@@ -27,6 +28,7 @@ from impact.pages.formats import inside, label, numeric, require_released
 
 LEVEL = 0.05
 HALF = 0.5
+WIDER = 1.5
 FRAGILE = 1.25
 _ENDS = ("estimate", "conf_low", "conf_high")
 Asks = Literal["same answer", "bears it", "no effect", "hidden reason"]
@@ -80,11 +82,12 @@ def verdicts(released: Released) -> list[Verdict]:
             known = clear and not (row["withheld"] or (np.isnan(strength) and row["check"] == "e_value"))
             agrees = bool(strength >= FRAGILE) if known else None
         elif np.isfinite([e, value, one, two]).all():
+            elsewhere = not one <= e <= two
             if not clear:
-                agrees = not (own and not low <= value <= high)
+                agrees = not (own and elsewhere and not low <= value <= high)
             elif own and value * e > 0:
                 agrees = True
-            elif value / e < HALF:
+            elif value / e < HALF and (elsewhere or two - one <= WIDER * (high - low)):
                 agrees = False
         found.append(Verdict(str(row["check"]), changed(row), row["asks"], agrees, i))
     return found

@@ -53,7 +53,7 @@ def test_each_changes_one_thing_and_the_first_is_the_plan():
     planned = {"estimator": "callaway_santanna", "control": "not_yet_treated", "anticipation": 1}
     found, main = batch(people(), **planned), estimate(people(), outcome="ae", **planned)
     row = of(found, "planned")
-    at = main.table[main.table["scale"] == "difference"].iloc[0]
+    at = main.table[main.table["scale"] == "log ratio"].iloc[0]
     for column in ("estimate", "conf_low", "conf_high", "p_value"):
         assert row[column] == pytest.approx(at[column])
     same = found.table[found.table["asks"] == "same answer"]
@@ -134,11 +134,14 @@ def brute(panel, codes, size):
     """The estimate without each building, or each two, that hold enough people."""
     from itertools import combinations
 
-    main = two_by_two(panel, outcome="ae", family="linear").estimate[0]
-    found = {}
+    def ratio(p):
+        effects = two_by_two(p, outcome="ae", family="poisson")
+        return effects.estimate[(effects.labels["scale"] == "log ratio").to_numpy()][0]
+
+    main, found = ratio(panel), {}
     for out in combinations(np.unique(codes), size):
         members = np.isin(codes, out)
-        found[out] = two_by_two(panel.subset(~members), outcome="ae", family="linear").estimate[0] - main
+        found[out] = ratio(panel.subset(~members)) - main
     return main, found
 
 
@@ -146,7 +149,7 @@ def brute(panel, codes, size):
 def test_the_building_left_out_is_the_one_that_matters_most(seed):
     panel = replace(people(seed=seed, start=(8,)), clock="event", periods=pd.RangeIndex(-8, 8))
     main, each = brute(panel, panel.covariates["building_id"], 1)
-    row = of(batch(panel, estimator="two_by_two", family="linear"), "buildings")
+    row = of(batch(panel, estimator="two_by_two", family="poisson"), "buildings")
     assert row["term"] == "Without the building that matters most"
     assert abs(row["estimate"] - main) == pytest.approx(max(map(abs, each.values())))
 
@@ -265,16 +268,11 @@ def told():
 def test_memory_that_errs_alike_leaves_the_ratio_and_one_side_moves_it_by_hand():
     effects = told()
     ratio = (effects.labels["scale"] == "log ratio").to_numpy()
-    alike = recalled(effects, supported=-0.2, control=-0.2, rate=1500.0)
-    at = (alike.labels["scale"] == "log ratio").to_numpy()
-    assert alike.estimate[at] == pytest.approx(effects.estimate[ratio])
-    assert alike.estimate[~at] == pytest.approx(
-        effects.select(effects.labels["scale"] == "difference").estimate / 0.8
-    )
+    alike = recalled(effects, supported=-0.2, control=-0.2)
+    assert alike.estimate == pytest.approx(effects.estimate[ratio])
+    assert alike.std_error == pytest.approx(effects.std_error[ratio])
     # 1.5 visits told of 1.5 / 0.75 = 2 made, against 3: a third fewer, not a half.
-    one = recalled(effects, supported=-0.25, control=0.0, rate=1500.0)
-    assert np.exp(one.estimate[at]) == pytest.approx(2 / 3)
-    assert one.estimate[~at] == pytest.approx(-1000.0)
+    assert np.exp(recalled(effects, supported=-0.25, control=0.0).estimate) == pytest.approx(2 / 3)
     with pytest.raises(ParameterError, match=r"control=-1: give an error above -1"):
         recalled(effects, supported=0, control=-1)
 
@@ -333,7 +331,7 @@ def test_a_matched_comparison_has_a_batch_of_its_own():
     ]
     main = match.rate_ratio(sample, outcome="falls")
     assert of(found, "planned")["estimate"] == pytest.approx(
-        main.estimate[(main.labels["scale"] == "difference").to_numpy()][0]
+        main.estimate[(main.labels["scale"] == "log ratio").to_numpy()][0]
     )
     bounds = match.rosenbaum_bounds(sample, outcome="falls").table["breakdown"][0]
     assert of(found, "rosenbaum_bounds")["strength"] == pytest.approx(bounds)
