@@ -119,7 +119,7 @@ def _without_months_around(rows: Rows, a: Analysis, asked: Mapping[str, Any]) ->
     if not k:
         return
     step = a.panel.step if k == 1 else f"{k} {a.panel.step}s"
-    changed = f"Without it and the {step} on each side of it"
+    changed = f"Without the {step} before and after it, too"
     # What is left out cannot be what the rest is compared with.
     build_up: dict[str, Any] = (
         {"anticipation": max(k, a.arguments.get("anticipation") or 0)} if a.takes("anticipation") else {}

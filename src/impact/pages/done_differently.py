@@ -159,6 +159,8 @@ def draw(released: Released) -> Axes:
         if ratio:
             ends = numeric(shown[["conf_low", "conf_high"]].to_numpy().ravel())
             ticks = ratio_ticks(np.nanmin(ends), np.nanmax(ends))
+            # Half of the width is taken by words, so that ticks beside 1 would run into it.
+            ticks = [t for t in ticks if t == 1 or not 0.75 < t < 1.3] if len(ticks) > 3 else ticks
             ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
             ax.minorticks_off()
         else:
