@@ -68,7 +68,7 @@ def test_a_plan_is_written_kept_to_broken_and_amended(tmp_path: Path, demo: Path
     assert "One thing differs from it: months with support (12 planned, 6 done)." in said
     assert "What was done otherwise than planned" in said
     assert "Amended after results existed (version 2): Records end early." in said
-    caveats = (tmp_path / "outputs/who/share/logs/assumptions_caveats.md").read_text()
+    caveats = (tmp_path / "outputs/who/share/logs/assumptions-caveats.md").read_text()
     assert "months with support was planned as 12 and done as 6" in caveats
 
 
@@ -88,17 +88,17 @@ def test_the_page_on_who_is_in_it_has_checklists_and_the_diagram(demo_project: P
 def test_the_logs_hold_what_was_released_and_no_path_or_user(demo_project: Path) -> None:
     share = demo_project / "outputs/demo/share"
     logs = {path.stem: path.read_text() for path in (share / "logs").iterdir()}
-    assert set(logs) == {"data_log", "assumptions_caveats", "qa_log"}
+    assert set(logs) == {"data-log", "assumptions-caveats", "qa-log"}
     made = json.loads((share / "manifest.json").read_text())
     for one in made["inputs"]:
-        assert f"| {one['table']} | `{one['sha256']}` |" in logs["data_log"]
+        assert f"| {one['table']} | `{one['sha256']}` |" in logs["data-log"]
     results = json.loads((share / "results.json").read_text())["results"]["cohort"]
     (quality,) = [item for item in results if item["name"] == "quality"]
     found = [row for row in quality["table"] if row["count"] != 0]
-    assert logs["data_log"].count("\n| ") == len(made["inputs"]) + len(found) + 4
-    assert made["code"]["sha256"] in logs["qa_log"]
-    assert "No plan was written before the results." in logs["qa_log"]
-    assert "Without support, use would have changed" in logs["assumptions_caveats"]
+    assert logs["data-log"].count("\n| ") == len(made["inputs"]) + len(found) + 4
+    assert made["code"]["sha256"] in logs["qa-log"]
+    assert "No plan was written before the results." in logs["qa-log"]
+    assert "Without support, use would have changed" in logs["assumptions-caveats"]
     index = (share / "index.html").read_text()
     for name, text in logs.items():
         assert f"logs/{name}.md" in index

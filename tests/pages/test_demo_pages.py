@@ -180,7 +180,7 @@ def test_windows_takes_every_name(unpacked: Path, demo_project: Path) -> None:
         assert len(place) <= 100
         assert not any(DEVICES.fullmatch(part) or part.endswith(".") for part in place.split("/"))
         # None of these is a kind that mail programs hold back.
-        assert file.is_dir() or file.suffix in {".html", ".csv", ".json", ".pdf"}
+        assert file.is_dir() or file.suffix in {".html", ".csv", ".json", ".md", ".pdf"}
 
 
 @pytest.mark.browser

@@ -200,6 +200,7 @@ def test_no_file_is_shared_that_a_report_does_not_have(tried: SimpleNamespace) -
     share = tried.outputs / "shown/share"
     files = {file.relative_to(share).as_posix() for file in share.rglob("*") if file.is_file()}
     tables = {"tables/cohort-arms.csv"}
+    tables |= {f"logs/{name}.md" for name in ("assumptions-caveats", "data-log", "qa-log")}
     assert (
         files - {"cohort.pdf"}
         == {"cohort.html", "index.html", "manifest.json", "results.csv", "results.json"} | tables

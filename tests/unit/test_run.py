@@ -89,7 +89,7 @@ def test_a_run_shares_pages_results_tables_and_manifest_and_keeps_the_rest(proje
         "share/did.html",
         "share/findings.html",
         "share/index.html",
-        *(f"share/logs/{name}.md" for name in ("assumptions_caveats", "data_log", "qa_log")),
+        *(f"share/logs/{name}.md" for name in ("assumptions-caveats", "data-log", "qa-log")),
         "share/manifest.json",
         "share/results.csv",
         "share/results.json",

@@ -43,9 +43,9 @@ def write_logs(
 ) -> list[tuple[str, str]]:
     """Write the three logs as Markdown into ``folder/logs``; return what each is and where."""
     logs = {
-        "data_log": ("Data log", _data(results, planned.made_from)),
-        "assumptions_caveats": ("Assumptions and caveats log", _assumptions(study, planned.made_from)),
-        "qa_log": ("Quality assurance log", _quality(results, planned.made_from, pages)),
+        "data-log": ("Data log", _data(results, planned.made_from)),
+        "assumptions-caveats": ("Assumptions and caveats log", _assumptions(study, planned.made_from)),
+        "qa-log": ("Quality assurance log", _quality(results, planned.made_from, pages)),
     }
     (folder / "logs").mkdir()
     files = []
