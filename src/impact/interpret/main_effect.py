@@ -10,6 +10,7 @@ from impact.did import estimate
 from impact.errors import DesignError
 from impact.interpret.checks import checks
 from impact.interpret.equity import by_groups, of_panel, of_people
+from impact.interpret.match_audit import match_audit
 from impact.interpret.matched_comparison import compare, matched, to_match, whole
 from impact.interpret.over_time import over_time
 from impact.interpret.panels import NOT_ARGUMENTS, build_panel
@@ -67,7 +68,8 @@ def main_effects(
     dict
         ``effects``, the main answer: by difference-in-differences if asked for, or else matched; and
         ``beside``, the matched effects where both are asked for. For each outcome the scales of its model,
-        such as the rate ratio, the difference in rates and the events avoided. As checks of the main answer,
+        such as the rate ratio, the difference in rates and the events avoided. Where people were matched,
+        ``audit``, by how much that may mislead (``match_audit``). As checks of the main answer,
         ``pretrend``, whether the groups moved alike before support; or else ``balance``, whether matching
         made them alike; ``negative_control`` where named; and ``checks``, the batch of them. With ``groups``
         also what ``by_groups`` gives.
@@ -102,6 +104,7 @@ def main_effects(
             found["negative_control"] = compare(
                 people, outcome=negative_control, adjust=(compared or {}).get("adjust", ())
             )
+        found |= match_audit(people, people.cohort, around=around, effects=effects)
     if not found:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
     return found

@@ -11,6 +11,7 @@ import pandas as pd
 
 from impact.data import Cohort, LongData, index_dates
 from impact.errors import DataError, DesignError
+from impact.interpret.match_audit import match_audit
 from impact.match import (
     METHODS,
     OUTCOMES,
@@ -250,6 +251,7 @@ def matched_results(
     people: Cohort,
     *,
     compared: Mapping[str, Any],
+    around: Mapping[str, Any] | None = None,
     other: Sequence[str] = (),
     negative_control: Sequence[str] = (),
     sensitivity: Sequence[str] = (),
@@ -263,6 +265,8 @@ def matched_results(
         Everyone, unmatched, for contrast.
     compared : mapping
         Arguments of ``compare``.
+    around : mapping, optional
+        Arguments of ``Cohort.around_start``, where people have dates.
     other : sequence of str
         Further outcomes, columns of the people, which have a model each in ``compared``.
     negative_control : sequence of str
@@ -275,11 +279,14 @@ def matched_results(
     -------
     dict
         ``effects`` and ``unmatched``, one effect an outcome; where there is such a thing ``steps`` (of hurdle
-        models), ``other``, ``negative_control``, ``rosenbaum_bounds`` and ``e_value``.
+        models), ``other``, ``negative_control``, ``rosenbaum_bounds`` and ``e_value``, and the ``audit`` of
+        matching on earlier use (``match_audit``).
     """
     every = compare(sample, **compared)
     found: dict[str, Result] = {"effects": whole(every)}
     found["unmatched"] = whole(compare(people, **compared))
+    if around is not None:
+        found |= match_audit(sample, people, around=around, effects=found["effects"])
     steps = (every.labels["term"] != "effect").to_numpy()
     if steps.any():
         split = every.labels["outcome"].isin(every.labels.loc[steps, "outcome"])

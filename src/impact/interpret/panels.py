@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from impact import did, interpret
 from impact.data import Cohort, LongData, Panel
+from impact.interpret.match_audit import NO_EVIDENCE, on_use
 from impact.match import onto
 from impact.results import Matched
 
@@ -85,4 +87,6 @@ def _panel(
         # Groups whose members may be alike, where the study names any, hold more than sets.
         grouped = len(np.unique(panel.cluster)) < panel.n
         panel = onto(found, panel, cluster="panel" if grouped else "set")
+        if on_use(found):
+            panel = replace(panel, notes=(*panel.notes, NO_EVIDENCE))
     return panel if censoring is None else did.censoring_weights(panel, **censoring)

@@ -37,7 +37,7 @@ EXPECTED = ("formula", "alike")
 _ENDS = ("percent", "low", "high")
 _Z = 1.959964
 # Years of person-time do not differ in length by as much as this part.
-_WHOLE = 0.98
+WHOLE = 0.98
 # People without support in each group of like use, and how many there must be in all (effective number), of
 # what share of the supported.
 _IN_GROUP, _IN_ALL, _COVERED = 10, 30, 0.9
@@ -232,7 +232,7 @@ def _groups_of_use(count: Array, time: Array, theirs: NDArray[np.bool_]) -> NDAr
     From the highest use down, so that those who had most stand together.
     """
     share = time / max(float(time.max(initial=0.0)), 1e-300)
-    parts = np.select([share >= _WHOLE, share >= 0.5], [0, 1], 2)
+    parts = np.select([share >= WHOLE, share >= 0.5], [0, 1], 2)
     out, groups = np.full(len(count), -1), 0
     for part in range(3):
         inside = parts == part

@@ -33,6 +33,7 @@ _MODULES = (
     "done_differently",
     "equity",
     "hidden_bias",
+    "match_audit",
     "money",
     "plan",
     "plots",

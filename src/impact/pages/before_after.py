@@ -206,7 +206,7 @@ def alt(naive: Released, effects: Released) -> str:
     return f"{laid.caption}. {' '.join(said)}"
 
 
-def table(naive: Released, effects: Released | None) -> Table:
+def table(naive: Released, effects: Released | None = None) -> Table:
     """Each service on one line: both changes, what was to be expected, and the estimate.
 
     Raises

@@ -10,7 +10,7 @@ import numpy as np
 from impact.disclosure import Released
 from impact.disclosure.identifiers import found_in
 from impact.errors import DisclosureError
-from impact.pages import SEAL, Shown, show
+from impact.pages import SEAL, Shown, match_audit, show
 from impact.pages.answers import Answer, about, answers, range_of, size
 from impact.pages.called import DID, called, left_out
 from impact.pages.done_differently import sentences
@@ -114,9 +114,10 @@ def checked(released: Mapping[str, Released]) -> Statement:
     said += sentences(released["checks"]) if "checks" in released else []
     said = said or ["This page holds no check of the comparison."]
     said += [" ".join(lines) for _, lines in beside(released, "effects", "beside").parts]
+    said += match_audit.line(released)
     sources = tuple(
         released[n]
-        for n in ("effects", "beside", "pretrend", "balance", "negative_control", "checks")
+        for n in ("effects", "beside", "audit", "pretrend", "balance", "negative_control", "checks")
         if n in released
     )
     return Statement("sentence", (("list", tuple(said)),), sources, SEAL)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+
 from impact.did import ESTIMATORS
 from impact.disclosure import Released
-from impact.pages.formats import inside, label
+from impact.pages.formats import inside, label, period
 
 DID, MATCHING, WEIGHTING = "difference-in-differences", "matching", "weighting"
 CRUDE = "the crude comparison"
@@ -61,3 +65,25 @@ def left_out(rule: object) -> str:
     ('did not agree', 'opted out')
     """
     return _LEFT_OUT.get(str(rule), inside(label(rule)))
+
+
+_MONTHS = {"Month": 1, "Quarter": 3, "Half-year": 6, "Year": 12}
+
+
+def row_names(name: str, index: pd.DataFrame, step: str) -> list[str]:
+    """Name what tells the rows apart; periods that were pooled from the first to the last of them."""
+    if name not in ("group", "period", "event_time"):
+        return index[name].map(label).tolist()
+    last = index[f"{name}_to"] if f"{name}_to" in index else index[name]
+    return [
+        label(a) if pd.isna(a) else period(a, _steps(a, a if pd.isna(b) else b, step))
+        for a, b in zip(index[name], last, strict=True)
+    ]
+
+
+def _steps(first: Any, last: Any, step: str) -> int:
+    """Length from one period to the end of another: in periods, or in months where they are dates."""
+    if not isinstance(first, pd.Timestamp):
+        return 1 if isinstance(first, str) else int(last - first) + 1
+    apart = 12 * (last.year - first.year) + last.month - first.month
+    return apart + _MONTHS.get(step, 1) if apart else 1

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.disclosure import Released
+from impact.interpret.match_audit import NO_EVIDENCE
 from impact.pages.answers import Answer, answers
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import inside, label, listed, number, numeric
@@ -135,6 +136,8 @@ def _alike_before(test: Released) -> Check:
     said = "moved alike as far as these data can tell" if p >= 0.05 else "did not move alike"
     often = "under 0.1%" if p < 0.001 else f"{number(100 * p, 0 if p >= 0.1 else 1)}%"
     chance = f"chance alone sets groups so far apart in {often} of studies; passed from 5% up"
+    if NO_EVIDENCE in test.notes:
+        return Check(f"{NO_EVIDENCE} So this is not counted as a check.", None)
     return Check(f"Before support the groups {said} ({chance}).", p >= 0.05)
 
 

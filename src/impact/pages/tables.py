@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -20,13 +19,14 @@ from impact.pages import (
     done_differently,
     forest_of_studies,
     hidden_bias,
+    match_audit,
     money,
     plan,
     show,
     specification_curve,
 )
 from impact.pages.bounds import base_text, breakdown_text, limits, range_text
-from impact.pages.called import called
+from impact.pages.called import called, row_names
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     MISSING,
@@ -55,14 +55,10 @@ from impact.pages.statement import Statement
 from impact.pages.summaries import summary
 
 
-def table(released: Released, beside: Released | None = None) -> Table:
+def table(released: Released, *beside: Released) -> Table:
     """Lay out any released result as a table for readers.
 
-    Parameters
-    ----------
-    released : Released
-    beside : Released, optional
-        The effects that stand beside a change before and after, which is never shown alone.
+    A change before and after needs the effects ``beside`` it: it is never shown alone.
 
     Raises
     ------
@@ -71,7 +67,7 @@ def table(released: Released, beside: Released | None = None) -> Table:
     """
     require_released(released)
     if released.method.get("shows") == "before and after":
-        return before_after.table(released, beside)
+        return before_after.table(released, *beside)
     if released.kind == "test" and "estimate" in released.table:
         return test(released)
     if released.kind == "bounds" and {"gamma", "e_value"} & set(released.table):
@@ -90,6 +86,7 @@ _OF_THEIR_OWN = {
     "support and need by deprivation": by_group.by_deprivation,
     "kept to the plan": plan.deviations,
     "checklist": checklists.table,
+    "match audit": match_audit.table,
     "heterogeneity": forest_of_studies.heterogeneity,
     "specification curve": specification_curve.table,
 }
@@ -111,7 +108,7 @@ def effects(released: Released) -> Table:
     index = shown.drop_duplicates(keys).reset_index(drop=True)
     step = str(released.method.get("period") or "month").capitalize()
     titles = {**_KEYS, "event_time": f"{step}s from start"}
-    columns = [Column(titles.get(k, label(k)), _keys(k, index, step), words=True) for k in keys]
+    columns = [Column(titles.get(k, label(k)), row_names(k, index, step), words=True) for k in keys]
     index, main = index[keys], None
     for scale in [s for s in SCALES if (shown["scale"] == s).any()]:
         rows = index.merge(shown[shown["scale"] == scale].reset_index(names="row"), on=keys, how="left")
@@ -164,28 +161,6 @@ def _effects_caption(keys: Sequence[str]) -> str:
 
 
 _KEYS = {"outcome": "Service", "group": "Support began", "term": "Effect"}
-
-
-_MONTHS = {"Month": 1, "Quarter": 3, "Half-year": 6, "Year": 12}
-
-
-def _keys(name: str, index: pd.DataFrame, step: str) -> list[str]:
-    """Name what tells the rows apart; periods that were pooled from the first to the last of them."""
-    if name not in ("group", "period", "event_time"):
-        return index[name].map(label).tolist()
-    last = index[f"{name}_to"] if f"{name}_to" in index else index[name]
-    return [
-        label(a) if pd.isna(a) else period(a, _steps(a, a if pd.isna(b) else b, step))
-        for a, b in zip(index[name], last, strict=True)
-    ]
-
-
-def _steps(first: Any, last: Any, step: str) -> int:
-    """Length from one period to the end of another: in periods, or in months where they are dates."""
-    if not isinstance(first, pd.Timestamp):
-        return 1 if isinstance(first, str) else int(last - first) + 1
-    apart = 12 * (last.year - first.year) + last.month - first.month
-    return apart + _MONTHS.get(step, 1) if apart else 1
 
 
 def _effect_column(released: Released, rows: pd.DataFrame, scale: str) -> Column:

@@ -13,6 +13,7 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
+from impact.interpret.match_audit import NO_EVIDENCE
 from impact.pages import SEAL, money
 from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
@@ -322,4 +323,6 @@ def pretrend(released: Released) -> Statement:
             f"Before support the groups moved alike as far as these data can tell (test of all points "
             f"together, p {_p(p)}). That is no proof: a small study overlooks much."
         )
+    if NO_EVIDENCE in released.notes:
+        said = f"{said} {NO_EVIDENCE}"
     return Statement("sentence", (("list", (said,)),), (released,), SEAL)

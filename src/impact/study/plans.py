@@ -202,6 +202,7 @@ class Plans(Sections):
         chosen = self._matching()
         return {
             "compared": self.compared,
+            "around": self.around,
             "other": self._scores,
             "negative_control": list(chosen.negative_control),
             "sensitivity": list(chosen.sensitivity),

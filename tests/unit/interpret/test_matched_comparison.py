@@ -135,15 +135,15 @@ def test_the_matched_are_shown_by_month_where_people_have_dates(tenants, demo):
 def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
     asked = study(demo, negative_control=["gp"], outcome_model={"ltc_n": "mean_difference"})
     _, found = results(tenants, asked)
-    more = {"effects", "unmatched", "other", "negative_control", "rosenbaum_bounds", "e_value"}
+    more = {"effects", "unmatched", "audit", "other", "negative_control", "rosenbaum_bounds", "e_value"}
     assert set(found) == more
     assert found["other"].labels["outcome"].tolist() == ["ltc_n"]
     assert found["other"].counts["events"].tolist() == found["other"].counts["treated"].tolist()
     assert set(found["negative_control"].labels["outcome"]) == {"gp"}
-    assert set(results(tenants, study(demo, sensitivity=[]))[1]) == {"effects", "unmatched"}
+    assert set(results(tenants, study(demo, sensitivity=[]))[1]) == {"effects", "unmatched", "audit"}
     # Strata hold several people of both arms, to which bounds for matched sets do not apply.
     strata = results(tenants, study(demo, method="subclass"))[1]
-    assert set(strata) == {"effects", "unmatched", "e_value"}
+    assert set(strata) == {"effects", "unmatched", "audit", "e_value"}
 
 
 @pytest.mark.parametrize("estimator", ["two_by_two", "etwfe"])

@@ -7,7 +7,7 @@ import pytest
 
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
-from impact.pages import tables
+from impact.pages import called, tables
 from impact.results import Balance, Effects, Rates, Summary, Test
 
 FIRST = {"emergency_admission": (-58.0, 22.0, -0.18, 0.07), "ae": (-41.0, 26.0, -0.06, 0.04)}
@@ -116,7 +116,7 @@ def test_pooled_dates_are_named_from_first_to_last() -> None:
             "period_to": pd.to_datetime(["2024-04-01", "2024-07-01"]),
         }
     )
-    assert tables._keys("period", index, "Quarter") == ["Jan to Jun 2024", "Jul 2024"]
+    assert called.row_names("period", index, "Quarter") == ["Jan to Jun 2024", "Jul 2024"]
 
 
 def test_tables_hold_the_values_that_were_released(effects: Callable[..., Released]) -> None:
