@@ -286,7 +286,7 @@ def matched_results(
     found: dict[str, Result] = {"effects": whole(every)}
     found["unmatched"] = whole(compare(people, **compared))
     if around is not None:
-        found |= match_audit(sample, people, around=around, effects=found["effects"])
+        found |= match_audit(sample, people, around=around, effects=whole(every))
     steps = (every.labels["term"] != "effect").to_numpy()
     if steps.any():
         split = every.labels["outcome"].isin(every.labels.loc[steps, "outcome"])
