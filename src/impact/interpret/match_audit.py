@@ -28,27 +28,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from impact import did
 from impact.data import Cohort
 from impact.data.panel import Array, Panel
-from impact.did import summarise, two_by_two
 from impact.errors import DataError, DesignError
+from impact.interpret.matched_on_use import NO_EVIDENCE, on_use
 from impact.interpret.regression_to_mean import WHOLE
 from impact.match import onto
 from impact.numbers.rounding import significant
 from impact.results import Bounds, Effects, Matched
 
 _RANGE = 1.959964 * np.array([0.0, -1.0, 1.0])
-_USE = ("prior_", "trend_", "latest_")
-NO_EVIDENCE = (
-    "People were matched on their earlier use: that the two groups ran alike before support is the work of "
-    "the matching, and no evidence that they would have gone on alike."
-)
-
-
-def on_use(sample: Matched) -> bool:
-    """Whether people were matched or weighted on a count of their earlier use."""
-    columns = [*sample.method.get("covariates", ()), *sample.method.get("exact", ())]
-    return any(str(column).startswith(_USE) for column in columns)
 
 
 def match_audit(
@@ -113,7 +103,7 @@ def _row(everyone: Panel, kept: Panel, name: str) -> dict[str, Any]:
         ("everyone", everyone, -gap * (1 - slope)),
         ("matched", kept, (gap - left) * (1 - slope)),
     ):
-        found = summarise(two_by_two(panel, outcome=name, family="linear")).table
+        found = did.summarise(did.two_by_two(panel, outcome=name, family="linear")).table
         one = found[found["scale"] == "difference"].iloc[0]
         row |= {"unit": one["unit"]}
         row |= dict(zip(_ends(who), one[["estimate", "conf_low", "conf_high"]], strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 
 from impact import did, interpret
 from impact.data import Cohort, LongData, Panel
-from impact.interpret.match_audit import NO_EVIDENCE, on_use
+from impact.interpret.matched_on_use import NO_EVIDENCE, on_use
 from impact.match import onto
 from impact.results import Matched
 

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.disclosure import Released
-from impact.interpret.match_audit import NO_EVIDENCE
+from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages.answers import Answer, answers
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import inside, label, listed, number, numeric

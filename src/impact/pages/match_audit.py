@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from impact.disclosure import Released
-from impact.interpret.match_audit import NO_EVIDENCE
+from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages import SEAL, Shown, show
 from impact.pages.answers import about
 from impact.pages.formats import (

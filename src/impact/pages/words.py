@@ -13,7 +13,7 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
-from impact.interpret.match_audit import NO_EVIDENCE
+from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages import SEAL, money
 from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called

@@ -14,7 +14,8 @@ from impact.data.panel import Panel
 from impact.disclosure import release
 from impact.errors import DesignError
 from impact.interpret import build_panel, matched, matched_results
-from impact.interpret.match_audit import NO_EVIDENCE, match_audit, on_use, within_slope
+from impact.interpret.match_audit import match_audit, within_slope
+from impact.interpret.matched_on_use import NO_EVIDENCE, on_use
 from impact.match import nearest, onto
 
 ON = ["age", "ltc_n", "prior_ae"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from impact.disclosure import Released, release
-from impact.interpret.match_audit import NO_EVIDENCE
+from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages import evidence, match_audit, tables, words
 from impact.results import Bounds, Test
 
