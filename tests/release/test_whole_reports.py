@@ -6,6 +6,7 @@ A few reports under each policy here, which earlier versions gave away; ``IMPACT
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,62 @@ def test_exact_counts_are_never_protected_by_rounding(tmp_path: Path) -> None:
         table = Summary(pd.DataFrame({"arm": ["supported"], **rule, "persons": [n]}), {}, people=["persons"])
         status += [release({"t": table}, "threshold_10", record=tmp_path / f"{i}.json").sheet[0]["status"]]
     assert status == ["pass", "pass", "pass", "fail"]
+
+
+def attacked_twice(seed: int, first: Policy, second: Policy, folder: Path) -> list[str] | None:
+    """What one report gives away that is released under one policy and then under another."""
+    report, shown = published(np.random.default_rng(seed)), []
+    for i, rule in enumerate((first, second)):
+        try:
+            out = release(report.results, rule, record=folder / str(i) / "p.json", previous=folder)
+        except DisclosureError:
+            return None
+        if any(row["status"] != "pass" for row in out.sheet):
+            return None
+        shown.append(list(report.shown(out, rule)))
+    either = {name: (of, seen) for name, of, seen in shown[0]}
+    for name, of, seen in shown[1]:
+        either[name] = (of, seen or either.get(name, (of, False))[1])
+    # How many a count of few may be is what the first report left open.
+    shows_zero = first.zero_shown or second.zero_shown
+    rule = replace(second, smallest_shown=first.smallest_shown, zero_shown=shows_zero)
+    found = []
+    for source in (report.world.people, report.world.events):
+        counts = [(name, of, seen) for name, (of, seen) in either.items() if len(of) == len(source)]
+        none = report.perhaps_none(rule)
+        found += given_away(counts, source["n"].to_numpy(), rule, none) if counts else []
+    return found
+
+
+PAIRS = [("hes", "opensafely_midpoint6"), ("threshold_10", "hes"), ("opensafely", "threshold_10")]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_policies_after_each_other_give_nothing_away(first: str, second: str, tmp_path: Path) -> None:
+    rules, seeds = policies(), range(60 if SLOW else 6)
+    found = {seed: attacked_twice(seed, rules[first], rules[second], tmp_path / str(seed)) for seed in seeds}
+    assert {seed: leaks for seed, leaks in found.items() if leaks} == {}
+    assert sum(leaks is not None for leaks in found.values()) > len(seeds) / 3
+
+
+def test_what_the_first_policy_withholds_the_second_does_not_show(tmp_path: Path) -> None:
+    """7 is withheld under hes and is 9 under midpoint 6; who has both reports would know that it is 7."""
+    table = pd.DataFrame({"arm": ["supported"], "persons": [7]})
+    shown = []
+    for i, name in enumerate(("hes", "opensafely_midpoint6")):
+        result = {"t": Summary(table, {}, people=["persons"])}
+        out = release(result, name, record=tmp_path / str(i) / "cohort.json", previous=tmp_path)
+        shown.append(out["t"].table["persons"].notna().tolist())
+    assert shown == [[False], [False]]
+
+
+def test_rounding_protects_nothing_that_another_policy_printed_exactly(tmp_path: Path) -> None:
+    """214 people, exactly, and then 210 of them who were matched: 2 to 6 were left out."""
+    status = []
+    for i, (name, page) in enumerate([("threshold_10", [214]), ("hes", [209, 5])]):
+        frame = pd.DataFrame({"arm": "supported", "persons": page})
+        frame = frame.assign(rule=["matched", "too far"]) if len(page) > 1 else frame
+        result = {"t": Summary(frame, {}, people=["persons"])}
+        out = release(result, name, record=tmp_path / str(i) / "p.json", previous=tmp_path)
+        status.append(out["t"].table["persons"].isna().tolist())
+    assert status == [[False], [True, True]]

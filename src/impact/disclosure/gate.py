@@ -57,8 +57,9 @@ def release(
     Release
         A mapping of name to Released, in the same order. Counts of people and events are suppressed and
         rounded; no count that is withheld can be worked out from all that is shown, here, on the other
-        pages and in earlier reports; estimates and rates with too little behind them are pooled over time
-        or withheld; notes say so. Its ``sheet`` says what was done to each table, for whoever checks it.
+        pages and in earlier reports, under whatever policy; estimates and rates with too little behind them
+        are pooled over time or withheld; notes say so. Its ``sheet`` says what was done to each table, for
+        whoever checks it.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def release(
     >>> release(both, "hes")["tenure"].marked()["persons"].tolist()
     [100, '*', '*']
     """
-    rule = find_policy(policy)
+    rule, by = earlier.with_earlier_rules(find_policy(policy), previous)
     if not isinstance(results, Mapping):
         raise ParameterError(f"results: got {type(results).__name__}; give a mapping of name to result.")
     drafts = {str(name): _drafted(str(name), result, rule) for name, result in results.items()}
@@ -103,11 +104,11 @@ def release(
     placed = {
         name: [(counts.number(c), c) for c in draft.cells if c.column] for name, draft in drafts.items()
     }
-    hidden, lost, rounded = counts.withhold(rule)
+    hidden, lost, rounded = counts.withhold(by)
     if elsewhere & {*lost, *rounded}:
         # What was given away before is not this page's fault.
         then, _ = _counts(shown, ())
-        _, given, hardly = then.withhold(rule)
+        _, given, hardly = then.withhold(by)
         known = {then.keys[at] for at in given}
         lost = [at for at in lost if counts.keys[at] not in known]
         known |= {then.keys[at] for at in hardly}
@@ -135,7 +136,7 @@ def release(
     withheld = {n for at in counted if hidden[at] and not rule.small(n := counts.keys[at][2])}
     released = {n: _released(n, results[n].method, draft, told, withheld) for n, draft in drafts.items()}
     if page:
-        earlier.write(page, drafts, sheet, told.sums)
+        earlier.write(page, drafts, sheet, told)
     return Release(released, sheet)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ Table = tuple[list[Cell], list[Sum]]
 class Record:
     """What a page showed: the counts of each table and how they add up, and what the sheet says of it.
 
-    ``sums`` are the counts that were printed as the sum of their rounded parts, with that number.
+    ``sums`` are the counts that were printed as the sum of their rounded parts, with that number; ``rule`` is
+    what of the policy decides how much a reader of two reports under two policies knows.
     """
 
     tables: Mapping[str, Table]
     sheet: Sequence[Mapping[str, Any]]
     sums: Mapping[int, int] = field(default_factory=dict)
+    rule: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(folder: Path, *, but: str = "") -> Iterator[Table]:
@@ -70,6 +72,19 @@ def printed(page: Path | None, previous: str | Path | None, policy: Policy) -> d
     return found
 
 
+def with_earlier_rules(rule: Policy, previous: str | Path | None) -> tuple[Policy, Policy]:
+    """Return a policy for a report that follows others under other policies, and what protects its counts.
+
+    What an earlier report withholds for being few this one withholds too. A count that is rounded in two ways
+    may be told exactly by both: where they differ, no rounding protects it.
+    """
+    found = [load(path).rule for path in sorted(Path(previous).rglob("*.json"))] if previous else []
+    rules = [then for then in found if then]
+    rule = replace(rule, smallest_shown=max([rule.smallest_shown, *(then["few"] for then in rules)]))
+    alike = all(then["rounding"] == [rule.rounding, rule.round_to] for then in rules)
+    return rule, rule if alike else replace(rule, round_to=1)
+
+
 def of_other_data(then: Sequence[Table], now: Iterable[Cell]) -> bool:
     """Say whether an earlier report was made from other data: it counts by a same name, and otherwise."""
     here, there = (_by_name(cells) for cells in (now, (cell for cells, _ in then for cell in cells)))
@@ -103,7 +118,8 @@ def load(path: Path) -> Record:
         if found.get("format", 1) != FORMAT:
             raise DataError(f"{told} was recorded by another version of impact. {mend}")
         tables = {str(name): _restored(table) for name, table in found["tables"].items()}
-        return Record(tables, list(found["sheet"]), {int(n): int(m) for n, m in found.get("sums", ())})
+        sums = {int(n): int(m) for n, m in found.get("sums", ())}
+        return Record(tables, list(found["sheet"]), sums, dict(found.get("rule", {})))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise DataError(f"{told} is not a record of what a report showed. {mend}") from error
 
@@ -112,13 +128,14 @@ def write(
     path: Path,
     drafts: Mapping[str, Draft],
     sheet: Sequence[Mapping[str, Any]],
-    sums: Iterable[tuple[int, int]] = (),
+    policy: Policy,
 ) -> None:
     """Record a page, in one step: a reader finds the old record or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = {name: _plain(draft) for name, draft in drafts.items()}
     new = path.with_suffix(f".{os.getpid()}.new")
-    said = {"format": FORMAT, "tables": tables, "sheet": list(sheet), "sums": list(sums)}
+    rule = {"few": policy.smallest_shown, "rounding": [policy.rounding, policy.round_to]}
+    said = {"format": FORMAT, "tables": tables, "sheet": list(sheet), "sums": policy.sums, "rule": rule}
     new.write_text(json.dumps(said), encoding="utf-8")
     os.replace(new, path)
 
