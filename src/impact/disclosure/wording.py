@@ -42,6 +42,8 @@ def method_shown(value: Any, policy: Policy, key: str, withheld: Collection[int]
     {'left_out': 'fewer than 8 people', 'seed': 7, 'events': 40}
     >>> method_shown({"filled": {"age": 3, "sex": 41}}, policy("hes"), "")
     {'filled': {'age': None, 'sex': 40}}
+    >>> method_shown({"largest_weight": 7.318804}, policy("hes"), "")
+    {'largest_weight': 7.3}
     """
     if isinstance(value, Mapping):
         # What counts people by column (``filled``) counts them under every name within.
@@ -56,8 +58,9 @@ def method_shown(value: Any, policy: Policy, key: str, withheld: Collection[int]
         return tidy(sentence(value, policy, withheld))
     if isinstance(value, np.generic):
         value = value.item()
-    if key == "estimate" and isinstance(value, float):
-        # Beside the table's, which is made from the counts as they are printed, an exact one tells them.
+    if key in ("estimate", "largest_weight") and isinstance(value, float):
+        # Beside the table's, which is made from the counts as they are printed, an exact one tells them; one
+        # person's exact weight tells what is recorded of them.
         return float(significant(value, 2))
     counts = set(key.lower().split("_")) & (COUNT_NAMES - {"clusters"})
     if counts and isinstance(value, int | float) and not isinstance(value, bool):
