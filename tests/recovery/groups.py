@@ -125,8 +125,9 @@ def one(
         row = {"world": world, "people": people, "buildings": buildings or people, "method": method}
         test = found.get(f"alike_fifth_{scale.replace(' ', '_')}")
         row |= {"scale": scale, "p": np.nan if test is None else test.p_value}
-        if "trends" in found:
-            line = found["trends"].table.set_index("scale").loc[scale]
+        lines = found["trends"].table.set_index("scale") if "trends" in found else pd.DataFrame()
+        if scale in lines.index:
+            line = lines.loc[scale]
             row |= {
                 "estimate": line["estimate"],
                 "se": line["std_error"],
