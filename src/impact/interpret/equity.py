@@ -26,6 +26,8 @@ from impact.results import Array, Effects, Matched, Result, Test
 
 Mask = NDArray[np.bool_]
 Columns = Mapping[str, Sequence[float]]
+# The level of those who are in no group with an effect of its own.
+LEFT_OUT = "left out"
 # A group with fewer people with support, or without, or with fewer events is left out.
 FEWEST, EVENTS = 20, 10
 _SCALES = ("difference", "log ratio")
@@ -127,10 +129,12 @@ def by_groups(
     dict
         ``by_group``: the effects, with everyone's in the first rows (``covariate`` is 'people'). Groups of
         fewer than 20 people with or without support, or 10 events, and those that cannot be estimated, are
-        left out and named in ``method['left_out']``. ``trends``: for ordered columns with three groups or
-        more, how much more the effect is at the first end than at the last, by the line through all groups
-        (its p-value is the test for a trend). ``alike_<column>_<scale>``: the test that the primary effect is
-        the same in all groups. ``weighted``: events avoided with weights, where they are given, and without.
+        left out and named in ``method['left_out']``; with those whose group is not known they have one row
+        ('left out') without an estimate, since the other rows tell how many they are. ``trends``: for
+        ordered columns with three groups or more, how much more the effect is at the first end than at the
+        last, by the line through all groups (its p-value is the test for a trend).
+        ``alike_<column>_<scale>``: the test that the primary effect is the same in all groups. ``weighted``:
+        events avoided with weights, where they are given, and without.
         Nothing where no column has two groups that can be compared.
     """
     primary = list(dict.fromkeys(everyone.labels["outcome"]))
@@ -146,7 +150,7 @@ def by_groups(
     if len(parts) < 3:
         return {}
     stacked = _stacked(parts, named, everyone.method, left)
-    out: dict[str, Result] = {"by_group": stacked}
+    out: dict[str, Result] = {"by_group": _with_rest(stacked)}
     tests = [_alike(stacked, one, primary[0], scale) for one in divided for scale in _SCALES]
     out |= {f"alike_{t.method['covariate']}_{t.method['scale'].replace(' ', '_')}": t for t in tests if t}
     if lines := [line for one in divided if one.ordered for line in _trends(stacked, one, primary)]:
@@ -202,6 +206,36 @@ def _stacked(
     # Each group has the degrees of freedom of its own clusters, and several those of the fewest.
     return replace(
         out, labels=labels[_LABELS], method=said, df=own, satterthwaite=lambda w: float(own[w != 0].min())
+    )
+
+
+def _with_rest(effects: Effects) -> Effects:
+    """Add a row for those who are in no group of a column: their number, which the gate must know of."""
+    labels, counts = effects.labels, effects.counts
+    first = ~labels.duplicated(["outcome", "covariate", "level"])
+    rows = pd.concat([labels, counts], axis=1)[first]
+    names = [str(c) for c in counts if c != "clusters"]
+    everyone = rows[rows["covariate"] == "people"].set_index("outcome")
+    found = []
+    groups = rows[rows["covariate"] != "people"].groupby(["outcome", "covariate"], sort=False)
+    for (outcome, column), own in groups:
+        rest = (everyone.loc[str(outcome), names] - own[names].sum()).astype(int).clip(lower=0)
+        if rest.any():
+            of = {"covariate": column, "level": LEFT_OUT, "clusters": rest["persons"], **rest}
+            found.append(own.iloc[0].to_dict() | of)
+    if not found:
+        return effects
+    more = pd.DataFrame(found).assign(scale="difference", unit=labels["unit"].iloc[0])
+    none = np.zeros((len(effects.root), len(more)))
+    own_df = np.append(effects.df, np.full(len(more), np.min(effects.df)))
+    return replace(
+        effects,
+        labels=pd.concat([labels, more[_LABELS]], ignore_index=True),
+        estimate=np.append(effects.estimate, np.full(len(more), np.nan)),
+        root=np.hstack([effects.root @ np.eye(len(effects)), none]),
+        counts=pd.concat([counts, more[list(counts)]], ignore_index=True),
+        df=own_df,
+        satterthwaite=lambda w: float(own_df[w != 0].min()),
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.interpret.equity import LEFT_OUT
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     SCALES,
@@ -106,7 +107,8 @@ def drawn(released: Released) -> pd.DataFrame:
     shown = readers_units(released.table)
     shown = shown[shown["outcome"] == shown["outcome"].iloc[0]]
     scale = "difference" if (shown["scale"] == "difference").any() else "log ratio"
-    part: pd.DataFrame = shown[shown["scale"] == scale].reset_index(drop=True)
+    mine = (shown["scale"] == scale) & (shown["level"] != LEFT_OUT)
+    part: pd.DataFrame = shown[mine].reset_index(drop=True)
     return part
 
 
@@ -130,6 +132,7 @@ def alt(released: Released) -> str:
 def table(released: Released) -> Table:
     """Effects on all outcomes in each group, every scale side by side."""
     shown = readers_units(require_released(released).table).reset_index(names="row")
+    shown = shown[shown["level"] != LEFT_OUT]
     keys = ["outcome", "covariate", "level"]
     index = shown.drop_duplicates(keys)[keys]
     order = {outcome: i for i, outcome in enumerate(index["outcome"].unique())}

@@ -56,6 +56,7 @@ def test_each_group_is_analysed_by_the_main_method_on_its_own_people():
     p = panel()
     out = found(p, {"fifth": (), "sex": ()})
     effects = out["by_group"]
+    # Everyone has a level: none is left out, and the groups add up.
     assert effects.labels["level"].unique().tolist() == ["all", "1", "2", "3", "f", "m"]
     for level in (1, 2, 3):
         own = estimate(p.subset((p.covariates["fifth"] == level).to_numpy()), outcome=["ae", "gp"], **TWFE)
@@ -119,7 +120,13 @@ def test_groups_too_small_are_left_out_and_named():
     )
     p = replace(p, covariates=p.covariates.assign(fifth=few))
     out = found(p, outcome=["ae"])
-    assert out["by_group"].labels["level"].unique().tolist() == ["all", "1", "2"]
+    effects = out["by_group"]
+    assert effects.labels["level"].unique().tolist() == ["all", "1", "2", "left out"]
+    # Their number is what everyone less the others leaves, and they have no effect of their own.
+    everyone, one, two, rest = effects.counts["persons"][~effects.labels["level"].duplicated()]
+    assert rest == everyone - one - two > 0
+    assert np.isnan(effects.estimate[-1])
+    assert np.isnan(effects.table["conf_low"].iloc[-1])
     assert set(out["by_group"].method["left_out"]) == {"fifth"}
     assert "trends" not in out
     rare = found(panel(n=300, rate=0.05), outcome=["ae"])
