@@ -202,9 +202,7 @@ def counts(found: World, sent: Sent) -> dict[str, list[Count]]:
     for (page, name), item in sent.items():
         make = _TABLES.get(name, _TABLES.get(item["kind"]))
         for i, row in enumerate(item["table"]):
-            own = row.get("outcome"), row.get("covariate")
-            same = [r.get("level") for r in item["table"] if (r.get("outcome"), r.get("covariate")) == own]
-            for column, kinds, of in make(found, page, name, {**row, "beside": same}) if make else ():
+            for column, kinds, of in make(found, page, name, row) if make else ():
                 out[kinds].append(Count(f"{page} {name} {i} {column}", of, row.get(column)))
         for i, row in enumerate(item.get("counts", ()) if item["kind"] == "balance" else ()):
             of = found.people.of(arm=ARM[row["arm"]], rule=SAMPLE[row["sample"]])
@@ -314,10 +312,10 @@ def _effects(w: World, page: str, name: str, row: Row) -> Made:
 
 
 def _group(w: World, page: str, name: str, row: Row) -> Made:
-    level: dict[str, Any] = {"block": row["covariate"], "level": row["level"]}
+    level = {} if row["level"] == "all" else {"block": row["covariate"], "level": row["level"]}
     if row["level"] == "left out":
-        level["level"] = sorted({*w.people.levels(row["covariate"])} - {*row["beside"]})
-    level = {} if row["level"] == "all" else level
+        # Everyone behind the main effect less those behind the others: known from these already.
+        return
     yield "persons", "people", w.people.of(**level, arm=["supported", "control"], rule=TENANTS)
     yield "treated", "people", w.people.of(**level, arm="supported", rule=TENANTS)
 

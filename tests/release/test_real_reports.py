@@ -110,9 +110,10 @@ def made(sent: Any) -> Iterator[tuple[str, str, int, float, float]]:
                 events, rate = row[f"supported_{when}_events"], row[f"supported_{when}"]
                 yield "naive", f"{page} {name} {i} {when}", events, *ends(rate)
             if item["kind"] == "effects":
-                scales.setdefault((row["outcome"], row["term"]), {})[row["scale"]] = row
+                at = row["outcome"], row["term"], row.get("covariate"), row.get("level")
+                scales.setdefault(at, {})[row["scale"]] = row
         for at, found in scales.items():
-            if {"log ratio", "events avoided"} <= set(found):
+            if {"log ratio", "events avoided"} <= set(found) and found["log ratio"]["events"]:
                 # Avoided is what the ratio takes from those that would have been.
                 corners = [
                     avoided / np.expm1(-ratio)
@@ -121,7 +122,7 @@ def made(sent: Any) -> Iterator[tuple[str, str, int, float, float]]:
                 ]
                 events, people = found["log ratio"]["events"], found["log ratio"]["treated"]
                 # More events than people are those of a time in steps, and rounded.
-                wide = 0.01 * events if events > people else 0.0
+                wide = 0.01 * events if people is None or events > people else 0.0
                 yield "effects", f"{page} {name} {at}", events, min(corners) - wide, max(corners) + wide
 
 

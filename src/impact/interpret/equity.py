@@ -129,8 +129,9 @@ def by_groups(
     dict
         ``by_group``: the effects, with everyone's in the first rows (``covariate`` is 'people'). Groups of
         fewer than 20 people with or without support, or 10 events, and those that cannot be estimated, are
-        left out and named in ``method['left_out']``; with those whose group is not known they have one row
-        ('left out') without an estimate, since the other rows tell how many they are. ``trends``: for
+        left out and named in ``method['left_out']``; so are outcomes that cannot be estimated in all the
+        others. With those whose group is not known, who is left out has one row ('left out') without an
+        estimate, since the other rows tell how many they are. ``trends``: for
         ordered columns with three groups or more, how much more the effect is at the first end than at the
         last, by the line through all groups (its p-value is the test for a trend).
         ``alike_<column>_<scale>``: the test that the primary effect is the same in all groups. ``weighted``:
@@ -141,12 +142,15 @@ def by_groups(
     divided = [groups_of(analysis.table, column, cuts) for column, cuts in groups.items()]
     parts, named, left = [_stackable(everyone)], [("people", "all")], dict[str, list[str]]()
     for one in divided:
-        for level in one.levels:
-            found = _group(analysis, one, level, primary)
-            parts += found
-            named += [(one.column, level)] * len(found)
-            if primary[0] not in {e.labels["outcome"].iloc[0] for e in found}:
-                left.setdefault(one.column, []).append(level)
+        found = {level: _group(analysis, one, level, primary) for level in one.levels}
+        if few := [level for level, own in found.items() if primary[0] not in own]:
+            left[one.column] = few
+        kept = [level for level in one.levels if level not in few]
+        for level in kept:
+            # Everyone less the others must be the same people for each outcome, or two of them tell a third.
+            of_all = [outcome for outcome in primary if all(outcome in found[other] for other in kept)]
+            parts += [found[level][outcome] for outcome in of_all]
+            named += [(one.column, level)] * len(of_all)
     if len(parts) < 3:
         return {}
     stacked = _stacked(parts, named, everyone.method, left)
@@ -160,12 +164,12 @@ def by_groups(
     return out
 
 
-def _group(analysis: Analysis, one: Groups, level: str, outcomes: Sequence[str]) -> list[Effects]:
-    """Effects in one group, an entry an outcome; nothing where there is too little to go by."""
+def _group(analysis: Analysis, one: Groups, level: str, outcomes: Sequence[str]) -> dict[str, Effects]:
+    """Effects in one group by outcome; nothing where there is too little to go by."""
     rows = one.people(level)
     if min((rows & analysis.treated).sum(), (rows & ~analysis.treated).sum()) < FEWEST:
-        return []
-    found = []
+        return {}
+    found = {}
     for outcome in outcomes:
         try:
             effects = analysis.estimate(rows, outcome, one.column)
@@ -177,7 +181,7 @@ def _group(analysis: Analysis, one: Groups, level: str, outcomes: Sequence[str])
             # Nobody is in two groups, and sets are numbered anew in each.
             own = [f"{one.column} {level} {cluster}" for cluster in effects.clusters.tolist()]
             effects = replace(effects, clusters=np.array(own, object))
-        found.append(_stackable(effects))
+        found[outcome] = _stackable(effects)
     return found
 
 
