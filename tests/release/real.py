@@ -294,7 +294,7 @@ def _feasible(w: World, page: str, name: str, row: Row) -> Made:
 
 
 def _effects(w: World, page: str, name: str, row: Row) -> Made:
-    matched = page == "matching" or name == "beside"
+    matched = page == "matching" or name in ("beside", "audit")
     rule = TENANTS if not matched else STUDIED if name == "unmatched" else ("matched",)
     first = row.get("event_time")
     if first is None and name not in ("pretrend", "bounds"):
