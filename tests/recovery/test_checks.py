@@ -14,7 +14,7 @@ from check_worlds import RATIO, WORLDS, replicates, summary, warnings
 from checks_page import markdown
 
 SLOW = os.environ.get("IMPACT_SLOW") == "1"
-DRAWS = 200 if SLOW else 8
+DRAWS = 40 if SLOW else 8
 PAGE = Path(__file__).parents[2] / "docs" / "recovery-checks.md"
 
 
@@ -38,7 +38,7 @@ def test_in_a_clean_world_the_plan_recovers_and_few_are_warned(results):
     assert abs(plan["bias"]) < 0.1
     assert plan["coverage"] >= 0.7
     # One check of no effect at 5%, and changes of analysis that overturn a clear result by chance alone.
-    assert of(warned, "clean")["warned"] <= (0.15 if SLOW else 0.5)
+    assert of(warned, "clean")["warned"] <= (0.2 if SLOW else 0.5)
 
 
 def test_after_a_crisis_the_plan_is_wrong_and_the_pretended_start_says_so(results):
