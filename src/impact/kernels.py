@@ -31,8 +31,9 @@ from impact.processes import LARGEST, forked, server
 
 # What notebooks and reports import. Nothing here may compute with threads when it is imported.
 _STACK = (
-    *("duckdb", "scipy.optimize", "scipy.stats", "matplotlib.pyplot", "seaborn"),
-    *("matplotlib.backends.backend_agg", "ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger"),
+    *("duckdb", "scipy.optimize", "scipy.stats", "statsmodels.stats.multitest"),
+    *("matplotlib.pyplot", "seaborn", "matplotlib.backends.backend_agg"),
+    *("ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger"),
     *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic"),
     *(f"impact.{name}" for name in ("data", "disclosure.gate", "interpret", "run.worker")),
     *(f"impact.pages.{name}" for name in ("briefing", "plots", "services", "tables")),

@@ -20,9 +20,7 @@ def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
+    from statsmodels.stats.multitest import multipletests
+
     given = np.asarray(p_values, float)
-    order = np.argsort(given)
-    adjusted = np.empty_like(given)
-    steps = given[order] * np.arange(len(given), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted
+    return np.asarray(multipletests(given, method="holm")[1]) if len(given) else given

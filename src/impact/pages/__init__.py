@@ -120,6 +120,22 @@ def show(*things: Any, caption: str | None = None, numbers: bool = True) -> Show
     )
 
 
+def fold(summary: str, *things: Any) -> Shown:
+    """Show things folded away under a few words: open on a click, and left out in print.
+
+    Parameters
+    ----------
+    summary : str
+        What a reader sees of them.
+    *things
+        As for ``show``.
+    """
+    _refuse_identifiers("fold: summary", summary)
+    within = show(*things)
+    folded = f'<details class="more"><summary>{html.escape(summary)}</summary>{within.html}</details>'
+    return replace(within, html=folded if within.html else "", seal=SEAL)
+
+
 def _shown(thing: Any, caption: str | None, numbers: bool) -> Shown:
     from impact.pages.statement import Statement
 

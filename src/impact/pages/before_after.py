@@ -50,7 +50,10 @@ _NO_BEFORE = (
 )
 CAPTION = (
     "Change in use from before to after; below it, as a line with its 95% range, what this study estimates "
-    "that support did. Expected: had support done nothing, of people who had used as much when they were "
+    "that support did."
+)
+EXPECTED = (
+    "Expected: had support done nothing, of people who had used as much when they were "
     "picked. By formula: an approximation, which takes it that need lasts and that people were picked by "
     "their use; where crises pass, it says too little. People alike: what became of people without support "
     "who had used as much before a like day."
@@ -188,6 +191,7 @@ def changes(naive: Released, effects: Released) -> Axes:
         ax.set(ylim=(-len(shown) + 0.5, 0.75), yticks=[])
         ax.grid(visible=False)
         ax.spines["left"].set_visible(False)
+        ax.locator_params(axis="x", steps=[1, 2, 5, 10], integer=True)
         ax.xaxis.set_major_formatter(lambda v, _: f"{number(v, sign=True)}%")
         ax.set_xlabel("Change in use")
         ax.tick_params(axis="x", color=GREY)

@@ -64,6 +64,8 @@ def caption(kind: str, released: Released) -> str:
         said.append("Points that rest on too few people or events are left out.")
     if kind == "rates" and released.method.get("sample") == "matched":
         said.append("Of the people who were matched, weighted as they are compared.")
+    if kind == "before_after" and released.table[["formula_percent", "alike_percent"]].notna().any(axis=None):
+        said.append(before_after.EXPECTED)
     if kind == "overlap":
         said.append(f"Bars of {released.rule.small_counts} people are not drawn.")
     if (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from impact.disclosure import Released
 from impact.interpret.checklists import LISTS, NOT_REPORTED
-from impact.pages import SEAL, Shown, show
+from impact.pages import SEAL, Shown, fold
 from impact.pages.formats import capital, listed, notes, plain
 from impact.pages.layout import Column, Table, table_of
 
@@ -38,11 +38,9 @@ def checklists(released: Mapping[str, Released]) -> Shown:
 
 
 def _one(released: Released) -> Shown:
-    shown, said = show(released), released.method
+    said = released.method
     line = f"{said['list']} ({said['about']}): {said['reported']} reported."
     missing = released.table.loc[released.table["answer"] == NOT_REPORTED, "item"].tolist()
     line += f" Not reported: {listed(missing)}." if missing else ""
-    opened = (
-        f"<details><summary>{html.escape(str(said['list']))}, item by item</summary>{shown.html}</details>"
-    )
-    return Shown(f"{line}\n{shown.text}", f"<p>{html.escape(line)}</p>{opened}", (released,), seal=SEAL)
+    items = fold(f"{said['list']}, item by item", released)
+    return Shown(f"{line}\n{items.text}", f"<p>{html.escape(line)}</p>{items.html}", (released,), seal=SEAL)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from impact.disclosure import Released
-from impact.pages import SEAL, Shown, by_group, show
+from impact.pages import SEAL, Shown, by_group, fold, show
 from impact.pages.answers import WITHIN, about
 from impact.pages.formats import (
     adjusted,
@@ -37,13 +37,13 @@ def equity(released: Mapping[str, Released]) -> Shown:
         not looked at.
     """
     if "by_deprivation" not in released:
-        said = "Not looked at: the study names no column of deprivation (equity.by in its parameter file)."
+        said = "Not looked at: this study does not compare people by deprivation."
         return show(Statement("sentence", (("list", (said,)),), (released["effects"],), SEAL))
     sentences = (_reached(released), _needed(released), _helped(released), _others(released), _left(released))
     sources = tuple(one for name, one in released.items() if _mine(name))
     lead = Statement("sentence", (("list", tuple(filter(None, sentences))),), sources, SEAL)
     shown = [by_group.by_group(released["by_group"])] if "by_group" in released else []
-    return show(lead, *shown, released["by_deprivation"], *_weighted(released))
+    return show(lead, fold("The figures by group", *shown, released["by_deprivation"], *_weighted(released)))
 
 
 def _mine(name: str) -> bool:

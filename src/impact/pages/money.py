@@ -17,7 +17,7 @@ from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.interpret.price_lists import OVERLAPPING
 from impact.numbers.rounding import significant
-from impact.pages import SEAL, Shown, show
+from impact.pages import SEAL, Shown, fold, show
 from impact.pages.formats import MINUS, MISSING, inside, label, listed, number, require_released, who
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.statement import Statement
@@ -32,8 +32,8 @@ CAPTION = (
 )
 UNSAVED = "“It saved money”: it is not shown that any cash is left once support is paid for."
 _NOT_ASKED = (
-    "Not worked out here: the study names no prices. Fewer contacts free time and beds, more take them up; "
-    "neither is cash."
+    "In money: not worked out here, as the study names no prices. Fewer contacts free time and beds, more take "
+    "them up; neither is cash."
 )
 _NAMES = {
     "activity": "Cost of care avoided",
@@ -48,7 +48,7 @@ _SWINGS = 8
 
 
 def money(released: Mapping[str, Released]) -> Shown:
-    """Say what the result means in money, with the table and what the balance hangs on.
+    """Say what the result means in money; folded below it the table and what the balance hangs on.
 
     Parameters
     ----------
@@ -59,10 +59,8 @@ def money(released: Mapping[str, Released]) -> Shown:
         said = Statement("sentence", (("list", (_NOT_ASKED,)),), (released["effects"],), SEAL)
         return show(said)
     found = _of_costs(released["money"])
-    parts: list[Any] = [lines(found, who(released["effects"])), found]
-    if len(_swings(found)):
-        parts.append(show(swings(found), numbers=False))
-    return show(*parts)
+    drawn = [show(swings(found), numbers=False)] if len(_swings(found)) else []
+    return show(lines(found, who(released["effects"])), fold("The figures in money", found, *drawn))
 
 
 def lines(released: Released, those: str = "people") -> Statement:

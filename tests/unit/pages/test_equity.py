@@ -117,7 +117,7 @@ def page(
 
 def test_a_study_that_names_no_deprivation_says_that_it_was_not_looked_at() -> None:
     shown = equity.equity({"effects": page()["effects"]})
-    assert shown.text.startswith("Not looked at: the study names no column of deprivation")
+    assert shown.text.startswith("Not looked at: this study does not compare people by deprivation")
 
 
 @pytest.mark.parametrize(

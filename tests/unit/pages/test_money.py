@@ -105,7 +105,7 @@ def test_without_prices_or_the_cost_of_support_it_is_said() -> None:
     assert said(released).startswith("“It saved money” may not be said: what support cost is not given.")
     assert "Break-even" not in said(released)
     nothing = money.money({"effects": released["effects"]})
-    assert nothing.text.startswith("Not worked out here: the study names no prices.")
+    assert nothing.text.startswith("In money: not worked out here, as the study names no prices.")
 
 
 def test_carried_over_to_others_it_carries_take_up_range_and_warning() -> None:
