@@ -32,8 +32,8 @@ CAPTION = (
 )
 UNSAVED = "“It saved money”: it is not shown that any cash is left once support is paid for."
 _NOT_ASKED = (
-    "In money: not worked out here, as the study names no prices. Fewer contacts free time and beds, more take "
-    "them up; neither is cash."
+    "In money: not worked out here, as the study names no prices. Fewer contacts free time and beds, more "
+    "take them up; neither is cash."
 )
 _NAMES = {
     "activity": "Cost of care avoided",
