@@ -37,14 +37,14 @@ def test_no_script_runs_and_nothing_is_complained_of(open_page: Any, file: Path)
 
 def test_every_figure_says_its_finding_in_numbers(open_page: Any, page_file: Path) -> None:
     alts = open_page(page_file).eval_on_selector_all("img", "images => images.map(i => i.alt)")
-    assert len(alts) == 7
+    assert len(alts) == 8
     assert all(len(re.findall(r"\d+", alt)) >= 3 for alt in alts)
-    assert len(set(alts)) == 7
+    assert len(set(alts)) == 8
 
 
 def test_every_figure_has_its_numbers_in_a_table(open_page: Any, page_file: Path) -> None:
     page = open_page(page_file)
-    assert page.locator("figure").count() == page.locator("figure + details table caption").count() == 7
+    assert page.locator("figure").count() == page.locator("figure + details table caption").count() == 8
 
 
 def test_figures_stay_readable_on_a_phone(open_page: Any, page_file: Path) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from impact.data import Cohort
 from impact.data.panel import Panel
 from impact.did import estimate
-from impact.interpret.equity import by_groups, of_panel, of_people
+from impact.interpret.equity import LEFT_OUT, by_groups, of_panel, of_people
 from impact.interpret.matched_comparison import compare, matched
 from impact.numbers.ridit import slope_weights
 
@@ -141,9 +141,10 @@ def one(
 def _line(found, truth: pd.DataFrame, scale: str) -> float:
     """The line through what is true of the groups that were compared."""
     effects = found["by_group"]
-    mine = (effects.labels["covariate"] == "fifth") & (effects.labels["scale"] == scale)
+    labels = effects.labels
+    mine = (labels["covariate"] == "fifth") & (labels["scale"] == scale) & (labels["level"] != LEFT_OUT)
     first, last = slope_weights(effects.counts["persons"][mine])
-    own = truth.loc[effects.labels["level"][mine]]
+    own = truth.loc[labels["level"][mine]]
     if scale == "difference":
         true = 1000 * (own["with"] - own["without"]) / own["time"]
     else:

@@ -180,6 +180,9 @@ CALLS = {
     "bacon_decomposition": lambda p: did.bacon_decomposition(p, outcome="ae"),
     "dispersion": lambda p: did.dispersion(p, outcome="ae"),
     "leaving": lambda p: did.leaving(p, outcome="ae"),
+    "as_if_observed": lambda p: did.estimate(
+        did.as_if_observed(p, outcome="ae", supported=0, control=2), outcome="ae", estimator="imputation"
+    ),
     "censoring_weights": lambda p: did.censoring_weights(p, covariates=["age"]),
     "scale_check": lambda p: did.scale_check(p, outcome="ae", estimator="callaway_santanna"),
     "placebo_starts": lambda p: did.placebo_starts(p, outcome="ae", estimator="etwfe", shift=1),
@@ -236,7 +239,7 @@ def test_every_estimator_and_diagnostic_is_tried():
     # These repeat an analysis many times, and take too long here.
     repeated = {"randomisation_test", "leave_one_out"}
     assert set(did.ESTIMATORS) <= tried
-    assert set(did.__all__) - tried - repeated == {"bias_reduced"}  # Tried as CR2.
+    assert set(did.__all__) - tried - repeated == {"bias_reduced", "lost"}  # Tried as CR2, by as_if_observed.
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
-from impact.pages import SEAL, Shown, show
+from impact.pages import SEAL, Shown, fold, show
 from impact.pages.answers import Answer, about, answers, range_of, size
 from impact.pages.formats import (
     MISSING,
@@ -82,12 +82,14 @@ def meter(
         Where one of the two is something else.
     """
     naive, effects = _both(released["naive"], released["effects"])
+    laid = table(naive, effects)
+    # The sentence above it holds what both are made of.
+    below = [Shown(laid.text, laid.html, (), seal=SEAL)]
     if not naive.method.get("has_before", True):
         said: tuple[tuple[str, tuple[str, ...]], ...] = (("list", (_NO_BEFORE,)),)
-        laid = table(naive, effects)
-        below: list[Any] = [Shown(laid.text, laid.html, (naive, effects), seal=SEAL)]
     else:
-        said, below = _said(naive, effects, assignment), [changes(naive, effects)]
+        said = _said(naive, effects, assignment)
+        below = [show(changes(naive, effects), numbers=False), fold("The numbers in this figure", *below)]
     return show(Statement("sentence", said, (naive, effects), SEAL), *below)
 
 
@@ -172,7 +174,7 @@ def changes(naive: Released, effects: Released) -> Axes:
         "alike_percent": (_WAYS["alike"], {"color": INK, "marker": "^", "markerfacecolor": "white"}),
         "control_change_percent": ("Comparison", {**COMPARISON, "linestyle": "none"}),
     }
-    with figure(naive, "before_after", [1.25 + 0.72 * len(shown)], effects) as axes:
+    with figure(naive, "before_after", [1 + 0.56 * len(shown)], effects) as axes:
         ax, y = axes[0], -np.arange(len(shown), dtype=float)
         ax.axvline(0, color=INK, linewidth=1)
         ends = [numeric(shown[column]) for column in marks]
