@@ -89,6 +89,10 @@ def test_a_cluster_that_ends_is_told_and_the_next_call_runs_the_rest(project: Pa
         def end() -> None:
             while not (project / "outputs/study0/share/index.html").exists():
                 time.sleep(0.05)
+            # The worker has one thread: what it begins now is of the next study, and the first has ended.
+            begun = (project / "begun").read_text()
+            while (project / "begun").read_text() == begun:
+                time.sleep(0.05)
             cluster.close()
 
         ender = threading.Thread(target=end)

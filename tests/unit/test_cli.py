@@ -85,7 +85,11 @@ def test_check_reads_parameters_and_data_without_the_methods(impact: Impact, pro
         ("seeds=1", 2, "seeds: there is no such key. Did you mean 'seed'?"),
         ("matching.ratio=two", 2, "matching.ratio: expected a whole number"),
         ("data.people=data/peoples.csv", 3, "no file 'data/peoples.csv'"),
-        ("outcomes=[emergency_admisions]", 3, "Did you mean 'emergency_admission'?"),
+        (
+            "outcomes=[ae,outpatient,gp,bed_days,emergency_admisions]",
+            3,
+            "Did you mean 'emergency_admission'?",
+        ),
         ("did.covariates=[agee]", 3, "did.covariates: 'agee' is not in the data. Did you mean 'age'?"),
         ('matching.on=[\'__import__("os").system("touch hit")\']', 3, "is not in the data"),
         ("matching.spillover=bilding_id", 3, "'bilding_id' is not in the data. Did you mean 'building_id'?"),

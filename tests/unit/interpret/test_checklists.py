@@ -72,7 +72,7 @@ def test_the_page_says_how_much_and_what_is_missing() -> None:
     said = shown(made)
     assert "TIDieR (what support was, 2014): 3 of 12 reported. Not reported: 3, 4, 6, 7" in said.text
     assert "Advice lowers need." in said.html
-    assert said.html.count("<details>") == 3
+    assert said.html.count('<details class="more">') == 3
 
 
 def test_an_answer_that_names_somebody_is_not_released() -> None:

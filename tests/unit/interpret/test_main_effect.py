@@ -46,10 +46,10 @@ def cohort():
 
 def test_the_main_answer_is_the_first_method_and_the_second_stands_beside(cohort):
     both = main_effects(cohort, **ASKED, did=DID, matching=MATCHING)
-    assert list(both) == ["effects", "pretrend", "beside"]
+    assert list(both) == ["effects", "pretrend", "beside", "audit"]
     assert both["effects"].method["estimator"] == "callaway_santanna"
     alone = main_effects(cohort, **ASKED, matching=MATCHING)
-    assert list(alone) == ["effects", "balance"]
+    assert list(alone) == ["effects", "balance", "audit"]
     np.testing.assert_allclose(alone["effects"].estimate, both["beside"].estimate)
 
 
