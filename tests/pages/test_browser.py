@@ -95,7 +95,7 @@ def test_print_shows_the_tables_and_hides_the_menu(open_page: Any, page_file: Pa
     page = open_page(page_file)
     page.emulate_media(media="print")
     assert not page.locator("nav").first.is_visible()
-    closed = page.locator("details:not(.contents):not([open]) table").first
+    closed = page.locator("details:not(.contents):not(.more):not([open]) table").first
     assert closed.evaluate("table => table.getBoundingClientRect().height") > 100
     assert closed.locator("thead").evaluate("h => getComputedStyle(h).display") == "table-header-group"
 

@@ -387,7 +387,7 @@ def test_what_the_page_about_it_says_is_so() -> None:
     counts, told = re.search(r"Sections (.*?)\. Not\n(.*?), which", text, re.DOTALL).groups()  # type: ignore[union-attr]
     assert set(re.findall(r"`(\w+)`", told)) == set(TOLD)
     assert set(re.findall(r"`(\w+)`", counts)) == set(Study.model_fields) - set(TOLD)
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```yml\n(.*?)```", text, re.DOTALL)
     Reporting(**YAML(typ="safe").load(example)["reporting"])
 
 

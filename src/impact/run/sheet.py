@@ -128,8 +128,8 @@ def _cells(folder: Path) -> list[Cell]:
 
 
 def _when(name: str) -> str:
-    """Return the time a report was made, from the name of the folder with its records."""
-    return dt.datetime.strptime(name, MADE).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """Return the time a report was made, from the name of its records: two may be of the same second."""
+    return dt.datetime.strptime(name, MADE).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
 
 
 def _files(share: Path) -> list[dict[str, Any]]:
