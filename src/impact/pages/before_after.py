@@ -174,7 +174,7 @@ def changes(naive: Released, effects: Released) -> Axes:
         "alike_percent": (_WAYS["alike"], {"color": INK, "marker": "^", "markerfacecolor": "white"}),
         "control_change_percent": ("Comparison", {**COMPARISON, "linestyle": "none"}),
     }
-    with figure(naive, "before_after", [1 + 0.56 * len(shown)], effects) as axes:
+    with figure(naive, "before_after", [1.25 + 0.72 * len(shown)], effects) as axes:
         ax, y = axes[0], -np.arange(len(shown), dtype=float)
         ax.axvline(0, color=INK, linewidth=1)
         ends = [numeric(shown[column]) for column in marks]
