@@ -57,9 +57,9 @@ def test_it_imports_impact_alone_and_defines_repeats_and_catches_nothing(noteboo
 
 
 @each
-def test_it_has_at_most_12_cells_of_at_most_6_lines(notebook: Any) -> None:
+def test_it_has_at_most_14_cells_of_at_most_6_lines(notebook: Any) -> None:
     cells = code_cells(notebook)
-    assert len(cells) <= 12
+    assert len(cells) <= 14
     assert max(len(cell.source.splitlines()) for cell in cells) <= 6
 
 

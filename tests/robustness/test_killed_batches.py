@@ -140,7 +140,8 @@ def test_ctrl_c_stops_all_and_the_next_call_makes_the_rest(project: Path, when: 
     assert b"Stopped. Reports that were written stand; the same command makes the rest." in told
     assert b"Traceback" not in told
     assert not survivors()
-    assert len(reports(project / "outputs")) < 5 * len(STUDIES)
+    made = {name.split("/")[0] for name in reports(project / "outputs")}
+    assert len(made) < len(STUDIES)
     assert batch().wait(HANGS) == 0
     assert len({name.split("/")[0] for name in reports(project / "outputs")}) == len(STUDIES)
 
@@ -186,8 +187,9 @@ def test_one_that_dies_does_not_stop_the_others(project: Path) -> None:
 
 
 def test_a_notebook_that_takes_too_much_is_stopped_and_the_others_go_on(project: Path) -> None:
-    greedy = "hold = title == 'Greedy' and bytearray(b'1') * 600_000_000; time.sleep(title == 'Slow' and 60)"
-    notebook(project, "did", f"import time; {greedy}\n{SHOW}")
+    # What is taken for less than a moment need not be seen, so both stay until they are stopped.
+    greedy = "hold = title == 'Greedy' and bytearray(b'1') * 600_000_000"
+    notebook(project, "did", f"import time; {greedy}; time.sleep(title in ('Greedy', 'Slow') and 60)\n{SHOW}")
     for study, title in (("study1", "Greedy"), ("study3", "Slow")):
         (project / f"params/{study}.yaml").write_text(STUDY.replace("A small study", title))
     outcomes = run([f"params/{s}.yaml" for s in STUDIES], limits=Limits(memory_gb=0.5, minutes=0.1))
