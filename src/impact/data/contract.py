@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from impact.data.rules import RULES, SERVICES, STAYS
+from impact.data.rules import RULES
+from impact.data.scores import MEASURES, Measure
+from impact.data.services import SERVICES, STAYS
 
 __all__ = [
     "DAYS_PER_MONTH",
@@ -84,6 +86,20 @@ class Table:
 
 def _c(name: str, type: Type, meaning: str, **more: Any) -> Column:
     return Column(name, type, meaning, **more)
+
+
+def _asked(asked: Measure) -> list[Column]:
+    """The columns of one thing people are asked: one answer, or those that are added up and their sum."""
+    if asked.kind == "yes or no":
+        return [_c(asked.name, "bool", asked.meaning)]
+    if asked.kind == "count":
+        return [_c(asked.name, "int", asked.meaning, low=0)]
+    if not asked.items:
+        return [_c(asked.name, "int", asked.meaning, low=asked.low, high=asked.high)]
+    said, low, high = asked.meaning.split(" (")[0], asked.items, asked.items * asked.item_high
+    items = [_c(name, "int", f"{said}: one answer", low=1, high=asked.item_high) for name in asked.columns]
+    total = f"{said}: sum of the {low} answers, where they are not held one by one"
+    return [*items, _c(f"{asked.name}_total", "int", total, low=low, high=high)]
 
 
 _ID = _c(
@@ -172,16 +188,13 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "survey",
-            "one row a person and wave: self-reported counts and well-being",
+            "one row a person and wave: what people said; further columns may hold scores of your own",
             (
                 _ID,
                 _c("wave", "text", "which interview", required=True),
                 _c("interview_date", "date", "day of the interview", required=True),
                 _c("recall_days", "int", "days the counts look back over", low=1),
-                *(_c(f"n_{s}", "int", f"contacts recalled: {s}", low=0) for s in SERVICES),
-                *(_c(f"swemwbs_{i}", "int", "well-being item", low=1, high=5) for i in range(1, 8)),
-                _c("swemwbs_total", "float", "well-being total", low=7, high=35),
-                _c("life_satisfaction", "int", "satisfaction with life", low=0, high=10),
+                *(column for asked in MEASURES.values() for column in _asked(asked)),
                 _c("mode", "text", "how the interview was held"),
             ),
         ),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from impact.data.rules import STOP
+from impact.data.rule import STOP
 from impact.results import Summary
 
 if TYPE_CHECKING:

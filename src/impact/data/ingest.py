@@ -17,7 +17,9 @@ import pandas as pd
 from impact.data.contract import TABLES, Column
 from impact.data.kept import Kept, opened
 from impact.data.reading import Found, Source, ask, connect, guessed, quote, scan
-from impact.data.rules import RULES, STAYS, Rule
+from impact.data.rule import Rule
+from impact.data.rules import RULES
+from impact.data.services import STAYS
 from impact.errors import DataError, ParameterError, nearest, together
 
 Rename = Mapping[str, Mapping[str, str]]
@@ -194,9 +196,7 @@ def _listed(con: duckdb.DuckDBPyConnection, arms: Mapping[str, bool]) -> None:
 
 
 def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
-    known = {c.lower() for c in TABLES["people"].names} | {"pid"}
-    used = set(table.mapping.values())
-    extras = [n for n in table.types if n not in used and n.lower() not in known]
+    extras = _extras(table)
     guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, table, extras).items()]
     # People are numbered in the order of their identifiers, so that no result depends on the file's order.
     ask(
@@ -210,7 +210,19 @@ def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
 
 def _plain(con: duckdb.DuckDBPyConnection, name: str, table: Found | None) -> None:
     given = table or Found(name, "(SELECT 1 WHERE false)", {}, {})
-    ask(con, name, f"CREATE TABLE {name} AS SELECT {_columns(given)} FROM {given.scan}")
+    # Scores of the study's own stand in further columns of a survey.
+    extras = _extras(given) if name == "survey" else []
+    guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, given, extras).items()]
+    ask(
+        con, name, f"CREATE TABLE {name} AS SELECT {', '.join([_columns(given), *guesses])} FROM {given.scan}"
+    )
+
+
+def _extras(table: Found) -> list[str]:
+    """The columns of a file that are none of the contract's, and do not share a name with one."""
+    known = {c.lower() for c in TABLES[table.name].names} | {"pid"}
+    used = set(table.mapping.values())
+    return [n for n in table.types if n not in used and n.lower() not in known]
 
 
 def _contacts(con: duckdb.DuckDBPyConnection, table: Found) -> None:

@@ -121,7 +121,7 @@ def build_panel(
         names = ", ".join(map(repr, never))
         raise DesignError(f"outcomes: {names} never happens to anyone at risk in the panel; leave it out.")
     fixed, notes = _covariates(cohort, covariates, anchor, window.clock)
-    groups, more = _clusters(cohort, cluster)
+    groups, more = clusters_of(cohort, cluster)
     return Panel(
         unit=cohort.person_id,
         periods=periods,
@@ -211,7 +211,8 @@ def _covariates(
     return frame.assign(**found), [note] if found else []
 
 
-def _clusters(cohort: Cohort, cluster: str | None) -> tuple[NDArray[Any], list[str]]:
+def clusters_of(cohort: Cohort, cluster: str | None) -> tuple[NDArray[Any], list[str]]:
+    """Return the groups whose members may be alike, and a note on who is a group of their own."""
     if cluster is None:
         return cohort.person_id, []
     codes, groups = pd.factorize(cohort.people[cluster], sort=True)

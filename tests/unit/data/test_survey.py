@@ -1,0 +1,139 @@
+"""Answers become scores, and interviews a panel of two waves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from impact.data import read_cohort
+from impact.data.scores import MEASURES, SWEMWBS_METRIC, measure, metric, scored
+from impact.data.survey import NOT_SAID, how_asked, waves
+from impact.errors import DataError
+
+ARMS = {"treated": ["help"], "control": ["usual"]}
+PEOPLE = pd.DataFrame(
+    {
+        "person_id": ["a", "b", "c", "d", "e"],
+        "arm": ["help", "help", "help", "usual", "usual"],
+        "start_date": ["2024-02-10", "2024-02-10", "2024-02-10", None, None],
+        "died": [None, "2024-05-20", None, None, None],
+        "building_id": ["x", "x", "y", "y", None],
+    }
+)
+CONTACTS = pd.DataFrame({"person_id": ["a", "d"], "service": "gp", "start": ["2024-01-05", "2024-07-02"]})
+
+
+def survey() -> pd.DataFrame:
+    """a and d answer twice, b dies, c drops out, e is asked only after."""
+    rows = [
+        ("a", "0", "2024-02-01", 4, 2, "yes", 90),
+        ("a", "6", "2024-06-01", 6, 1, "no", 90),
+        ("b", "0", "2024-02-01", 3, 0, "no", 90),
+        ("c", "0", "2024-02-01", 5, None, "no", 90),
+        ("d", "0", "2024-02-01", 7, 4, "no", 90),
+        ("d", "6", "2024-06-01", 7, 5, "yes", 180),
+        ("e", "6", "2024-06-01", 8, 1, "yes", 180),
+    ]
+    names = ["person_id", "wave", "interview_date", "life_satisfaction", "n_gp", "in_work", "recall_days"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def cohort(answers: pd.DataFrame | None = None, **more):
+    given = survey() if answers is None else answers
+    return read_cohort(people=PEOPLE, contacts=CONTACTS, survey=given, **ARMS, **more)
+
+
+def two(asked, outcomes, **more):
+    return waves(asked, outcomes=outcomes, before="0", after="6", **more)
+
+
+def test_the_metric_score_is_that_of_stewart_brown_and_others():
+    """Every total has its own, at the ends the total itself; steps are wide there and narrow between."""
+    printed = {7: 7.0, 8: 9.51, 14: 15.32, 20: 18.59, 21: 19.25, 27: 24.11, 28: 25.03, 34: 32.55, 35: 35.0}
+    assert dict(zip(printed, metric(list(printed)), strict=True)) == printed
+    assert len(SWEMWBS_METRIC) == 29
+    assert (np.diff(SWEMWBS_METRIC) > 0).all()
+    assert np.diff(SWEMWBS_METRIC)[10:14].max() < 0.7 < 2 < np.diff(SWEMWBS_METRIC)[[0, -1]].min()
+
+
+def test_a_sum_needs_all_its_answers_or_their_total():
+    frame = pd.DataFrame({f"swemwbs_{i}": [3, 3, None] for i in range(1, 8)})
+    frame.loc[1, "swemwbs_4"] = None
+    frame["swemwbs_total"] = [None, None, 35]
+    assert scored(frame, MEASURES["swemwbs"]).tolist()[::2] == [19.25, 35.0]
+    assert np.isnan(scored(frame, MEASURES["swemwbs"])[1])
+
+
+def test_own_scores_and_answers_of_yes_and_no_are_checked():
+    own = {"confidence": {"low": 1, "high": 5, "better": "higher"}, "trained": {"better": "higher"}}
+    frame = pd.DataFrame({"confidence": [1, None, 6], "trained": ["Yes", None, "perhaps"]})
+    for name, said in (("confidence", "a number from 1 to 5"), ("trained", "yes or no")):
+        with pytest.raises(DataError, match=rf"survey.{name}: 1 row\(s\) of the file are not {said}"):
+            scored(frame, measure(name, own))
+        assert scored(frame[:2], measure(name, own))[0] == 1
+    with pytest.raises(DataError, match=r"'confidense' is nothing that people are asked. Did you mean 'conf"):
+        measure("confidense", own)
+    with pytest.raises(DataError, match=r"there is no column 'confidence', which survey.own declares"):
+        scored(frame[["trained"]], measure("confidence", own))
+
+
+def test_each_person_is_at_risk_of_the_answers_they_gave():
+    panel = two(cohort(), ["life_satisfaction", "in_work", "n_gp"], cluster="building_id")
+    assert panel.unit.tolist() == ["a", "b", "c", "d", "e"]
+    assert panel.outcomes["life_satisfaction"].tolist() == [[4, 6], [3, 0], [5, 0], [7, 7], [0, 8]]
+    assert panel.exposure["life_satisfaction"].tolist() == [[1, 1], [1, 0], [1, 0], [1, 1], [0, 1]]
+    assert panel.outcomes["in_work"].tolist() == [[1, 0], [0, 0], [0, 0], [0, 1], [0, 1]]
+    # Counts stand for the days that they look back over, and one that was not told for none.
+    days = np.array([[90, 90], [90, 0], [0, 0], [90, 180], [0, 180]])
+    assert np.allclose(panel.exposure["n_gp"], days / 30.4375)
+    assert panel.start.tolist() == [1, 1, 1, 2, 2]
+    assert panel.ended.tolist() == ["", "death", "drop-out", "", ""]
+    assert len(set(panel.cluster)) == 3
+
+
+def test_answers_on_the_wrong_side_of_the_start_are_not_used():
+    answers = survey()
+    answers.loc[0, "interview_date"] = "2024-02-11"
+    panel = two(cohort(answers), ["life_satisfaction"])
+    assert panel.exposure["life_satisfaction"][0].tolist() == [0, 1]
+    assert panel.notes == (
+        "0: 1 people were asked only after support began, and these answers are not used.",
+    )
+
+
+def test_how_they_were_asked():
+    answers = survey().assign(mode=["Face to face", "phone", None, "phone", "phone", "phone", "phone"])
+    asked = cohort(answers)
+    found = how_asked(asked, two(asked, ["life_satisfaction"]))
+    assert found["mode"].tolist() == ["face to face", "phone", NOT_SAID, *["phone"] * 4]
+    assert found["treated"].tolist() == [True] * 4 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("wave", "name", "said"),
+    [
+        ("7", "life_satisfaction", "there is no wave '7'; the file has '0', '6'"),
+        ("6", "anxiety", "nobody answered 'anxiety' in '0' or '6'"),
+    ],
+)
+def test_what_is_not_there_is_said(wave, name, said):
+    with pytest.raises(DataError, match=said):
+        waves(cohort(), outcomes=[name], before="0", after=wave)
+
+
+def test_a_study_without_a_survey_has_no_waves():
+    without = read_cohort(people=PEOPLE, contacts=CONTACTS, **ARMS)
+    with pytest.raises(DataError, match=r"data.survey: missing or without rows"):
+        two(without, ["life_satisfaction"])
+
+
+def test_the_files_checks_find_wrong_totals_and_counts_without_recall():
+    answers = survey().assign(**{f"loneliness_{i}": 2 for i in (1, 2, 3)}, loneliness_total=6)
+    answers.loc[1, "recall_days"] = None
+    quality = cohort(answers).quality.set_index(["column", "rule"])["count"]
+    assert quality["loneliness_total", "not the sum"] == 0
+    assert quality["recall_days", "no recall period"] == 1
+    answers.loc[2, "loneliness_total"] = 7
+    with pytest.raises(DataError, match=r"survey.loneliness_total, not the sum: 1 row"):
+        cohort(answers)
+    with pytest.raises(DataError, match=r"survey.life_satisfaction, readable: 1 row"):
+        cohort(survey().replace({"life_satisfaction": {8: 11}}))
