@@ -95,9 +95,8 @@ def test_answers_on_the_wrong_side_of_the_start_are_not_used():
     answers.loc[0, "interview_date"] = "2024-02-11"
     panel = two(cohort(answers), ["life_satisfaction"])
     assert panel.exposure["life_satisfaction"][0].tolist() == [0, 1]
-    assert panel.notes == (
-        "0: 1 people were asked only after support began, and these answers are not used.",
-    )
+    said = "0: 1 person was asked only after support began; these answers are not used."
+    assert panel.notes == (said,)
 
 
 def test_how_they_were_asked():
