@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from impact.data.contract import DAYS_PER_MONTH, DERIVED_OUTCOMES
 from impact.data.ingest import Store
+from impact.data.reading import literal
 from impact.errors import DataError, nearest, together
 
 Array = NDArray[np.float64]
@@ -168,20 +169,27 @@ def _counted(
     con: duckdb.DuckDBPyConnection, risk: Risk, grid: Grid, seen: Covered, outcomes: Sequence[str]
 ) -> dict[str, Array]:
     out = {name: np.zeros((len(risk.pid), grid.count)) for name in outcomes}
-    _register(con, risk, seen)
+    days = [
+        f"({literal(name)}, {literal(arm)}, DATE '{lo}', DATE '{hi}')"
+        for (name, arm), found in seen.items()
+        for lo, hi in found
+    ]
+    if not days:
+        return out
+    _register(con, risk)
     plain = [name for name in outcomes if name not in DERIVED_OUTCOMES]
     for names, sql in ((plain, _CONTACTS), ([n for n in outcomes if n in DERIVED_OUTCOMES], _NIGHTS)):
         if not names:
             continue
         months = {name: _MONTHS.format(day=name) for name in ("start", "last")}
-        query = sql.format(**months, first=grid.first, step=grid.step, count=grid.count)
+        query = sql.format(**months, seen=", ".join(days), first=grid.first, step=grid.step, count=grid.count)
         got = con.execute(query, [names]).fetchnumpy()
         outcome = np.asarray(got["outcome"], np.int64)
         for i, name in enumerate(names):
             mine = outcome == i
             at = np.asarray(got["row"], np.int64)[mine], np.asarray(got["t"], np.int64)[mine]
             out[name][at] = np.asarray(got["n"], float)[mine]
-    con.execute("DROP TABLE who; DROP TABLE seen")
+    con.execute("DROP TABLE who")
     return out
 
 
@@ -197,7 +205,7 @@ def measure(
     return found, exposure(risk, grid, seen, outcomes)
 
 
-def _register(con: duckdb.DuckDBPyConnection, risk: Risk, seen: Covered) -> None:
+def _register(con: duckdb.DuckDBPyConnection, risk: Risk) -> None:
     usable = np.flatnonzero(~np.isnat(risk.anchor) & (risk.lo < risk.hi))
     people = {"row": usable, "pid": risk.pid[usable], "arm": risk.arm[usable].astype(str)}
     people |= {n: getattr(risk, n)[usable].astype("M8[s]") for n in ("anchor", "lo", "hi")}
@@ -207,14 +215,10 @@ def _register(con: duckdb.DuckDBPyConnection, risk: Risk, seen: Covered) -> None
         "CAST(anchor AS DATE) AS anchor, CAST(lo AS DATE) AS lo, CAST(hi AS DATE) AS hi FROM given_who"
     )
     con.unregister("given_who")
-    con.execute("CREATE TEMP TABLE seen (outcome VARCHAR, arm VARCHAR, lo DATE, hi DATE)")
-    rows = [[name, arm, str(lo), str(hi)] for (name, arm), found in seen.items() for lo, hi in found]
-    if rows:
-        con.executemany("INSERT INTO seen VALUES (?, ?, ?, ?)", rows)
 
 
 _CONTACTS = """
-WITH at_risk AS (
+WITH seen (outcome, arm, lo, hi) AS (VALUES {seen}), at_risk AS (
     SELECT w.row, w.anchor, e.service, e.start
     FROM events e JOIN who w USING (pid) JOIN seen v ON v.outcome = e.service AND v.arm = w.arm
     WHERE e.start >= greatest(w.lo, v.lo) AND e.start < least(w.hi, v.hi) AND list_contains($1, e.service)
@@ -227,7 +231,7 @@ GROUP BY ALL
 # A stay is cut to the days at risk and to the window, then laid over every period it touches. The night of a
 # day belongs to that day: a stay is the interval [start, end), and there is none on the day of discharge.
 _NIGHTS = """
-WITH cut AS (
+WITH seen (outcome, arm, lo, hi) AS (VALUES {seen}), cut AS (
     SELECT v.outcome, w.row, w.anchor,
            greatest(s.lo, w.lo, v.lo, CAST(w.anchor + to_months({first}) AS DATE)) AS start,
            least(s.hi, w.hi, v.hi, CAST(w.anchor + to_months({first} + {step} * {count}) AS DATE)) - 1 AS last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ _PER_MONTHS = 1000
 
 def _ranks(values: Array) -> Array:
     """Ranks from 1; those of equal values are averaged. Not by scipy.stats, which takes long to import."""
-    return np.asarray(pd.Series(values).rank(), dtype=float)
+    _, place, many = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((many.cumsum() - (many - 1) / 2)[place])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,7 @@ class Sets:
         value = direction * (self.y - shift * self.treated)
         size = np.bincount(self.sets)
         if (size == 2).all():
-            difference = np.zeros(len(size))
-            np.add.at(difference, self.sets, np.where(self.treated, value, -value))
+            difference = np.bincount(self.sets, np.where(self.treated, value, -value))
             # Pairs without a difference tell nothing and have no rank.
             rank = np.maximum(_ranks(np.abs(difference)) - np.count_nonzero(difference == 0), 0.0)
             rank[difference == 0] = 0.0
@@ -212,12 +213,12 @@ def _worst(q: Array, sets: Rows, gamma: float) -> tuple[float, float]:
     Within a set the worst case gives the highest scores odds ``gamma`` times those of the lowest; where
     several cuts give the same expectation, the one with the largest variance counts.
     """
-    order = np.lexsort((q, sets))
+    order = np.argsort(sets, kind="stable")
     size = np.bincount(sets)
     begin = np.cumsum(size) - size
     mean, variance = 0.0, 0.0
     for n in np.unique(size):
-        values = q[order][begin[size == n][:, None] + np.arange(n)]
+        values = np.sort(q[order[begin[size == n][:, None] + np.arange(n)]], axis=1)
         if n == 2:
             cuts = np.array([[1.0, gamma]])
         else:
@@ -237,11 +238,13 @@ def _solve(deviate: Callable[[float], float], y: Array) -> float:
     Where a whole stretch of shifts meets it, its middle is the answer, as Hodges and Lehmann have it.
     """
     ends = []
+    # Both ends are looked for in the same places at first.
+    found = cache(deviate)
     for least in (1e-9, -1e-9):
         low, high = -float(np.ptp(y)) - 1.0, float(np.ptp(y)) + 1.0
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (middle, high) if deviate(middle) > least else (low, middle)
+            low, high = (middle, high) if found(middle) > least else (low, middle)
         ends.append((low + high) / 2)
     return sum(ends) / 2
 
