@@ -293,6 +293,28 @@ def test_what_differs_is_listed_with_the_reason_of_an_amendment(project: Path) -
     assert rows["matched comparison"]["run"] == "none"
     assert "Four things differ from it: months with support (12 planned, 6 done)" in told["line"]
     assert "For 3 of them no reason was given." in told["line"]
+    # The main result is by difference-in-differences, and hangs on no matching.
+    decisive = ["months with support", "kind of difference-in-differences", "seed of random draws"]
+    assert sorted(told["departed"]) == sorted(decisive)
+    assert sorted(told["unexplained"]) == sorted(decisive[1:])
+
+
+@pytest.mark.parametrize(
+    ("changed", "departed"),
+    [
+        ("outcomes=[gp, ae]", ["services counted, the main one first"]),
+        ("outcomes=[ae, gp, outpatient]", []),
+        ("disclosure=threshold_10", []),
+        ("design.months_after=6", ["months with support"]),
+    ],
+)
+def test_only_what_the_main_result_hangs_on_is_a_departure(
+    project: Path, changed: str, departed: list[str]
+) -> None:
+    protocols.write("params/north.yaml")
+    told = read(changed).planned
+    assert told["status"] == "differs"
+    assert told["departed"] == told["unexplained"] == departed
 
 
 def test_an_amendment_before_results_is_the_plan(project: Path) -> None:

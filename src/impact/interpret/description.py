@@ -152,6 +152,8 @@ def kept_to_plan(
     run_sha256: str,
     sha256: str = "",
     version: int = 0,
+    departed: Sequence[str] = (),
+    unexplained: Sequence[str] = (),
     **_: str,
 ) -> Summary:
     """State what was done otherwise than planned, as ``Study.planned`` gives it.
@@ -166,6 +168,8 @@ def kept_to_plan(
         Hashes of what ran and of the plan.
     version : int
         Of the plan; later ones are amendments.
+    departed, unexplained : sequence of str
+        What differs of the choices that decide the main result, and of these what no reason was given for.
 
     Returns
     -------
@@ -180,7 +184,9 @@ def kept_to_plan(
     """
     table = pd.DataFrame(list(rows), columns=["what", "planned", "run", "reason"], dtype=object)
     hashes = {"plan": in_groups(sha256), "what ran": in_groups(run_sha256)}
-    return Summary(table, {"shows": "kept to the plan", "status": status, "version": version, **hashes})
+    decisive = {"departed": list(departed), "unexplained": list(unexplained)}
+    about = {"shows": "kept to the plan", "status": status, "version": version, **hashes, **decisive}
+    return Summary(table, about)
 
 
 def in_groups(digest: str) -> str:

@@ -1,10 +1,11 @@
 """How strong the evidence is, in fixed words tied to numbers and to the checks a page shows.
 
-- *Strong evidence*: a clear answer, support was given by lot, no check failed, at least 20 groups, and p
-  under 0.001 (of little or no change: the whole range within 5% of none).
+- *Strong evidence*: a clear answer, support was given by lot, no check failed, it was planned before any
+  result, at least 20 groups, and p under 0.001 (of little or no change: the whole range within 5% of none).
 - *Moderate evidence*: a clear answer, no check failed other than a minor one (people were followed for as
   long in both groups), and at least 20 groups.
-- *Weak evidence*: a clear answer, but a check failed or there are fewer than 20 groups.
+- *Weak evidence*: a clear answer, but a check failed, what decides it is not as planned and nobody says why
+  (``plan.weighed``), or there are fewer than 20 groups.
 - *Inconclusive*: the range holds both a change worth having and none.
 - *Too few to say*: too few people or events for an estimate to be shown.
 

@@ -14,7 +14,7 @@ import numpy as np
 from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.interpret.matched_on_use import NO_EVIDENCE
-from impact.pages import SEAL, money
+from impact.pages import SEAL, money, plan
 from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
@@ -46,7 +46,8 @@ def headline(
     released : Released
         Of ``Effects`` with one effect an outcome; the first outcome is the primary one.
     page : mapping of name to Released, optional
-        Everything the page shows; the checks among it count for the evidence.
+        Everything the page shows; the checks among it count for the evidence, and so does whether the study
+        kept to its plan.
     assignment : 'observed' or 'randomised'
         Whether support was given by lot.
     support : str
@@ -57,15 +58,16 @@ def headline(
     Statement
     """
     first, *others = answers(released)
-    checks = checks_on(page or {})
+    checks, planned = checks_on(page or {}), plan.weighed(page or {})
     parts: list[tuple[str, tuple[str, ...]]] = [("lead", (_named(_answer(first), support),))]
     if others:
         parts.append(("others", tuple(_others(first, others))))
     if whom := about_whom(released):
         parts.append(("why", (whom,)))
     groups = float(numeric(released.table.get("clusters", []))[:1].min(initial=np.inf))
-    word = evidence(first, checks, assignment=assignment, groups=groups)
-    parts.append(("sure", (f"{word}.", *_how_sure(first, groups), passed(checks), _SCALE)))
+    word = evidence(first, (*checks, *planned), assignment=assignment, groups=groups)
+    kept = (check.said for check in planned)
+    parts.append(("sure", (f"{word}.", *_how_sure(first, groups), passed(checks), *kept, _SCALE)))
     return Statement("headline", tuple(parts), (released,), SEAL)
 
 
@@ -237,6 +239,7 @@ def claims(
             "“This proves that support was the cause”: it was not given by lot, so part may come from "
             "who was offered it and who accepted."
         )
+    may_not += plan.not_claimed(page or {})
     may_not += not_claimed(page or {}, clear=first.strength in ("very clear", "clear"), assignment=assignment)
     may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(

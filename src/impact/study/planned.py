@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 FOLDER = "protocols"
 _KEYS = ("written", "after_results", "same_data", "because", "changed", "parameters", "in_full", "runs")
+# Sections and keys that are worked out beside the main result or after it.
+_BESIDE = (
+    *("checks", "data.survey", "did.tests", "disclosure", "equity", "money", "survey"),
+    *("matching.negative_control", "matching.sensitivity", "matching.spillover"),
+)
 _NONE = "No plan was written before the results, so nothing shows which choices were made before them."
 
 
@@ -117,7 +122,8 @@ def kept(study: Study) -> dict[str, Any]:
     -------
     dict
         ``status`` ('kept', 'differs', 'retrospective' or 'none'), ``line`` for readers, ``rows`` (what,
-        planned, run, reason), ``run_sha256``; and of the plan ``version, written, sha256``.
+        planned, run, reason), ``run_sha256``; and of the plan ``version, written, sha256``. Where what
+        decides the main result differs, ``departed`` names it and ``unexplained`` what has no reason.
 
     Raises
     ------
@@ -138,15 +144,30 @@ def kept(study: Study) -> dict[str, Any]:
         return differences(_expected(one, study), in_full, given=given)
 
     found, latest = differing(plan), differing(plans[-1])
-    rows = []
+    rows, departed, unexplained = [], [], []
     for key, pair in found.items():
         told = _row(key, *pair)
         why = _SILENT if key in latest else _reason(key, plans)
         rows.append({"what": told["what"], "planned": told["was"], "run": told["is"], "reason": why})
+        if _decides(key, pair, study):
+            departed.append(told["what"])
+            unexplained += [told["what"]] * (why == _SILENT)
     status = "retrospective" if not before else "differs" if rows else "kept"
     line = _line(status, plan, plans[0], rows)
     about = {name: plan[name] for name in ("version", "written", "sha256")}
-    return {"status": status, "line": line, "rows": rows, **about, **own}
+    decisive = {"departed": departed, "unexplained": unexplained}
+    return {"status": status, "line": line, "rows": rows, **decisive, **about, **own}
+
+
+def _decides(key: str, pair: tuple[Any, Any], study: Study) -> bool:
+    """Whether the main result hangs on what differs: its outcome, its estimator, its time, its people."""
+    if key == "outcomes":
+        first, second = ((value or [""])[0] for value in pair)
+        return bool(first != second)
+    if key.startswith("matching") and study.did is not None and not study.did.matched:
+        # Beside a difference-in-differences it is the second method, unless that compares matched people.
+        return False
+    return not {key, key.partition(".")[0]} & {*_BESIDE}
 
 
 def _plans_of(study: Study, sha256: str) -> list[dict[str, Any]]:
