@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +120,18 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "  method: nearest  # or optimal, full, coarsened_exact, entropy_balance ...: docs/own-data.md",
         f'  "on": {_list([*fixed, *prior])}  # in quotes, or plain papermill takes it for true',
     ]
-    if "imd_decile" in people:
+    if {"imd_decile", "imd_fifth"} & people:
         lines.append("  exact: [imd_fifth]")
-    lines += [
+    return [
+        *lines,
         "  caliper: 0.2  # in standard deviations",
         "  ratio: 1  # controls for each supported person",
         f'  # history: {{services: {_list(outcomes[:1])}, months: 24}}  # by quarter, for "on": '
         f"prior_{outcomes[0]}_q*",
         "  # outcome_model: {bed_days: hurdle}  # whether any, and how many; others by rates",
         "  # negative_control: [outpatient]  # ! services that support cannot change: no effect is expected",
+        *_money(outcomes),
+        *_equity(people),
         "# wording:  # the study's own words for its pages",
         "#   question: Did support change use of NHS services?  # title of the findings",
         "#   support: a health worker who visits  # what support was, in a few words",
@@ -139,7 +142,37 @@ def _methods(services: Sequence[str], columns: Sequence[str], renames: Mapping[s
         "disclosure: hes  # ! opensafely, opensafely_midpoint6, threshold_10: ask who gave you the data",
         "seed: 20261122",
     ]
-    return lines
+
+
+def _money(outcomes: Sequence[str]) -> list[str]:
+    """Count in money what the package has prices of, and no stay twice; what support cost, a person says."""
+    from impact.interpret.price_lists import OVERLAPPING, offered
+
+    known, year = offered()
+    twice = {stay for nights in outcomes for stay in OVERLAPPING.get(nights, ())}
+    count = [name for name in outcomes if name in known and name not in twice]
+    unpriced = [name for name in outcomes if name not in known]
+    if not count:
+        return ["# money: {price_year: ..., prices: prices.csv}  # ! your own prices: docs/money.md"]
+    return [
+        "money:  # what contacts that did not happen cost on average; leave the section out if nobody asks",
+        f"  price_year: {year}  # ! pounds of which year. The prices of the package are old: docs/money.md",
+        f"  count: {_list(count)}"
+        + (f"  # without a price: {', '.join(map(_quoted, unpriced))}" if unpriced else ""),
+        "  # support_cost_per_person: 420  # ! in pounds, with all that staff cost",
+        "  # prices: prices.csv  # your own: service, cost_gbp, price_year, source",
+    ]
+
+
+def _equity(people: Collection[str]) -> list[str]:
+    """Compare groups by deprivation where the people table has it, and by sex."""
+    if not {"imd_decile", "imd_fifth"} & {*people}:
+        return ["# equity: {by: column}  # ! groups from the most deprived on; there is no imd_decile here"]
+    return [
+        "equity:  # whether support reached and helped those in most need",
+        "  by: imd_fifth",
+        f"  {'' if 'sex' in people else '# '}subgroups: [sex]  # numbers in bands: {{age: [50, 65, 80]}}",
+    ]
 
 
 def _tables(found: Mapping[Path, Sequence[str]]) -> dict[str, list[Path]]:

@@ -119,6 +119,19 @@ def refuse_overlapping(services: Sequence[str]) -> None:
             )
 
 
+def offered() -> tuple[list[str], str]:
+    """Return the services that the package has prices of, and the last year whose index is not provisional.
+
+    Examples
+    --------
+    >>> services, year = offered()
+    >>> "gp" in services, len(price_list(services[:2], price_year=year))
+    (True, 2)
+    """
+    services, status = _read(_FOLDER / "unit_costs.csv")["service"], _index("nhs")["status"]
+    return services.tolist(), str(status.index[status != "provisional"][-1])
+
+
 def price_factor(
     start: str, end: str, *, index: Literal["nhs", "gdp"] = "nhs"
 ) -> tuple[float, tuple[str, ...]]:
