@@ -236,6 +236,7 @@ def test_check_says_once_what_runs_of_the_same_data_share(impact: Impact, projec
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("parameters are right") == 1
     assert "and 3 more: parameters are right" in done.stdout
+    assert done.stdout.count("and 3 more: there is no plan") == 1
     shared = impact("check", "params/demo.yaml", "--set", "did.covariates=[agee]")
     (line,) = shared.stderr.splitlines()
     assert "and 3 more: did.covariates: 'agee' is not in the data. Did you mean 'age'?" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import typer
 from ruamel.yaml import YAML
 
 from impact.cli import app
+from impact.cli.terminal import show_plans
 from impact.errors import DisclosureError, ParameterError, RunError
 from impact.run import protocols
 from impact.run.lookout import refuse_names
@@ -326,7 +328,34 @@ def test_an_amendment_before_results_is_the_plan(project: Path) -> None:
     assert " and amended on " in told["line"]
 
 
-def test_runs_of_a_matrix_are_held_to_what_was_planned_for_each(project: Path) -> None:
+def test_a_check_says_whether_the_file_agrees_with_its_plan(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        show_plans([read()])
+        return capsys.readouterr().out
+
+    assert said() == (
+        "north: there is no plan, and reports call it exploratory; before any result, "
+        "`impact protocol params/north.yaml` writes one.\n"
+    )
+    protocols.write("params/north.yaml")
+    assert re.match(
+        r"north: the file agrees with the plan of .* \(version 1\), written before any result\.", said()
+    )
+    results_exist(project)
+    change(project, "months_after: 12", "months_after: 6")
+    assert "(12 planned, 6 now; No reason was given). `impact protocol params/north.yaml --because" in said()
+    protocols.write("params/north.yaml", because="Records end early.")
+    assert said().endswith("6 now; Amended after results existed (version 2): Records end early).\n")
+    shutil.rmtree(project / "protocols")
+    protocols.write("params/north.yaml")
+    assert "written after results existed, and reports call it exploratory.\n" in said()
+
+
+def test_runs_of_a_matrix_are_held_to_what_was_planned_for_each(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change(
         project,
         "title: Northtown",
@@ -336,6 +365,9 @@ def test_runs_of_a_matrix_are_held_to_what_was_planned_for_each(project: Path) -
     protocols.write("params/north.yaml")
     studies = read_studies(["params/north.yaml"])
     assert [study.planned["status"] for study in studies] == ["kept"] * 4
+    show_plans(studies)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "and 3 more: the file agrees with the plan of " in line
     said = json.loads((project / "protocols/north/v1.json").read_text())
     assert said["trial"]["Runs"].startswith("4 runs, of which the first is the main one. Varied: ")
     # A run that was not planned, and one that is otherwise than all were planned.

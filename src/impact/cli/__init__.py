@@ -145,7 +145,7 @@ def check(
     # A tenth of the time would go to looking for what is no longer needed, and it soon ends.
     gc.disable()
     from impact.cli.rehearsal import rehearse
-    from impact.cli.terminal import show_quality
+    from impact.cli.terminal import show_plans, show_quality
     from impact.study import read_studies
 
     same: dict[str, list[Any]] = {}
@@ -156,6 +156,7 @@ def check(
         source, sound, found = rehearse(studies)
         if sound:
             show_quality(whose([study.name for study in sound]), source)
+            show_plans(sound)
         problems += found
     if problems:
         raise type(problems[0])(together([str(p) for p in problems]))

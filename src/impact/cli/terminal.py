@@ -12,6 +12,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from impact.errors import whose
+from impact.study import Study
+from impact.study.planned import SILENT, said_day
+
 if TYPE_CHECKING:
     from impact.run import Outcome
 
@@ -69,6 +73,39 @@ def show_quality(name: str, source: Any) -> None:
     for row in flow.to_dict("records"):
         people.add_row(*(_literal(row[k]) for k in ("stage", "rule", "persons")))
     console.print(people)
+
+
+def show_plans(studies: Sequence[Study]) -> None:
+    """Print whether each study has a plan, and whether what the file says is still what was planned.
+
+    Raises
+    ------
+    ParameterError
+        For a plan that was changed after it was written.
+    """
+    same: dict[str, list[str]] = {}
+    for study in studies:
+        same.setdefault(_plan(study), []).append(study.name)
+    for said, names in same.items():
+        typer.echo(f"{whose(names)}: {said}")
+
+
+def _plan(study: Study) -> str:
+    told, by = study.planned, f"`impact protocol {study.parameter_file}"
+    if told["status"] == "none":
+        return f"there is no plan, and reports call it exploratory; before any result, {by}` writes one."
+    after = told["status"] == "retrospective"
+    when = "after results existed, and reports call it exploratory" if after else "before any result"
+    plan = f"the plan of {said_day(told['written'])} (version {told['version']}), written {when}"
+    if not told["rows"]:
+        return f"the file agrees with {plan}."
+    differs = [
+        f"{row['what']} ({row['planned']} planned, {row['run']} now; {row['reason'].rstrip('.')})"
+        for row in told["rows"]
+    ]
+    silent = any(row["reason"] == SILENT for row in told["rows"])
+    more = f" {by} --because ...` writes the reason down." if silent else ""
+    return f"the file differs from {plan}: {'; '.join(differs)}.{more}"
 
 
 def _literal(value: Any) -> str:

@@ -147,11 +147,11 @@ def kept(study: Study) -> dict[str, Any]:
     rows, departed, unexplained = [], [], []
     for key, pair in found.items():
         told = _row(key, *pair)
-        why = _SILENT if key in latest else _reason(key, plans)
+        why = SILENT if key in latest else _reason(key, plans)
         rows.append({"what": told["what"], "planned": told["was"], "run": told["is"], "reason": why})
         if _decides(key, pair, study):
             departed.append(told["what"])
-            unexplained += [told["what"]] * (why == _SILENT)
+            unexplained += [told["what"]] * (why == SILENT)
     status = "retrospective" if not before else "differs" if rows else "kept"
     line = _line(status, plan, plans[0], rows)
     about = {name: plan[name] for name in ("version", "written", "sha256")}
@@ -194,7 +194,7 @@ def _reason(key: str, plans: Sequence[Mapping[str, Any]]) -> str:
         if any(change["key"] == key for change in plan["changed"]):
             when = "after results existed" if plan["after_results"] else "before any result"
             return f"Amended {when} (version {plan['version']}): {plan['because'].rstrip('.')}."
-    return _SILENT
+    return SILENT
 
 
 def trial(studies: Sequence[Study]) -> dict[str, str]:
@@ -238,7 +238,7 @@ def said_day(written: str) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-_SILENT = "No reason was given."
+SILENT = "No reason was given."
 _SHORT = 30
 _NUMBERS = ("", "One thing", "Two things", "Three things", "Four things", "Five things", "Six things")
 
@@ -265,9 +265,9 @@ def _differing(rows: Sequence[Mapping[str, str]]) -> str:
     n = len(rows)
     many = _NUMBERS[n] if n < len(_NUMBERS) else f"{n} things"
     rest = f"; and {n - 3} more" if n > 3 else ""
-    silent = sum(row["reason"] == _SILENT for row in rows)
+    silent = sum(row["reason"] == SILENT for row in rows)
     some = f"For {silent} of them no reason was given." if silent else "The page on who is in it says why."
-    why = _SILENT if silent == n else some
+    why = SILENT if silent == n else some
     return f"{many} differ{'s' * (n == 1)} from it: {'; '.join(map(_named, rows[:3]))}{rest}. {why}"
 
 
