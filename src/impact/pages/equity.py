@@ -23,6 +23,13 @@ from impact.pages.formats import p_value as p_words
 from impact.pages.statement import Statement
 
 Triple = tuple[float, float, float]
+# Why an estimator gives no effects in groups: ``interpret.equity`` does not ask these.
+_WHOLE_ONLY = {
+    "synthetic_did": "this analysis weighs controls to be like all the supported together, and has no effect "
+    "of each group by itself",
+    "triple_difference": "this analysis already sets one group of people against another, so it cannot be "
+    "divided once more",
+}
 _PARTS = {"imd_fifth": "fifth", "imd_decile": "tenth"}
 
 
@@ -134,6 +141,8 @@ def _helped(released: Mapping[str, Released]) -> str:
     column, outcome = _column(released), released["effects"].table["outcome"].iloc[0]
     p, part = _tests(released).get(column, {}), _part(released)
     lead = "Did it help them as much?"
+    if why := _WHOLE_ONLY.get(str(released["effects"].method["estimator"])):
+        return f"{lead} Not looked at: {why}."
     if not p:
         return f"{lead} The study cannot tell: too few {part}s have enough people and events."
     trend, ratio = (

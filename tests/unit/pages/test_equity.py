@@ -12,6 +12,7 @@ import pytest
 
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
+from impact.interpret.equity import _WHOLE_ONLY
 from impact.pages import by_group, equity, show, tables
 from impact.pages.captions import alt
 from impact.results import Effects, Result, Summary, Test
@@ -43,6 +44,7 @@ def page(
     left: Mapping[str, list[str]] | None = None,
     weighted: bool = False,
     joined: str = "1",
+    estimator: str = "etwfe",
 ) -> Mapping[str, Released]:
     """A page with chosen numbers: (estimate, error), p-values (difference, ratio) by column."""
     by = pd.DataFrame({"covariate": "imd_fifth", "level": ["1", "2"], "supported_persons": [85, 261]})
@@ -62,7 +64,7 @@ def page(
                     "error": 3,
                 }
             ],
-            {"estimator": "etwfe"},
+            {"estimator": estimator},
         ),
         "by_deprivation": Summary(
             by,
@@ -189,6 +191,13 @@ NARROW = {"difference": (-0.5, 0.4), "log ratio": (0.0, 0.03)}
 )
 def test_the_effect_is_told_by_the_test_and_not_by_two_ranges(p: Any, trend: Any, said: str) -> None:
     assert said in equity.equity(page(p={"imd_fifth": p} if p else None, trend=trend)).text
+
+
+@pytest.mark.parametrize("estimator", _WHOLE_ONLY)
+def test_an_analysis_of_all_people_together_does_not_put_it_down_to_too_few(estimator: str) -> None:
+    text = equity.equity(page(estimator=estimator)).text
+    assert "Did it help them as much? Not looked at: this analysis " in text
+    assert "too few" not in text
 
 
 def test_p_values_of_further_columns_allow_for_looking_at_several() -> None:
