@@ -71,7 +71,7 @@ def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
         "manifest": summaries._digest(place / "share"),
         "headline": f"{name} cannot tell whether support changed emergency admissions.",
         "sure": "Inconclusive",
-        "behind": "Passed 2 of 3 checks of the comparison.",
+        "behind": "The comparison passed 2 of 3 checks.",
         "remarks": [],
         "look": 0,
         "policy": "hes",

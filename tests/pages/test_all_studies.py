@@ -54,7 +54,7 @@ def test_every_study_is_listed_with_its_answer_and_links_that_work(several: Path
         assert " " not in link
         assert not link.startswith(("/", "http"))
     assert said.count("of which 1 table must be looked at") == 2
-    assert "Passed 2 of 3 checks of the comparison." in said
+    assert "The comparison passed 2 of 3 checks." in said
 
 
 def test_further_runs_are_not_counted_as_further_answers(several: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_demonstration_shares_nothing_about_one_person(demo_project: Path, d
 
 def test_every_page_and_the_manifest_say_what_remains_to_be_done(demo_project: Path) -> None:
     share = demo_project / "outputs/demo/share"
-    assert "have the output checked before it is sent" in NOTICE
+    assert "has it checked first" in NOTICE
     pages = sorted(share.glob("*.html"))
     assert len(pages) == 5
     assert [page.name for page in pages if NOTICE not in page.read_text()] == []

@@ -76,7 +76,7 @@ def test_tables_and_sentences_use_the_studys_own_words() -> None:
     assert characteristics(pd.DataFrame({"covariate": ["female"], "level": [""]})) == ["Sex: female"]
     said = {name: plain(sentence) for name, sentence in read.brief.items()}
     assert said["People"] == "Support (a) or none (usual care)."
-    assert "visits to a doctor (named first)." in said["Counted"]
+    assert "visits to a doctor (the main result)." in said["Counted"]
     assert "on sex and visits to a doctor in the year before." in said["Compared"]
     pages.masthead("Another study")
     assert label("visits") == "Visits"

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from impact.errors import ParameterError, nearest
 
-NOTICE = "Small numbers are withheld by rule; have the output checked before it is sent."
+NOTICE = "Small numbers are withheld by rule; whoever sends this page has it checked first."
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ class Policy:
         Examples
         --------
         >>> print(policy({"policy": "hes", "smallest_shown": 10, "title": "Our board"}).sentence)
-        Counts of 1 to 9 people or events are not shown, nor figures that rest on so few or would give them away; others are rounded to the nearest 5 (Our board).
+        Counts of 1 to 9 people or events are not shown, nor figures that rest on so few or would give them away; other counts are rounded to the nearest 5 (Our board).
         """  # noqa: E501 - the output is one line
-        rounding = f"; others are rounded to the nearest {self.round_to}" if self.round_to > 1 else ""
+        rounding = f"; other counts are rounded to the nearest {self.round_to}" if self.round_to > 1 else ""
         if self.rounding == "midpoint":
             step, low = self.round_to, self.smallest_shown
             rounding = (
-                f"; others are rounded to the middle of steps of {step} (midpoint {step}): {low} to "
+                f"; other counts are rounded to the middle of steps of {step} (midpoint {step}): {low} to "
                 f"{low + step - 1} is {self.rounded(low):.0f}"
             )
         return (

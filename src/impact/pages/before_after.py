@@ -46,7 +46,7 @@ _ANYWAY = (
 )
 _NO_BEFORE = (
     "These data have no time before support began, so there is no before and after to compare: only what "
-    "came after."
+    "came after. The estimate is made by the study's own method and is not the one rate less the other."
 )
 CAPTION = (
     "Change in use from before to after; below it, as a line with its 95% range, what this study estimates "
@@ -120,10 +120,10 @@ def _said(naive: Released, effects: Released, assignment: str) -> tuple[tuple[st
     lines = (
         f"{name} among {those} with support {_moved(before, after)} {unit}.",
         _anyway(ways, unwell),
-        f"Among the comparison, who had no support, they {also}{_moved(c_before, c_after)}.",
+        f"Among everyone in the comparison they {also}{_moved(c_before, c_after)}.",
         _estimate(_answers(effects).get(str(row["outcome"]))),
     )
-    return (("list", (" ".join(filter(None, lines)),)), ("why", (_UNWELL if unwell else _ANYWAY,)))
+    return (("why", (_UNWELL if unwell else _ANYWAY,)), ("list", (" ".join(filter(None, lines)),)))
 
 
 def _answers(effects: Released) -> dict[str, Answer]:
@@ -150,7 +150,8 @@ def _estimate(a: Answer | None) -> str:
     if a.strength == "too rare":
         return f"There were too few {a.name} to estimate what support did."
     of = replace(a, difference=None) if a.percent is not None else a
-    return f"This study’s estimate of what support did: {size(of)} ({range_of(of)})."
+    what = "what support did, by its own method and not by taking one change from the other"
+    return f"This study’s estimate of {what}: {size(of)} ({range_of(of)})."
 
 
 def _verb(percent: float) -> str:

@@ -144,7 +144,7 @@ def how(released: Mapping[str, Released]) -> Shown:
     pages += [_MATCHING_PAGE] if by_did and "beside" in released else []
     pages.append(_COHORT_PAGE)
     links = " · ".join(f'<a href="{href}">{html.escape(text)}</a>' for text, href in pages)
-    more = f"<p>The pages behind this one: {links} (with the whole plan).</p>"
+    more = f"<p>The pages behind this one: {links} (with the whole design).</p>"
     return Shown("\n".join(brief), show(lines).html + more, (released["brief"],), seal=SEAL)
 
 

@@ -47,7 +47,7 @@ def about_whom(released: Released) -> str:
 
 # Why somebody was left out, as readers are told.
 _LEFT_OUT = {
-    "arm not listed": "in a group that is not compared",
+    "arm not listed": "of a group that is not compared",
     "no consent": "did not agree",
     "not linked": "not found in the NHS data",
     "no start date": "no date on which support began",

@@ -96,15 +96,15 @@ def _other_ways(ways: Sequence[Verdict], table: pd.DataFrame) -> list[str]:
     main = table[table["check"] == "planned"]
     if not is_clear(main, ratio=_is_ratio(main)).any():
         some = [v for v in agree if is_clear(table.iloc[[v.row]], ratio=_is_ratio(main)).any()]
-        lone = f" A clear change shows only {_only(some)}." if some else " In none of them is a change clear."
-        said[0] = f"{said[0].replace('all agree', 'all fit it')}{lone}"
+        lone = f" Taken alone, a clear change shows {_only(some)}." if some else " None shows a clear change."
+        said[0] += lone
     return said + [f"Does not agree: {_with_figures(v, table)}." for v in against]
 
 
 def _only(some: Sequence[Verdict]) -> str:
     if len(some) > _NAMED:
         return f"in {len(some)} of them"
-    return f"in {'this' if len(some) == 1 else 'these'}: {'; '.join(inside(v.changed) for v in some)}"
+    return f"only in {'this' if len(some) == 1 else 'these'}: {'; '.join(inside(v.changed) for v in some)}"
 
 
 def _is_ratio(shown: pd.DataFrame) -> bool:

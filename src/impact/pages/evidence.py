@@ -121,13 +121,13 @@ def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
 
 
 def passed(checks: tuple[Check, ...]) -> str:
-    """Say how many of the checks that could be made were passed: 'Passed 2 of 3 checks.'."""
+    """Say how many of the checks that could be made were passed."""
     made = [check.passed for check in checks if check.passed is not None]
     if not made:
         return "No check of the comparison could be made." if checks else ""
     if len(made) == 1:
-        return f"{'Passed' if made[0] else 'Failed'} the one check of the comparison."
-    return f"Passed {sum(made)} of {len(made)} checks of the comparison."
+        return f"The comparison {'passed' if made[0] else 'failed'} its one check."
+    return f"The comparison passed {sum(made)} of {len(made)} checks."
 
 
 def _alike_before(test: Released) -> Check:
@@ -135,8 +135,8 @@ def _alike_before(test: Released) -> Check:
     if np.isnan(p):
         return Check("Whether the groups moved alike before support could not be tested.", None)
     said = "moved alike as far as these data can tell" if p >= 0.05 else "did not move alike"
-    often = "under 0.1%" if p < 0.001 else f"{number(100 * p, 0 if p >= 0.1 else 1)}%"
-    chance = f"chance alone sets groups so far apart in {often} of studies; passed from 5% up"
+    often = "under 0.1" if p < 0.001 else number(100 * p, 0 if p >= 0.1 else 1)
+    chance = f"chance alone sets them so far apart in {often} of 100 studies; under 5 fails"
     if NO_EVIDENCE in test.notes:
         return Check(f"{NO_EVIDENCE} So this is not counted as a check.", None)
     return Check(f"Before support the groups {said} ({chance}).", p >= 0.05)

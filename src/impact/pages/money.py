@@ -78,28 +78,28 @@ def lines(released: Released, those: str = "people") -> Statement:
     if not np.isfinite(item["activity"]["estimate"]):
         said = ["Too few people or contacts to show what the change is worth in money."]
         return Statement("sentence", (("list", tuple(said)),), (released,), SEAL)
-    said = [
-        f"Cost of care avoided: {_spent(item['activity'])}, at the average prices of {year}. That is what "
-        "contacts cost on average, not a saving: wards and clinics are paid for all the same.",
-        f"Cash in that: {_cash(released, item)}",
-    ]
-    if "support" in item and np.isfinite(item["support"]["estimate"]):
-        each = float(released.method["support_cost_per_person"])
-        some = number(round(item["support"]["estimate"] / each)) if each else "the"
-        said += [
-            f"Support cost {pounds(item['support']['estimate'])}: {pounds(each)} for each of the {some} "
-            f"{those} with it.",
-            f"Balance, if care avoided counts in full: {_balance(item['net'])}. The chance that support pays "
-            f"is {_chance(item['net'])}; if only cash counts, {_chance(item['net_cash'])}.",
-            f"Break-even: support pays for itself in care avoided if it costs {_up_to(item['break_even'])}, "
-            f"in cash if it costs {_up_to(item['break_even_cash'])}.",
-        ]
+    costs = "support" in item and np.isfinite(item["support"]["estimate"])
     first = saved(released) or "“It saved money” may not be said: " + (
-        f"in cash, less the cost of support, {_balance(item['net_cash'])}."
-        if "net_cash" in item and np.isfinite(item["net_cash"]["estimate"])
+        f"in cash, less the cost of support, {_balance(item['net_cash'])}; the chance that support "
+        f"pays in cash is {_percent(item['net_cash']['chance'])}."
+        if costs and np.isfinite(item["net_cash"]["estimate"])
         else "what support cost is not given."
     )
-    said = [first, *said, *_elsewhere(released, item, those)]
+    said = [first]
+    if costs:
+        each = float(released.method["support_cost_per_person"])
+        some = number(round(item["support"]["estimate"] / each)) if each else "the"
+        said.append(
+            f"Support cost {pounds(item['support']['estimate'])}: {pounds(each)} for each of the {some} "
+            f"{those} with it. Cash would cover {_up_to(item['break_even_cash'])}."
+        )
+    said += [
+        f"Cash: {_cash(released, item)}",
+        f"Care avoided at the average prices of {year}: {_spent(item['activity'])}. That is what contacts "
+        "cost on average, not a saving: wards and clinics are paid for all the same."
+        + (_in_full(item["net"]) if costs else ""),
+        *_elsewhere(released, item, those),
+    ]
     return Statement("sentence", (("list", tuple(said)),), (released,), SEAL)
 
 
@@ -215,19 +215,24 @@ def _spent(row: Mapping[str, float]) -> str:
 def _reach(row: Mapping[str, float]) -> str:
     low, high = (pounds(abs(row[end]), 2) for end in ("conf_low", "conf_high"))
     if row["conf_low"] <= 0 <= row["conf_high"]:
-        return f"anything from {low} more to {high} less"
+        return f"anything from {low} more spent to {high} less"
     return f"{low} to {high}" if row["conf_low"] > 0 else f"{high} to {low}"
 
 
 def _balance(row: Mapping[str, float]) -> str:
-    """'£2,000 to £9,000 left over', 'anything from £90,000 short to £8,000 left over'."""
-    low, high = (pounds(abs(row[end]), 2) for end in ("conf_low", "conf_high"))
+    """'about £5,000 left over (£2,000 to £9,000)', 'about £4 short (£9 short to £8 left over)'."""
+    best, low, high = (pounds(abs(row[name]), 2) for name in ("estimate", "conf_low", "conf_high"))
+    said = f"about {best} {'short' if row['estimate'] < 0 else 'left over'}"
     if row["conf_low"] <= 0 <= row["conf_high"]:
-        return f"anything from {low} short to {high} left over"
-    best = pounds(abs(row["estimate"]), 2)
-    if row["conf_low"] > 0:
-        return f"about {best} left over ({low} to {high})"
-    return f"about {best} short ({high} to {low})"
+        return f"{said} ({low} short to {high} left over)"
+    return f"{said} ({low} to {high})" if row["conf_low"] > 0 else f"{said} ({high} to {low})"
+
+
+def _in_full(net: Mapping[str, float]) -> str:
+    """Care avoided at average prices less the cost of support; no chance of what the study cannot tell."""
+    tells = not net["conf_low"] <= 0 <= net["conf_high"]
+    told = _balance(net) if tells else f"the study cannot tell ({_balance(net).split(' (')[1]}"
+    return f" Counted in full, less the cost of support: {told}."
 
 
 def _cash(released: Released, item: Mapping[str, Mapping[str, float]]) -> str:
@@ -246,10 +251,6 @@ def _up_to(row: Mapping[str, float]) -> str:
     least = "nothing" if row["conf_low"] <= 0 else pounds(row["conf_low"], 2)
     best = "nothing" if row["estimate"] <= 0 else f"up to {pounds(row['estimate'], 2)} a person"
     return f"{best} (95% range: {least} to {pounds(row['conf_high'], 2)})"
-
-
-def _chance(row: Mapping[str, float]) -> str:
-    return _percent(row["chance"])
 
 
 def _percent(share: Any) -> str:

@@ -36,8 +36,8 @@ def caption(released: Released) -> str:
     units = shown.loc[shown["scale"] == "difference", "unit"].unique()
     of = f" {units[0]}" if len(units) == 1 else ""
     return (
-        f"Difference{of} with its 95% range; below it, use with support divided by use without. Each line "
-        "has its own scale. Filled circle: a clear change. Diamond: not clear."
+        f"Difference{of} with its 95% range; below it, use with support divided by use without. Filled "
+        "circle: a clear change. Diamond: not clear."
     )
 
 

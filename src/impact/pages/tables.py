@@ -123,8 +123,8 @@ def effects(released: Released) -> Table:
         if several:
             how.append("The files hold the p-values before this adjustment.")
             under.append(
-                f"{label(index['outcome'][0])} were named first, as the main result; the p-values of the "
-                "others allow for looking at several (Holm)."
+                f"{label(index['outcome'][0])} stand first in the study's file, as its main result; the "
+                "p-values of the others allow for looking at several (Holm)."
             )
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)

@@ -120,7 +120,10 @@ class Plans(Sections):
         """The checks section; services named for the matched comparison are looked at in both."""
         named = self.matching.negative_control if self.matching else ()
         both = dict.fromkeys((*self.checks.negative_control, *named))
-        return {**self.checks.model_dump(), "negative_control": list(both)}
+        # Where support was given by lot, no hidden reason decided who had it.
+        lot = ("e_value",) if self.design.assignment == "randomised" else ()
+        left = (*self.checks.leave_out, *lot)
+        return {**self.checks.model_dump(), "negative_control": list(both), "leave_out": left}
 
     @property
     def panel_plan(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def brief(study: Study) -> dict[str, str]:
         "People": _arms(study),
         "Assignment": _PRETEND if design.placebo else _BRIEF_LOT[design.assignment],
         "Start": _BRIEF_START[bool(study.data.panel)],
-        "Counted": f"Counted {counted}: {_outcomes(study, 'named first')}.",
+        "Counted": f"Counted {counted}: {_outcomes(study, 'the main result')}.",
         "Compared": " ".join(_plainly(study)),
     }
 
@@ -121,7 +121,7 @@ def _outcomes(study: Study, first: str) -> str:
 
 _BRIEF_START = {
     False: "Those with support are followed from the day it began, others from a day when it might have.",
-    True: "Each is followed from the first period with support, or all from the first if all begin at once.",
+    True: "Each is followed from the period in which support began, or from the first if it began in that.",
 }
 _BRIEF_LOT = {
     "observed": "Support was not given by lot, so the groups may differ in ways that nobody recorded.",

@@ -34,7 +34,7 @@ def test_only_results_pass():
     with pytest.raises(ParameterError, match=r"results: got"):
         release([], "hes")
     assert dict(release({}, "hes")) == {}
-    assert "have the output checked before it is sent" in NOTICE
+    assert "has it checked first" in NOTICE
 
 
 @pytest.mark.parametrize(

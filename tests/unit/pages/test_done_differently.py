@@ -129,7 +129,7 @@ def test_sentences_count_name_and_give_figures():
     unclear = done_differently.sentences(
         page(row("x", -9.0, -17.0, -1.0), main=(-5.0, -50.0, 40.0))["checks"]
     )
-    assert "all fit it. A clear change shows only in this: without x." in unclear[0]
+    assert "all agree. Taken alone, a clear change shows only in this: without x." in unclear[0]
 
 
 def test_what_speaks_against_a_claim_forbids_it():
@@ -161,7 +161,7 @@ def test_a_check_of_the_batch_counts_for_the_evidence(effects):
     assert "Moderate evidence." in words.headline(shown, page(row("x", *MAIN))).text
     weak = words.headline(shown, page(row("x", -8.0, -48.0, 32.0), row("y", *MAIN)))
     assert "Weak evidence." in weak.text
-    assert "Passed 1 of 2 checks" in weak.text
+    assert "passed 1 of 2 checks" in weak.text
     minor = page(row("x", -8.0, -48.0, 32.0, asks="bears it"))
     assert "Moderate evidence." in words.headline(shown, minor).text
     assert [c.minor for c in checks_on(minor)] == [True]

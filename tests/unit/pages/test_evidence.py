@@ -134,6 +134,6 @@ def test_a_failed_check_weakens_the_headline(effects: Make, pretrend: Callable[[
     main = effects({"ae": BENEFIT})
     text = words.headline(main, {"effects": main, "pretrend": pretrend(0.01)}).text
     assert "Weak evidence." in text
-    assert "Failed the one check of the comparison." in text
+    assert "The comparison failed its one check." in text
     assert passed((Check("Not known.", None),)) == "No check of the comparison could be made."
     assert passed(()) == ""

@@ -59,14 +59,12 @@ def said(released: Mapping[str, Released]) -> str:
 
 def test_a_clear_fall_is_the_cost_of_care_avoided_and_not_a_saving() -> None:
     text = said(page(CLEAR, cost=800))
-    assert (
-        "Cost of care avoided: about £420,000 (£300,000 to £540,000), at the average prices of 2020/21."
-        in text
-    )
+    assert "Care avoided at the average prices of 2020/21: about £420,000 (£300,000 to £540,000)." in text
     assert "not a saving: wards and clinics are paid for all the same" in text
-    assert "Cash in that: about £140,000 (£98,000 to £180,000). Of A&E attendances no cash is known" in text
+    assert "Cash: about £140,000 (£98,000 to £180,000). Of A&E attendances no cash is known" in text
     assert "Support cost £200,000: £800 for each of the 250 people with it." in text
-    assert "The chance that support pays is over 99%; if only cash counts, under 1%" in text
+    assert "; the chance that support pays in cash is under 1%." in text
+    assert "Counted in full, less the cost of support: about £220,000 left over" in text
     assert text.startswith(
         "“It saved money” may not be said: in cash, less the cost of support, about £61,000 short"
     )
@@ -87,9 +85,10 @@ def test_it_saved_money_may_be_said_only_where_cash_less_support_is_above_zero_i
 
 def test_an_open_result_says_that_it_is_open() -> None:
     text = said(page(OPEN))
-    assert "Cost of care avoided: anything from £98,000 more to £230,000 less than without support" in text
-    assert "anything from £200,000 short to £120,000 left over" in text
-    assert "(95% range: nothing to £920)" in text
+    assert "2020/21: anything from £98,000 more spent to £230,000 less than without support" in text
+    # A chance a little over a half is read as "it pays"; the table has it, with its range.
+    assert "Counted in full, less the cost of support: the study cannot tell (£200,000 short to" in text
+    assert "Cash would cover" in text
     assert "support, about £84,000 short (£30,000 to £140,000)" in text
 
 
@@ -97,7 +96,7 @@ def test_more_care_is_said_to_be_more() -> None:
     text = said(page((-400.0, 60.0), ae=(-30.0, 10.0)))
     assert "about £420,000 more was spent (£300,000 to £540,000)" in text
     assert "about £520,000 short" in text
-    assert "if it costs nothing at all, in cash if it costs nothing at all" in text
+    assert "Cash would cover nothing at all." in text
 
 
 def test_without_prices_or_the_cost_of_support_it_is_said() -> None:

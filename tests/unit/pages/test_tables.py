@@ -137,7 +137,7 @@ def test_the_policy_is_said_at_the_foot_and_not_under_each_table(
     assert tables.table(people).notes == (said,)
     shown = naive((341, 214), (330, 232)), effects({"emergency_admission": FIRST["emergency_admission"]})
     assert tables.table(*shown).notes == ()
-    assert "or would give them away; others are rounded to the nearest 5" in people.rule.sentence
+    assert "or would give them away; other counts are rounded to the nearest 5" in people.rule.sentence
 
 
 def test_a_narrow_column_breaks_a_figure_before_its_range_and_no_word_at_its_hyphen(
