@@ -11,7 +11,7 @@ from impact.errors import DesignError
 from impact.interpret.checks import checks
 from impact.interpret.equity import by_groups, of_panel, of_people
 from impact.interpret.match_audit import match_audit
-from impact.interpret.matched_comparison import compare, matched, to_match, whole
+from impact.interpret.matched_comparison import OWN_DATES, compare, matched, to_match, whole
 from impact.interpret.over_time import over_time
 from impact.interpret.panels import NOT_ARGUMENTS, build_panel
 from impact.match import balance
@@ -104,7 +104,9 @@ def main_effects(
             found["negative_control"] = compare(
                 people, outcome=negative_control, adjust=(compared or {}).get("adjust", ())
             )
-        found |= match_audit(people, people.cohort, around=around, effects=effects)
+        # Matched day by day, one person has several dates; everyone is described on one each.
+        everyone = data.at_baseline(**baseline) if matching["method"] in OWN_DATES else people.cohort
+        found |= match_audit(people, everyone, around=around, effects=effects)
     if not found:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
     return found

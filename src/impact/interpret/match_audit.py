@@ -36,14 +36,14 @@ from impact.interpret.matched_on_use import NO_EVIDENCE, on_use
 from impact.interpret.regression_to_mean import WHOLE
 from impact.match import onto
 from impact.numbers.rounding import significant
-from impact.results import Bounds, Effects, Matched
+from impact.results import Bounds, Effects, Matched, Summary
 
 _RANGE = 1.959964 * np.array([0.0, -1.0, 1.0])
 
 
 def match_audit(
     sample: Matched, people: Cohort, *, around: Mapping[str, Any], effects: Effects
-) -> dict[str, Bounds]:
+) -> dict[str, Bounds | Summary]:
     """Set the difference in differences of everyone beside that of the matched, with the bias of each.
 
     Parameters
@@ -61,17 +61,17 @@ def match_audit(
     dict
         ``audit``, a row an outcome: ``everyone`` and ``matched``, the difference in differences of rates;
         ``everyone_bias`` and ``matched_bias``, by how much each is off if what the other one needs holds; and
-        the ``slope``; each with its 95% range (``_low``, ``_high``). Nothing where there are no dates,
-        nobody was seen before, or people have several dates.
+        the ``slope``; each with its 95% range (``_low``, ``_high``). Or ``no_audit``, whose method says
+        ``why``: there are no dates, nobody was seen before, or people have several dates.
     """
+    if why := _cannot(people):
+        return _none(sample, why)
     window = {name: value for name, value in around.items() if name not in ("index_date", "seed")}
-    if len(np.unique(people.person)) < len(people):
-        return {}
     try:
         everyone = people.panel(**window, clock="event")
         kept = onto(sample, sample.cohort.panel(**window, clock="event"))
     except (DataError, DesignError):
-        return {}
+        return _none(sample, _UNSEEN)
     rows, behind = [], []
     for name in dict.fromkeys(effects.labels["outcome"]):
         if name not in everyone.outcomes:
@@ -82,7 +82,7 @@ def match_audit(
             continue
         behind.append(effects.counts[(effects.labels["outcome"] == name).to_numpy()].iloc[0])
     if not rows:
-        return {}
+        return _none(sample, _UNSEEN)
     method = {
         "shows": "match audit",
         "outcome": [row["outcome"] for row in rows],
@@ -91,6 +91,26 @@ def match_audit(
         "notes": [NO_EVIDENCE] if on_use(sample) else [],
     }
     return {"audit": Bounds(pd.DataFrame(rows), method, pd.DataFrame(behind).reset_index(drop=True))}
+
+
+_UNSEEN = "too few people, or none, were observed with and without support both before and after its start"
+
+
+def _cannot(people: Cohort) -> str:
+    """Why people have no before and after each that could be set side by side; nothing where they have."""
+    if len(np.unique(people.person)) < len(people):
+        return "one person is compared on several days, and has no one before and after"
+    if "members" in people.people:
+        return "households are compared, whose use is not counted month by month before their start"
+    if "index_date" not in people.people:
+        return "the data are a table without dates, in which a person's use before support is not counted"
+    return ""
+
+
+def _none(sample: Matched, why: str) -> dict[str, Bounds | Summary]:
+    """Say why there is no audit, and whether one was called for."""
+    nothing = pd.DataFrame({"outcome": pd.Series(dtype=object)})
+    return {"no_audit": Summary(nothing, {"shows": "no match audit", "why": why, "on_use": on_use(sample)})}
 
 
 def _row(everyone: Panel, kept: Panel, name: str) -> dict[str, Any]:

@@ -33,13 +33,13 @@ _USUAL = "poisson"
 # Methods by which a control serves one supported person, unless it is used again.
 _PAIRING = frozenset({"nearest", "optimal", "genetic", "risk_set"})
 # Methods that give everyone dates of their own, and so begin with people as they were read.
-_OWN_DATES = ("risk_set",)
+OWN_DATES = ("risk_set",)
 
 
 def to_match(data: Cohort | LongData, *, baseline: Mapping[str, Any], matching: Mapping[str, Any]) -> Cohort:
     """Describe everyone as they are matched: the arguments are those of ``matched``."""
     asked, method = dict(baseline), matching["method"]
-    if method in _OWN_DATES:
+    if method in OWN_DATES:
         if not isinstance(data, Cohort):
             said = "follows people from day to day; a ready-made panel has no such dates."
             raise DesignError(f"{method} {said}")
@@ -76,7 +76,7 @@ def matched(
     """
     asked, arguments = baseline, dict(matching)
     dating = index_dates.arguments(asked.get("index_date", "drawn"))
-    partner = dating["rule"] == "partner" and matching["method"] not in _OWN_DATES
+    partner = dating["rule"] == "partner" and matching["method"] not in OWN_DATES
     together, by = arguments.pop("pair_censoring", False), arguments.pop("apart", None)
     everyone = to_match(data, baseline=baseline, matching=matching) if people is None else people
     people = everyone

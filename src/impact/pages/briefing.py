@@ -117,12 +117,13 @@ def checked(released: Mapping[str, Released]) -> Statement:
     said += match_audit.line(released)
     sources = tuple(
         released[n]
-        for n in ("effects", "beside", "audit", "pretrend", "balance", "negative_control", "checks")
+        for n in ("effects", "beside", *_AUDIT, "pretrend", "balance", "negative_control", "checks")
         if n in released
     )
     return Statement("sentence", (("list", tuple(said)),), sources, SEAL)
 
 
+_AUDIT = ("audit", "no_audit")
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
 _DID_PAGE = ("What changed beyond what would have changed anyway", "did.ipynb")
 _MATCHING_PAGE = ("Compared with similar people", "matching.ipynb")

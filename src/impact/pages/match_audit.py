@@ -18,6 +18,7 @@ from impact.pages.formats import (
     number,
     numeric,
     places,
+    plain,
 )
 from impact.pages.layout import Column, Table, cells_of, table_of
 from impact.pages.statement import Statement
@@ -37,13 +38,15 @@ _NEED = (
 
 
 def both_ways(released: Mapping[str, Released]) -> Shown:
-    """Show both differences in differences, and what each needs; nothing where they could not be made.
+    """Show both differences in differences, and what each needs; or why they could not be made.
 
     Parameters
     ----------
     released : mapping of name to Released
-        With ``audit``, of ``interpret.match_audit``.
+        With ``audit`` or ``no_audit``, of ``interpret.match_audit``; nothing is shown without either.
     """
+    if (none := released.get("no_audit")) is not None:
+        return show(Statement("sentence", (("list", (_not_made(none),)),), (none,), SEAL))
     if (found := released.get("audit")) is None:
         return show()
     said = Statement("sentence", (("list", (_TWO,)), ("list", _depends(found))), (found,), SEAL)
@@ -53,8 +56,11 @@ def both_ways(released: Mapping[str, Released]) -> Shown:
 def line(released: Mapping[str, Released]) -> list[str]:
     """What the findings page says of it, where it matters; as a list that may be empty.
 
-    It matters where what matching could be off by is half as long as one side of its range, or longer.
+    It matters where what matching could be off by is half as long as one side of its range, or longer; and
+    where people were matched on earlier use and nobody can say by how much that may be off.
     """
+    if (none := released.get("no_audit")) is not None:
+        return [_not_made(none)] if none.method["on_use"] else []
     if (found := released.get("audit")) is None or NO_EVIDENCE not in found.notes:
         return []
     bias, low, high = numeric(found.table.iloc[0][["matched_bias", "matched_low", "matched_high"]])
@@ -67,6 +73,16 @@ def line(released: Mapping[str, Released]) -> list[str]:
         f"Matching on earlier use could itself mislead: if lasting need, more than a bad spell, decided who "
         f"got support, it makes {name} {'higher' if bias > 0 else 'lower'} with support by about {size}."
     ]
+
+
+def _not_made(none: Released) -> str:
+    why = plain(str(none.method["why"]))
+    if none.method["on_use"]:
+        return f"Matching on earlier use could itself mislead, and by how much cannot be said here: {why}."
+    return (
+        "People were not matched on their earlier use, which could itself have misled. Each group’s change "
+        f"from before to after is not set beside the other’s: {why}."
+    )
 
 
 def _depends(found: Released) -> tuple[str, ...]:

@@ -51,6 +51,9 @@ def test_the_main_answer_is_the_first_method_and_the_second_stands_beside(cohort
     alone = main_effects(cohort, **ASKED, matching=MATCHING)
     assert list(alone) == ["effects", "balance", "audit"]
     np.testing.assert_allclose(alone["effects"].estimate, both["beside"].estimate)
+    # Matched day by day one person has several dates, and everyone is described on one each.
+    by_day = main_effects(cohort, **ASKED, matching={**MATCHING, "method": "risk_set"})
+    assert list(by_day) == ["effects", "balance", "audit"]
 
 
 def test_a_study_without_a_method_has_no_answer(cohort):

@@ -115,8 +115,33 @@ def test_people_without_dates_have_no_audit(study):
     cohort = Cohort.from_frame(frame, treated="had", outcomes=["ae"])
     sample = nearest(cohort, on=["x"], distance="mahalanobis")
     effects = impact.interpret.compare(sample, outcome="ae")
-    assert match_audit(sample, cohort, around=study.around, effects=effects) == {}
+    why = not_made(match_audit(sample, cohort, around=study.around, effects=effects))
+    assert why == (
+        False,
+        "the data are a table without dates, in which a person's use before support is not counted",
+    )
     assert not on_use(sample)
+
+
+def not_made(found):
+    """Whether an audit was called for, and why there is none."""
+    assert list(found) == ["no_audit"]
+    method = found["no_audit"].method
+    return method["on_use"], method["why"]
+
+
+def test_people_on_several_days_households_and_no_time_before_have_none_and_say_why(study, tenants, found):
+    sample, people, results = found
+    asked = {"around": study.around, "effects": results["effects"]}
+    again = replace(people, _pid=np.zeros(len(people), np.int64))
+    assert "on several days" in not_made(match_audit(sample, again, **asked))[1]
+    homes = replace(people, people=people.people.assign(members=1))
+    assert not_made(match_audit(sample, homes, **asked)) == (
+        True,
+        "households are compared, whose use is not counted month by month before their start",
+    )
+    short = {**asked, "around": {**study.around, "months_before": 0}}
+    assert "both before and after" in not_made(match_audit(sample, people, **short))[1]
 
 
 def test_it_is_withheld_where_few_lie_behind(found):

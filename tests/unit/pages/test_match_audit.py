@@ -10,7 +10,7 @@ import pytest
 from impact.disclosure import Released, release
 from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages import evidence, match_audit, tables, words
-from impact.results import Bounds, Test
+from impact.results import Bounds, Summary, Test
 
 
 def audit(bias: float = 4.0, events: int = 60, notes: tuple[str, ...] = (NO_EVIDENCE,)) -> Released:
@@ -75,6 +75,17 @@ def test_the_findings_speak_of_it_where_it_matters(bias: float, notes: bool, sai
             "makes A&E attendances higher with support by about 108 for every 1,000 people a year" in lines[0]
         )
     assert match_audit.line({}) == []
+
+
+@pytest.mark.parametrize(("on_use", "said"), [(True, "cannot be said here: "), (False, "were not matched")])
+def test_where_there_is_no_audit_the_page_says_why(on_use: bool, said: str) -> None:
+    nothing = pd.DataFrame({"outcome": pd.Series(dtype=object)})
+    method = {"shows": "no match audit", "why": "households are compared", "on_use": on_use}
+    released = release({"no_audit": Summary(nothing, method)}, "hes")
+    text = match_audit.both_ways(released).text
+    assert said in text
+    assert "households are compared." in text
+    assert match_audit.line(released) == ([text] if on_use else [])
 
 
 @pytest.mark.parametrize("matched_on", [True, False])
