@@ -14,7 +14,7 @@ from impact.pages import SEAL, Shown, match_audit, show
 from impact.pages.answers import Answer, about, answers, range_of, size
 from impact.pages.called import DID, called, left_out
 from impact.pages.done_differently import sentences
-from impact.pages.evidence import checks_on
+from impact.pages.evidence import checks_on, passed
 from impact.pages.formats import listed, number, numeric, plain, who
 from impact.pages.statement import Statement
 from impact.pages.words import beside
@@ -112,7 +112,8 @@ def checked(released: Mapping[str, Released]) -> Statement:
     alone = {name: shown for name, shown in released.items() if name != "checks"}
     said = [f"{words[check.passed]}: {check.said}" for check in checks_on(alone)]
     said += sentences(released["checks"]) if "checks" in released else []
-    said = said or ["This page holds no check of the comparison."]
+    counted = passed(checks_on(released))
+    said = [f"{counted} Each test, and each thing changed, counts as one.", *said] if said else [_NO_CHECK]
     said += [" ".join(lines) for _, lines in beside(released, "effects", "beside").parts]
     said += match_audit.line(released)
     sources = tuple(
@@ -124,6 +125,7 @@ def checked(released: Mapping[str, Released]) -> Statement:
 
 
 _AUDIT = ("audit", "no_audit")
+_NO_CHECK = "This page holds no check of the comparison."
 # What the pages behind the findings are called; in JupyterLab the links open the notebooks.
 _DID_PAGE = ("What changed beyond what would have changed anyway", "did.ipynb")
 _MATCHING_PAGE = ("Compared with similar people", "matching.ipynb")
