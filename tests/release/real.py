@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import impact
 from impact.disclosure import Policy
 from impact.disclosure.policies import policy as find_policy
+from impact.interpret.arms import KIND
 from impact.study import Study
 
 from .reader import ALL, Count, Figure, Kinds, Mask
@@ -137,6 +138,8 @@ def _describe(found: World, everyone: pd.DataFrame, sample: Any, data: Any) -> N
             kinds.cross(name, own.reindex(everyone.index), rule=TENANTS)
         elif not number or (column.nunique() <= 5 and not name.startswith("prior_")):
             kinds.cross(name, _levels(column).reindex(everyone.index), rule=STUDIED)
+    if study.arms:
+        kinds.cross(KIND, everyone["group"], rule=TENANTS)
     score = impact.match.propensity(sample.cohort, on=study.matching.on, link="penalised")
     fine = pd.Series(np.floor(score.to_numpy() / BIN + 1e-9).astype(int).astype(str), table.index)
     kinds.cross("score", fine.reindex(everyone.index), rule=STUDIED)
@@ -320,6 +323,16 @@ def _group(w: World, page: str, name: str, row: Row) -> Made:
     yield "treated", "people", w.people.of(**level, arm="supported", rule=TENANTS)
 
 
+def _kind(w: World, page: str, name: str, row: Row) -> Made:
+    if row["level"] == "left out":
+        return
+    level = {} if row["level"] == "all" else {"block": KIND, "level": row["level"]}
+    supported = w.people.of(**level, arm="supported", rule=TENANTS)
+    # Everyone without support is compared with each kind.
+    yield "persons", "people", supported | w.people.of(arm="control", rule=TENANTS)
+    yield "treated", "people", supported
+
+
 def _deprivation(w: World, page: str, name: str, row: Row) -> Made:
     level = {"block": row["covariate"], "level": row["level"]}
     yield "persons", "people", w.people.of(**level, arm=["supported", "control"], rule=STUDIED)
@@ -363,4 +376,5 @@ _TABLES = {
     "overlap": _overlap, "feasibility": _feasible, "matched": _matched, "naive": _naive,
     "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
     "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
+    "by_arm": _kind, "arm_against_arm": _effects, "per_step": _effects,
 }  # fmt: skip

@@ -10,8 +10,9 @@ import pytest
 
 from impact.data import Cohort
 from impact.disclosure import policies, release
-from impact.interpret.equity import by_groups, of_people
+from impact.interpret.equity import by_groups
 from impact.interpret.matched_comparison import compare, matched
+from impact.interpret.subsets import of_people
 from impact.results import Result, Summary
 
 from .attack import feasible

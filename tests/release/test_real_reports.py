@@ -22,7 +22,7 @@ RULE = policy("hes")
 ELSEWHERE = {
     "quality count", "bounds persons", "by_time persons", "by_time events", "pretrend persons",
     "pretrend treated", "pretrend events", "checks events", "effects events", "bounds events",
-    "by_group events", "trends events",
+    "by_group events", "trends events", "by_arm events", "arm_against_arm events", "per_step events",
 }  # fmt: skip
 COUNTED = ("persons", "treated", "events", "count", "all", "died", "out", "ended")
 

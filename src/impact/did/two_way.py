@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,9 +59,9 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     >>> both.df, round(float(both.estimate[0]), 4)
     (1.0, -3.0)
     """
-    other, notes = _codes(panel, second)
-    first = cluster_codes(panel.cluster)[0]
-    pair = first * (other.max(initial=0) + 1) + other
+    other, names, notes = _codes(panel, second)
+    first, ids = cluster_codes(panel.cluster)
+    pair = first * len(names) + other
     parts = [analysis(replace(panel, cluster=codes)) for codes in (first, other, pair)]
     for part in parts:
         own = part.sign is not None or part.satterthwaite is not None
@@ -74,7 +74,7 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     return replace(
         parts[0],
         root=np.vstack([part.root @ k for part in parts]),
-        clusters=np.arange(sum(len(part.root) for part in parts)),
+        clusters=_named([part.clusters.tolist() for part in parts], ids, names),
         sign=np.repeat([1.0, 1.0, -1.0], [len(part.root) for part in parts]),
         df=float(min(np.min(part.df) for part in parts[:2])),
         method={
@@ -90,7 +90,17 @@ def two_way(panel: Panel, analysis: Callable[[Panel], Effects], *, second: str |
     )
 
 
-def _codes(panel: Panel, second: str | NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+def _named(codes: Sequence[list[int]], ids: NDArray[Any], names: Sequence[Any]) -> NDArray[Any]:
+    """Name clusters by which clustering and who, so that results of other rows of the same can be aligned."""
+    k = len(names)
+    both = [(2, (ids[code // k], names[code % k])) for code in codes[2]]
+    named = [*((0, ids[code]) for code in codes[0]), *((1, names[code]) for code in codes[1]), *both]
+    out = np.empty(len(named), object)
+    out[:] = named
+    return out
+
+
+def _codes(panel: Panel, second: str | NDArray[Any]) -> tuple[NDArray[np.int64], list[Any], list[str]]:
     named = second if isinstance(second, str) else "a second group"
     if isinstance(second, str):
         if second not in panel.covariates:
@@ -102,5 +112,6 @@ def _codes(panel: Panel, second: str | NDArray[Any]) -> tuple[NDArray[np.int64],
     codes, groups = pd.factorize(np.asarray(second, dtype=object))
     alone = codes < 0
     codes = np.where(alone, len(groups) + np.cumsum(alone) - 1, codes)
+    names = [*groups.tolist(), *(("alone", unit) for unit in panel.unit[alone].tolist())]
     note = f"{people(int(alone.sum()))} without {named} each count as a group of their own."
-    return codes.astype(np.int64), [note] if alone.any() else []
+    return codes.astype(np.int64), names, [note] if alone.any() else []

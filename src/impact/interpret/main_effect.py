@@ -8,12 +8,14 @@ from typing import Any, Literal
 from impact.data import Cohort, LongData
 from impact.did import estimate
 from impact.errors import DesignError
+from impact.interpret.arms import by_arms
 from impact.interpret.checks import checks
-from impact.interpret.equity import by_groups, of_panel, of_people
+from impact.interpret.equity import by_groups
 from impact.interpret.match_audit import match_audit
 from impact.interpret.matched_comparison import OWN_DATES, compare, matched, to_match, whole
 from impact.interpret.over_time import over_time
 from impact.interpret.panels import NOT_ARGUMENTS, build_panel
+from impact.interpret.subsets import of_panel, of_people
 from impact.match import balance
 from impact.results import Result
 
@@ -33,6 +35,7 @@ def main_effects(
     compared: Mapping[str, Any] | None = None,
     negative_control: Sequence[str] = (),
     groups: Mapping[str, Any] | None = None,
+    arms: Mapping[str, Any] | None = None,
     asked: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Result]:
@@ -58,6 +61,8 @@ def main_effects(
         Services that support cannot change, where people are matched.
     groups : mapping, optional
         ``groups`` and ``weights`` of ``by_groups``: the main answer in groups of people.
+    arms : mapping, optional
+        ``treated`` and ``order`` of ``by_arms``: the main answer for each kind of support.
     asked : mapping, optional
         As for ``checks``; without it no batch of checks is made.
     seed : int
@@ -72,7 +77,7 @@ def main_effects(
         ``audit``, by how much that may mislead (``match_audit``). As checks of the main answer,
         ``pretrend``, whether the groups moved alike before support; or else ``balance``, whether matching
         made them alike; ``negative_control`` where named; and ``checks``, the batch of them. With ``groups``
-        also what ``by_groups`` gives.
+        also what ``by_groups`` gives, with ``arms`` what ``by_arms`` gives.
     """
     found: dict[str, Result] = {}
     primary = outcome if isinstance(outcome, str) else outcome[0]
@@ -83,8 +88,11 @@ def main_effects(
         arguments = {k: v for k, v in did.items() if k not in NOT_ARGUMENTS}
         run = over_time(panel, outcome=primary, estimator=did["estimator"], arguments=arguments, seed=seed)
         found["pretrend"] = run["pretrend"]
-        if groups and (parts := of_panel(panel, did=did)):
+        parts = of_panel(panel, did=did)
+        if parts and groups:
             found |= by_groups(parts, everyone=effects, **groups)
+        if parts and arms:
+            found |= by_arms(parts, panel.arm, everyone=effects, **arms)
         if asked is not None:
             planned = {"did": did, "panel": made}
             found["checks"] = checks(data, panel, outcome=primary, plan=planned, asked=asked)
@@ -98,6 +106,9 @@ def main_effects(
         plan: dict[str, Any] = {"baseline": baseline, "matching": matching, "compared": compared or {}}
         if groups and did is None:
             found |= by_groups(of_people(everyone, **plan), everyone=effects, **groups)
+        if arms and did is None:
+            each = of_people(everyone, **plan, apart=False)
+            found |= by_arms(each, everyone.table["arm"].to_numpy(), everyone=effects, **arms)
         if did is None and asked is not None:
             found["checks"] = checks(data, people, outcome=primary, plan=plan, asked=asked)
         if negative_control:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SEAL = object()
 # Modules that notebooks call, fetched when they are first used.
 _MODULES = (
+    "arms",
     "asked",
     "before_after",
     "briefing",

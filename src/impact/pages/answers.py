@@ -93,28 +93,41 @@ def answers(released: Released) -> list[Answer]:
     outcomes = list(shown["outcome"].unique())
     if shown.duplicated(["outcome", "scale"]).any() or not outcomes:
         raise DisclosureError(f"{released.name!r}: these words need one effect an outcome.")
-    by = {scale: shown[shown["scale"] == scale].set_index("outcome") for scale in ("difference", "log ratio")}
-    main = by["difference"] if len(by["difference"]) else by["log ratio"]
+    main = shown[shown["scale"] == main_scale(shown)].set_index("outcome")
     p = adjusted(numeric(main["p_value"].reindex(outcomes)).tolist())
-    found = []
-    for outcome, p_adjusted in zip(outcomes, p, strict=True):
-        difference, ratio = (_triple(by[s], outcome) for s in ("difference", "log ratio"))
-        percent = None
-        if ratio is not None:
-            percent = (100 * (ratio[0] - 1), 100 * (ratio[1] - 1), 100 * (ratio[2] - 1))
-        leaves_out = [t[1] > 0 or t[2] < 0 for t in (difference, percent) if t is not None]
-        unit = by["difference"]["unit"].get(outcome, "") if difference else ""
-        strength = _strength(bool(leaves_out) and all(leaves_out), p_adjusted, percent, bool(leaves_out))
-        found.append(
-            Answer(str(outcome), strength, p_adjusted, all(leaves_out), str(unit), difference, percent)
-        )
-    return found
+    return [answer_of(shown[shown["outcome"] == name], p=one) for name, one in zip(outcomes, p, strict=True)]
 
 
-def _triple(table: pd.DataFrame, outcome: Any) -> tuple[float, float, float] | None:
-    if outcome not in table.index:
+def main_scale(shown: pd.DataFrame) -> str:
+    """Return the scale whose p-values are told: differences, where there are any."""
+    return "difference" if (shown["scale"] == "difference").any() else "log ratio"
+
+
+def answer_of(rows: pd.DataFrame, *, p: float) -> Answer:
+    """Read the answer on one outcome.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        In readers' units, one row a scale.
+    p : float
+        The p-value, where there are several questions as it is adjusted for them.
+    """
+    by = rows.set_index("scale")
+    difference, ratio = (_triple(by, scale) for scale in ("difference", "log ratio"))
+    percent = None
+    if ratio is not None:
+        percent = (100 * (ratio[0] - 1), 100 * (ratio[1] - 1), 100 * (ratio[2] - 1))
+    leaves_out = [t[1] > 0 or t[2] < 0 for t in (difference, percent) if t is not None]
+    unit = str(by["unit"]["difference"]) if difference else ""
+    strength = _strength(bool(leaves_out) and all(leaves_out), p, percent, bool(leaves_out))
+    return Answer(str(rows["outcome"].iloc[0]), strength, p, all(leaves_out), unit, difference, percent)
+
+
+def _triple(by_scale: pd.DataFrame, scale: str) -> tuple[float, float, float] | None:
+    if scale not in by_scale.index:
         return None
-    values = numeric(table.loc[outcome, ["estimate", "conf_low", "conf_high"]])
+    values = numeric(by_scale.loc[scale, ["estimate", "conf_low", "conf_high"]])
     return (float(values[0]), float(values[1]), float(values[2])) if np.isfinite(values).all() else None
 
 
@@ -138,16 +151,17 @@ def size(a: Answer, things: str = "") -> str:
     if not said.strip("0."):
         return f"no more and no fewer {things}".strip()
     more = "fewer" if triple[0] < 0 else "more"
-    return " ".join(filter(None, ["about", said + mark, more, things, _per(a)]))
+    return " ".join(filter(None, ["about", said + mark, more, things, per(a)]))
 
 
-def _per(a: Answer) -> str:
+def per(a: Answer) -> str:
+    """'for every 1,000 people a year', of a difference; nothing of a percentage."""
     return _EACH.get(a.unit, a.unit.replace("per 1,000", "for every 1,000")) if a.difference else ""
 
 
 def sizes(several: Sequence[Answer]) -> str:
     """'about 41 fewer A&E attendances (5 to 77 fewer) and about 9 more ... for every 1,000 people a year'."""
-    units = {_per(a) for a in several}
+    units = {per(a) for a in several}
     same = units.pop() if len(units) == 1 else ""
     said = [f"{size(a, a.name).removesuffix(same).strip()} ({range_of(a)})" for a in several]
     return f"{listed(said)} {same}".strip()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
-from impact.interpret.equity import LEFT_OUT
+from impact.interpret.subsets import LEFT_OUT
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
     SCALES,
@@ -148,7 +148,7 @@ def table(released: Released) -> Table:
         rows = index.merge(shown[shown["scale"] == scale], on=keys, how="left")
         unit = rows["unit"].dropna()
         header = f"{SCALES[scale]} {unit.iloc[0]}" if scale == "difference" and len(unit) else SCALES[scale]
-        columns.append(Column(header, _cells(released, rows, ratio=scale == "log ratio")))
+        columns.append(Column(header, range_cells(released, rows, ratio=scale == "log ratio")))
     first = index.merge(shown.drop_duplicates(keys), on=keys)["row"]
     behind = zip(*(cells_of(released, name, first) for name in ("treated", "events")), strict=True)
     header = f"{capital(who(released))} (events) with support"
@@ -159,7 +159,8 @@ def table(released: Released) -> Table:
     )
 
 
-def _cells(released: Released, rows: pd.DataFrame, *, ratio: bool) -> list[str]:
+def range_cells(released: Released, rows: pd.DataFrame, *, ratio: bool) -> list[str]:
+    """Estimates with their ranges; ``row`` says where each stands in what was released."""
     cells = []
     digits = {outcome: 2 if ratio else places(own["estimate"]) for outcome, own in rows.groupby("outcome")}
     for row in rows.to_dict("records"):

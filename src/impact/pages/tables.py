@@ -83,6 +83,7 @@ def table(released: Released, *beside: Released) -> Table:
 _OF_THEIR_OWN = {
     "checks": done_differently.table,
     "effects by group": by_group.table,
+    "effects by kind of support": by_group.table,
     "support and need by deprivation": by_group.by_deprivation,
     "kept to the plan": plan.deviations,
     "checklist": checklists.table,

@@ -151,6 +151,7 @@ _CALLED = {
     "did.control": "whom the difference-in-differences compares with",
     "did.estimator": "kind of difference-in-differences",
     "disclosure": "rule for small numbers",
+    "arms": "effects of each kind of support",
     "equity": "effects in groups of people",
     "matching": "matched comparison",
     "matching.exact": "what people are matched on exactly",

@@ -93,6 +93,7 @@ class Plans(Sections):
             "compared": self.compared if self.matching else None,
             "negative_control": list(self.matching.negative_control) if self.matching else [],
             "groups": self._groups,
+            "arms": self._arms,
             "asked": self._asked,
             "seed": self.seed,
         }
@@ -247,6 +248,11 @@ class Plans(Sections):
         """Columns whose groups are compared, and the weights of the first: of ``interpret.by_groups``."""
         asked = self.equity
         return {"groups": asked.groups, "weights": asked.weighing} if asked else None
+
+    @property
+    def _arms(self) -> dict[str, Any] | None:
+        """The treated arms, and how much support each had: of ``interpret.arms.by_arms``."""
+        return {"treated": list(self.design.treated), **self.arms.arguments} if self.arms else None
 
     @property
     def _sample(self) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from impact.study.arms import Arms
 from impact.study.checks import Checks
 from impact.study.equity import Equity
 from impact.study.labels import Labels
@@ -27,6 +28,7 @@ class Sections(Section):
     matching: Matching | None = Field(None, description="run a matched comparison")
     money: Money | None = Field(None, description="costs")
     equity: Equity | None = Field(None, description="whether support reached and helped those in most need")
+    arms: Arms | None = Field(None, description="whether each kind of support helped, and which did more")
     checks: Checks = Field(Checks.model_validate({}), description="how the main result is checked")
     reporting: Reporting | None = Field(None, description="what only a person can say of the study")
     notes: Names = Field((), description="sentences that a reader of the pages must know")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from impact.errors import nearest
+from impact.study.arms import misplaced
 from impact.study.document import REQUIRED, Location
 from impact.study.labels import unclear
 from impact.study.matching import IN_SETS, OF_COLUMNS
@@ -95,6 +96,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     yield from _unit(study)
     yield from unclear(study)
     yield from unpriced(study)
+    yield from misplaced(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)

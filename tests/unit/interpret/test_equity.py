@@ -11,9 +11,10 @@ from impact.data.panel import Panel
 from impact.did import estimate
 from impact.errors import DataError
 from impact.interpret import reach
-from impact.interpret.equity import by_groups, of_panel, of_people
+from impact.interpret.equity import by_groups
 from impact.interpret.groups import groups_of
 from impact.interpret.matched_comparison import compare, matched
+from impact.interpret.subsets import of_panel, of_people
 
 TWFE = {"estimator": "twfe", "family": "linear"}
 

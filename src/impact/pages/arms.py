@@ -1,0 +1,243 @@
+"""Did each kind of support help, and did one do more than another? What the findings page says of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from impact.disclosure import Released
+from impact.interpret.arms import KIND, against
+from impact.interpret.subsets import LEFT_OUT, SCALES
+from impact.numbers.holm import holm
+from impact.pages import SEAL, Shown, fold, show
+from impact.pages.answers import Answer, answer_of, main_scale, per, range_of, size
+from impact.pages.by_group import range_cells
+from impact.pages.formats import (
+    MISSING,
+    aligned,
+    capital,
+    inside,
+    label,
+    listed,
+    number,
+    numeric,
+    p_value,
+    readers_units,
+    who,
+)
+from impact.pages.formats import SCALES as NAMED
+from impact.pages.layout import Column, Table, cells_of, table_of
+from impact.pages.own_words import OWN
+from impact.pages.statement import Statement
+
+# More comparisons of two kinds than this stand in the table alone.
+_MOST = 3
+_OURS = ("by_arm", "arm_against_arm", "per_step")
+
+
+def arms(released: Mapping[str, Released], *, assignment: str = "observed") -> Shown:
+    """Say whether each kind of support helped, and whether one did more than another.
+
+    Parameters
+    ----------
+    released : mapping of name to Released
+        Everything the page shows: of ``interpret.arms`` what there is. Without any of it the page says that
+        kinds of support were not told apart.
+    assignment : 'observed' or 'randomised'
+        Whether it was drawn by lot who had which kind.
+    """
+    mine = [released[name] for name in _OURS if name in released]
+    if not mine:
+        said = "Not looked at: this study does not tell kinds of support apart, or too few had each."
+        return show(Statement("sentence", (("list", (said,)),), (released["effects"],), SEAL))
+    found = _answers(released)
+    sentences = [
+        *_each(released, found),
+        *_between(released, found, assignment),
+        _steps(released),
+        _left(released),
+    ]
+    lead = Statement("sentence", (("list", tuple(filter(None, sentences))),), tuple(mine), SEAL)
+    laid = _table(released, found)
+    folded = Shown(laid.text, laid.html, tuple(mine), seal=SEAL)
+    return show(lead, fold("The figures by kind of support", folded))
+
+
+def named(arm: str) -> str:
+    """What readers call a kind of support, inside a sentence."""
+    return inside(OWN.levels.get("arm", {}).get(arm) or label(arm))
+
+
+Found = dict[tuple[str, str], Answer]
+
+
+def _rows(released: Mapping[str, Released], name: str) -> pd.DataFrame:
+    """Effects in readers' units with what they are of, and where they stand in what was released."""
+    if name not in released:
+        return pd.DataFrame(columns=["outcome", "scale", "what", "row"])
+    shown = readers_units(released[name].table).reset_index(names="row")
+    if name != "by_arm":
+        return shown.assign(what=shown["term"])
+    shown = shown[shown["level"] != LEFT_OUT]
+    return shown.assign(what=shown["level"].where(shown["covariate"] == KIND, ""))
+
+
+def _answers(released: Mapping[str, Released]) -> Found:
+    """What is known of each kind and each two of them by (which, outcome).
+
+    All comparisons of the primary outcome are one family of questions, and those of all others another.
+    """
+    both = pd.concat([_rows(released, "by_arm"), _rows(released, "arm_against_arm")], ignore_index=True)
+    both = both[both["what"] != ""]
+    main = both[both["scale"] == main_scale(both)]
+    primary = main["outcome"] == _primary(released)
+    p = pd.Series(numeric(main["p_value"]), main.index, dtype=float)
+    for family in (primary, ~primary):
+        known = family & np.isfinite(p)
+        p[known] = holm(p[known].tolist())
+    each = zip(main["what"].astype(str), main["outcome"].astype(str), p, strict=True)
+    by = both.groupby(["what", "outcome"])
+    return {(what, outcome): answer_of(by.get_group((what, outcome)), p=one) for what, outcome, one in each}
+
+
+def _primary(released: Mapping[str, Released]) -> str:
+    return str(released["by_arm"].table["outcome"].iloc[0])
+
+
+def _kinds(released: Mapping[str, Released]) -> list[str]:
+    return list(dict.fromkeys(what for what in _rows(released, "by_arm")["what"] if what))
+
+
+def _each(released: Mapping[str, Released], found: Found) -> list[str]:
+    primary, said, unit = _primary(released), [], ""
+    for kind in _kinds(released):
+        a = found[kind, primary]
+        # What the figures are of is said with the first of them.
+        of = "" if unit or a.strength == "too rare" else f" {a.name} {per(a)}".rstrip()
+        unit = unit or of
+        said.append(f"{capital(named(kind))}: {_found(a, of)}.")
+    return [f"Did each kind of support help? {' '.join(said)}"]
+
+
+def _found(a: Answer, of: str) -> str:
+    """The answer on one kind in words, no surer than its range."""
+    if a.strength == "too rare":
+        return "too few to say"
+    if a.strength in ("clear", "very clear"):
+        return f"{size(a).removesuffix(per(a)).strip()}{of} ({range_of(a)})"
+    if a.strength == "little or no change":
+        return f"little or no change ({range_of(a)}{of})"
+    return f"the study cannot tell ({range_of(a)}{of}{_but(a)})"
+
+
+def _but(a: Answer) -> str:
+    if a.nominal:
+        return "; not clear once all these comparisons are allowed for"
+    scales = {"difference": "ratio", "ratio": "difference"}
+    return f"; clear as a {a.split} and not as a {scales[a.split]}" if a.split else ""
+
+
+def _between(released: Mapping[str, Released], found: Found, assignment: str) -> list[str]:
+    pairs = released["arm_against_arm"].method["contrasts"]
+    said = [_pair(one, other, found[against(one, other), _primary(released)]) for one, other in pairs[:_MOST]]
+    if len(pairs) > _MOST:
+        said.append("The table has the other comparisons.")
+    if assignment == "observed":
+        said.append(
+            "It was not drawn by lot who had which kind, so a difference between two kinds may be one "
+            "between the people who had them."
+        )
+    return said
+
+
+def _pair(one: str, other: str, a: Answer) -> str:
+    more, less = named(one), named(other)
+    lead = f"Did {more} bring down {a.name} more than {less}?"
+    if a.strength == "too rare":
+        return f"{lead} There are too few to say."
+    if a.strength in ("clear", "very clear"):
+        return f"{lead} {'Yes' if a.fewer else 'No'}: {size(a)} with {more} than with {less} ({range_of(a)})."
+    if a.strength == "little or no change":
+        return f"{lead} No: the two are within 10% of each other ({range_of(a)})."
+    return f"{lead} The study cannot tell ({range_of(a)} with {more}{_but(a)})."
+
+
+def _steps(released: Mapping[str, Released]) -> str:
+    rows = _rows(released, "per_step")
+    rows = rows[rows["outcome"] == _primary(released)]
+    if rows.empty:
+        return ""
+    p = float(numeric(rows.loc[rows["scale"] == main_scale(rows), "p_value"])[0])
+    a, amounts = answer_of(rows, p=p), released["per_step"].method["amounts"]
+    steps = listed(
+        [f"{named(kind)} {number(v, 0 if float(v).is_integer() else 1)}" for kind, v in amounts.items()]
+    )
+    lead = f"By how much support there was ({steps}, none 0), one more goes with"
+    if a.strength in ("clear", "very clear"):
+        said = f"{size(a)} ({range_of(a)})"
+    else:
+        said = f"anything from {range_of(a)}" if a.strength != "too rare" else "too few to say"
+    return (
+        f"{lead} {said}. That line starts from no support, and one kind alone can tilt it: whether more "
+        "support does more is the comparison of the kinds."
+    )
+
+
+def _left(released: Mapping[str, Released]) -> str:
+    left = [named(str(arm)) for arm in released["by_arm"].method["left_out"].get(KIND, ())]
+    return f"Too few to estimate an effect of their own: {listed(left)}." if left else ""
+
+
+def _table(released: Mapping[str, Released], found: Found) -> Table:
+    """Effects of all kinds together and of each, and the comparisons of two, every scale side by side."""
+    parts = []
+    for name in (name for name in _OURS if name in released):
+        rows = _rows(released, name)
+        index = rows.drop_duplicates(["outcome", "what"])[["outcome", "what"]].assign(part=name)
+        cells = {"behind": _behind(released, name, rows, index)}
+        for scale in SCALES:
+            mine = index.merge(rows[rows["scale"] == scale], on=["outcome", "what"], how="left")
+            cells[scale] = range_cells(released[name], mine, ratio=scale == "log ratio")
+        parts.append(index.assign(**cells))
+    laid, order = pd.concat(parts, ignore_index=True), _rows(released, "by_arm")["outcome"].unique().tolist()
+    laid = laid.sort_values("outcome", key=lambda c: c.map(order.index), kind="stable")
+    keys = [(str(what), str(outcome)) for what, outcome in zip(laid["what"], laid["outcome"], strict=True)]
+    called = [_called(str(part), what, released) for part, (what, _) in zip(laid["part"], keys, strict=True)]
+    units = readers_units(released["by_arm"].table).set_index("scale")["unit"]
+    titles = {
+        s: f"{NAMED[s]} {units[s].iloc[0]}" if s == "difference" else NAMED[s] for s in SCALES if s in units
+    }
+    columns = [
+        Column("Service", laid["outcome"].map(label).tolist(), True),
+        Column("Kind of support", called, True),
+        *(Column(title, laid[scale].tolist()) for scale, title in titles.items()),
+        Column("p-value", aligned([p_value(found[k].p) if k in found else MISSING for k in keys])),
+        Column(f"{capital(who(released['by_arm']))} (events) with support", laid["behind"].tolist()),
+    ]
+    said = (
+        f"The p-values of {inside(label(order[0]))} allow for looking at all these comparisons of it, and "
+        "those of the other services for looking at all of theirs (Holm)."
+    )
+    return table_of(released["by_arm"], "Effect by kind of support (95% ranges in brackets)", columns, [said])
+
+
+def _behind(
+    released: Mapping[str, Released], name: str, rows: pd.DataFrame, index: pd.DataFrame
+) -> list[str]:
+    """People and events of each kind; behind a comparison are those of all."""
+    if name != "by_arm":
+        return [MISSING] * len(index)
+    first = index.merge(rows.drop_duplicates(["outcome", "what"]), on=["outcome", "what"])["row"]
+    both = zip(*(cells_of(released[name], column, first) for column in ("treated", "events")), strict=True)
+    return [f"{n} ({events})" for n, events in both]
+
+
+def _called(part: str, what: str, released: Mapping[str, Released]) -> str:
+    if part == "by_arm":
+        return capital(named(what)) if what else "All together"
+    if part == "per_step":
+        return "One more"
+    one, other = next(p for p in released[part].method["contrasts"] if against(*p) == what)
+    return f"{capital(named(one))} less {named(other)}"
