@@ -24,7 +24,7 @@ LEFT_OUT = "left out"
 FEWEST, EVENTS = 20, 10
 SCALES = ("difference", "log ratio")
 # Placebos of sites, and a contrast of two groups of people, are no sums over the people of one group.
-_WHOLE_ONLY = ("synthetic_did", "triple_difference")
+WHOLE_ONLY = ("synthetic_did", "triple_difference")
 _LABELS = ["outcome", "term", "scale", "unit", "covariate", "level"]
 Line = tuple[dict[str, str], Array, NDArray[np.intp]]
 
@@ -54,7 +54,7 @@ def of_panel(panel: Panel, *, did: Mapping[str, Any]) -> Analysis | None:
         Arguments of ``impact.did.estimate``. A column is no covariate within its own groups; errors that
         cannot be stacked (CR2) are the estimator's own.
     """
-    if did["estimator"] in _WHOLE_ONLY:
+    if did["estimator"] in WHOLE_ONLY:
         return None
     plan = {k: v for k, v in did.items() if (k, v) != ("inference", "CR2")}
 

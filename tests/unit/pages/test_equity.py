@@ -12,7 +12,7 @@ import pytest
 
 from impact.disclosure import Released, release
 from impact.errors import DisclosureError
-from impact.interpret.equity import _WHOLE_ONLY
+from impact.interpret.subsets import WHOLE_ONLY
 from impact.pages import by_group, equity, show, tables
 from impact.pages.captions import alt
 from impact.results import Effects, Result, Summary, Test
@@ -193,7 +193,7 @@ def test_the_effect_is_told_by_the_test_and_not_by_two_ranges(p: Any, trend: Any
     assert said in equity.equity(page(p={"imd_fifth": p} if p else None, trend=trend)).text
 
 
-@pytest.mark.parametrize("estimator", _WHOLE_ONLY)
+@pytest.mark.parametrize("estimator", WHOLE_ONLY)
 def test_an_analysis_of_all_people_together_does_not_put_it_down_to_too_few(estimator: str) -> None:
     text = equity.equity(page(estimator=estimator)).text
     assert "Did it help them as much? Not looked at: this analysis " in text
