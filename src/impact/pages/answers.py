@@ -38,7 +38,7 @@ MEANING: dict[Strength, str] = {
     "very clear": "The whole range lies on one side of no change, by a wide margin.",
     "clear": "The whole range lies on one side of no change.",
     "little or no change": "The whole range lies within 10% of no change.",
-    "cannot tell": "The range holds both a fall and a rise, so more people or more time are needed to tell.",
+    "cannot tell": "The range holds both a fall and a rise.",
     "too rare": "There are too few events to estimate an effect.",
 }
 WITHIN = 0.10

@@ -89,8 +89,8 @@ def not_claimed(page: Mapping[str, Released]) -> list[str]:
     said = page["planned"].method
     if said["status"] in ("none", "retrospective"):
         return [
-            "“The study confirms it”, or “this is what was expected”: no plan was written before the "
-            "results, so it is exploratory, for another study with a plan to confirm."
+            "“The study confirms it”: no plan was written before the results, so it explores and does not "
+            "confirm."
         ]
     if departed := _things(said["departed"]):
         return [f"“It was done as planned”: it was not in {listed(departed)}."]

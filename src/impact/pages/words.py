@@ -207,7 +207,7 @@ def claims(
     unclear = [a.name for a in found if a.strength in ("cannot tell", "too rare")]
     if unclear:
         may_not.append(
-            f"“Support had no effect on {listed(unclear)}”, or that it had one: the study cannot tell."
+            f"“Support had no effect on {_on(unclear, found)}”, or that it had one: the study cannot tell."
         )
     first, those = found[0], who(released)
     if assignment != "randomised" and those == "people" and first.fewer:
@@ -236,8 +236,8 @@ def claims(
     ]
     if assignment != "randomised":
         may_not.append(
-            "“This proves that support was the cause”: it was not given by lot, so part may come from "
-            "who was offered it and who accepted."
+            "“This proves that support was the cause”: it was not given by lot, so who was offered it "
+            "and who accepted may explain it."
         )
     may_not += plan.not_claimed(page or {})
     may_not += not_claimed(page or {}, clear=first.strength in ("very clear", "clear"), assignment=assignment)
@@ -291,6 +291,10 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     """Say that two methods disagree on a service; nothing where they do not."""
     why = disagree(a, b, names)
     return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
+
+
+def _on(names: Sequence[str], found: Sequence[Answer]) -> str:
+    return "these services" if len(found) == len(names) > 1 else listed(names)
 
 
 def _range(a: Answer) -> str:
