@@ -159,14 +159,14 @@ def _new(part: Mapping[str, Released], a: Answer) -> str:
     else:
         reach = f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
     said = f"In one more place like these the effect may be anything from {reach}."
-    if a.strength in ("clear", "very clear") and triple[1] <= 0 <= triple[2]:
+    if a.is_clear and triple[1] <= 0 <= triple[2]:
         said += " So an average that is clear does not promise a change in the next place."
     return said
 
 
 def _hangs(part: Mapping[str, Released], a: Answer) -> str:
     """Say where an average that is clear hangs on single studies."""
-    if "leave_one_out" not in part or a.strength not in ("clear", "very clear"):
+    if "leave_one_out" not in part or not a.is_clear:
         return ""
     rows = _without(part, a)
     unclear = int((~is_clear(rows, ratio=a.difference is None)).sum())

@@ -65,6 +65,11 @@ class Answer:
         return f"people with {name}" if self.unit == "per 100 people" else name
 
     @property
+    def is_clear(self) -> bool:
+        """Whether there is a change, and not by chance."""
+        return self.strength in ("clear", "very clear")
+
+    @property
     def fewer(self) -> bool:
         """Whether the best estimate is a fall."""
         return (self.difference or self.percent or (0.0,))[0] < 0

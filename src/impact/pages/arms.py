@@ -125,7 +125,7 @@ def _found(a: Answer, of: str) -> str:
     """The answer on one kind in words, no surer than its range."""
     if a.strength == "too rare":
         return "too few to say"
-    if a.strength in ("clear", "very clear"):
+    if a.is_clear:
         return f"{size(a).removesuffix(per(a)).strip()}{of} ({range_of(a)})"
     if a.strength == "little or no change":
         return f"little or no change ({range_of(a)}{of})"
@@ -157,7 +157,7 @@ def _pair(one: str, other: str, a: Answer) -> str:
     lead = f"Did {more} bring down {a.name} more than {less}?"
     if a.strength == "too rare":
         return f"{lead} There are too few to say."
-    if a.strength in ("clear", "very clear"):
+    if a.is_clear:
         return f"{lead} {'Yes' if a.fewer else 'No'}: {size(a)} with {more} than with {less} ({range_of(a)})."
     if a.strength == "little or no change":
         return f"{lead} No: the two are within 10% of each other ({range_of(a)})."
@@ -175,7 +175,7 @@ def _steps(released: Mapping[str, Released]) -> str:
         [f"{named(kind)} {number(v, 0 if float(v).is_integer() else 1)}" for kind, v in amounts.items()]
     )
     lead = f"By how much support there was ({steps}, none 0), one more goes with"
-    if a.strength in ("clear", "very clear"):
+    if a.is_clear:
         said = f"{size(a)} ({range_of(a)})"
     else:
         said = f"anything from {range_of(a)}" if a.strength != "too rare" else "too few to say"

@@ -70,7 +70,7 @@ def _for_services(a: Answer, released: Released) -> str:
     if not np.isfinite([best, low, high]).all() or people == number(None):
         return ""
     group = f"For the services: over the time studied, the {people} {who(released)} with support had"
-    if a.strength in ("clear", "very clear"):
+    if a.is_clear:
         more = "fewer" if best < 0 else "more"
         return (
             f"{group} about {_whole(best, low, high)} {more} {a.name} than without it ({_span(low, high)})."

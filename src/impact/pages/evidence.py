@@ -204,7 +204,7 @@ def _agrees(main: Released, other: Released) -> Check:
 
 def disagree(a: Answer, b: Answer, names: tuple[str, str] = ("this method", "the other")) -> str:
     """Say how two methods disagree on a service; nothing where they do not."""
-    clear = [x.strength in ("clear", "very clear") for x in (a, b)]
+    clear = [x.is_clear for x in (a, b)]
     scales = [(a.percent, b.percent)] if a.unit != b.unit else [(a.difference, b.difference)]
     one, two = names if clear[0] else names[::-1]
     if all(clear) and a.fewer != b.fewer:

@@ -49,7 +49,7 @@ def hidden_bias(released: Mapping[str, Released]) -> Shown:
     things: list[object] = []
     if {"rosenbaum_bounds", "e_value"} & released.keys() and "effects" in released:
         first = answers(released["effects"])[0]
-        if first.strength not in ("clear", "very clear"):
+        if not first.is_clear:
             said = f"The estimate for {first.name} is not clear anyway; a hidden reason adds to that doubt."
             things.append(Statement("sentence", (("list", (said,)),), (released["effects"],), SEAL))
     if bounds := released.get("rosenbaum_bounds"):

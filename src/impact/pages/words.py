@@ -94,11 +94,11 @@ def _answer(a: Answer) -> str:
 
 
 def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
-    clear = [a for a in others if a.strength in ("very clear", "clear")]
+    clear = [a for a in others if a.is_clear]
     said = [_answer(a) for a in clear]
     if len(clear) > 1:
         said = [f"With support there were {sizes(clear)} than without it."]
-    if first.strength in ("very clear", "clear"):
+    if first.is_clear:
         said = [s.replace("With support there were", "There were also", 1) for s in said]
         said = [s.replace(" than without it", "", 1) for s in said]
     groups: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
@@ -144,7 +144,7 @@ def _how_sure(first: Answer, groups: float) -> list[str]:
         meaning = f"{_SPLIT[first.split][:1].upper()}{_SPLIT[first.split][1:]}."
     said = [meaning]
     triple = first.difference or first.percent
-    if first.strength in ("clear", "very clear") and triple is not None:
+    if first.is_clear and triple is not None:
         near, far = sorted(abs(v) for v in triple[1:])
         if far > WIDE * near:
             said.append("Its size is much less sure than its direction.")
@@ -182,9 +182,28 @@ def claims(
     """
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
-    may, may_not = [], []
+    may = [_named(said, support) for said in _may(found, than)]
+    if costs is not None and (cash := money.saved(costs)):
+        may.append(cash)
+    may_not = [
+        *_unclear(found),
+        *_by_itself(found[0], released, assignment),
+        *_in_money(found[0], costs),
+        f"“It would be the same anywhere”: this holds for the {who(released)}, place and time studied.",
+        *(_NOT_BY_LOT if assignment != "randomised" else ()),
+        *not_claimed(page or {}, clear=found[0].is_clear, assignment=assignment),
+    ]
+    may = may or ["“There were too few events to say anything yet.”"]
+    return Statement(
+        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
+    )
+
+
+def _may(found: Sequence[Answer], than: str) -> list[str]:
+    """What may be said of the primary outcome, then of the others, then of what is open."""
+    may = []
     for some in filter(None, (found[:1], found[1:])):
-        clear = [a for a in some if a.strength in ("very clear", "clear")]
+        clear = [a for a in some if a.is_clear]
         if len(clear) == 1:
             may.append(
                 f"“With support there were {size(clear[0], clear[0].name)} than {than} ({_range(clear[0])}).”"
@@ -199,52 +218,51 @@ def claims(
         may.append(f"“We cannot tell whether support changed {a.name}: from {range_of(a)}{_per(a)}.”")
     elif open_:
         may.append(f"“We cannot tell whether support changed {listed([a.name for a in open_])}.”")
-    may += [
+    return may + [
         f"“There may have been {'fewer' if a.fewer else 'more'} {a.name} with support, or it is chance.”"
         for a in found
         if a.strength == "cannot tell" and a.nominal
     ]
-    unclear = [a.name for a in found if a.strength in ("cannot tell", "too rare")]
-    if unclear:
-        may_not.append(
-            f"“Support had no effect on {_on(unclear, found)}”, or that it had one: the study cannot tell."
-        )
-    first, those = found[0], who(released)
-    if assignment != "randomised" and those == "people" and first.fewer:
-        may_not.append(
+
+
+def _unclear(found: Sequence[Answer]) -> list[str]:
+    names = [a.name for a in found if a.strength in ("cannot tell", "too rare")]
+    if not names:
+        return []
+    on = "these services" if len(found) == len(names) > 1 else listed(names)
+    return [f"“Support had no effect on {on}”, or that it had one: the study cannot tell."]
+
+
+def _by_itself(first: Answer, released: Released, assignment: str) -> list[str]:
+    """A change after the start of support is no effect of it."""
+    if assignment != "randomised" and who(released) == "people" and first.fewer:
+        return [
             f"“{label(first.outcome)} fell after support began, so support did it”: people are offered it "
             "when unwell, and most get better without it."
-        )
-    elif assignment != "randomised" or called(released) == DID:
-        may_not.append(
+        ]
+    if assignment != "randomised" or called(released) == DID:
+        return [
             f"“{label(first.outcome)} changed after support began, so support did it”: some change would "
             "have come anyway."
-        )
+        ]
+    return []
+
+
+def _in_money(first: Answer, costs: Released | None) -> list[str]:
+    """Contacts are neither health nor cash."""
     saved, better = ("saved or cost", "better or worse")
-    if first.strength in ("very clear", "clear"):
+    if first.is_clear:
         saved, better = ("saved", "better") if first.fewer else ("cost", "worse")
     health = f"hat anybody’s health is {better}: contacts are counted here, not"
     if costs is None:
-        may_not.append(f"“It {saved} money”, or t{health} cash or health.")
-    elif cash := money.saved(costs):
-        may.append(cash)
-        may_not.append(f"T{health} health.")
-    else:
-        may_not += [money.UNSAVED, f"T{health} health."]
-    may_not += [
-        f"“It would be the same anywhere”: this holds for the {those}, place and time studied.",
-    ]
-    if assignment != "randomised":
-        may_not.append(
-            "“This proves that support was the cause”: it was not given by lot, so who was offered it "
-            "and who accepted may explain it."
-        )
-    may_not += plan.not_claimed(page or {})
-    may_not += not_claimed(page or {}, clear=first.strength in ("very clear", "clear"), assignment=assignment)
-    may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
-    return Statement(
-        "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
-    )
+        return [f"“It {saved} money”, or t{health} cash or health."]
+    return [*([] if money.saved(costs) else [money.UNSAVED]), f"T{health} health."]
+
+
+_NOT_BY_LOT = (
+    "“This proves that support was the cause”: it was not given by lot, so who was offered it and who "
+    "accepted may explain it.",
+)
 
 
 def beside(released: Mapping[str, Released], main: str, other: str) -> Statement:
@@ -291,10 +309,6 @@ def _doubt(a: Answer, b: Answer, names: tuple[str, str]) -> str:
     """Say that two methods disagree on a service; nothing where they do not."""
     why = disagree(a, b, names)
     return f"On {a.name} the two methods disagree: {why}. Read this result with care." if why else ""
-
-
-def _on(names: Sequence[str], found: Sequence[Answer]) -> str:
-    return "these services" if len(found) == len(names) > 1 else listed(names)
 
 
 def _range(a: Answer) -> str:
