@@ -182,7 +182,7 @@ def claims(
     """
     found = answers(released)
     than = THAN.get(called(released), "there would have been without it")
-    may = [_named(said, support) for said in _may(found, than)]
+    may = _may(found, than)
     if costs is not None and (cash := money.saved(costs)):
         may.append(cash)
     may_not = [
@@ -191,9 +191,10 @@ def claims(
         *_in_money(found[0], costs),
         f"“It would be the same anywhere”: this holds for the {who(released)}, place and time studied.",
         *(_NOT_BY_LOT if assignment != "randomised" else ()),
+        *plan.not_claimed(page or {}),
         *not_claimed(page or {}, clear=found[0].is_clear, assignment=assignment),
     ]
-    may = may or ["“There were too few events to say anything yet.”"]
+    may = [_named(said, support) for said in may] or ["“There were too few events to say anything yet.”"]
     return Statement(
         "claims", (("May be said", tuple(may)), ("May not be said", tuple(may_not))), (released,), SEAL
     )
