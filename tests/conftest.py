@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ import pytest
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Each of hundreds of processes would compile the whole package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 HERE = Path(__file__).parent
 
@@ -54,13 +57,29 @@ def demo_project(tmp_path_factory: pytest.TempPathFactory, demo: Path, root: Pat
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the notebooks on one worker, where kernels cannot pick the same port, and so the browser."""
+# Before pytest-xdist reads the groups, as it does in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
+    """Keep on one worker what is dear to make twice: the demonstration's report, a browser, a file's people.
+
+    The notebooks stay together too, since kernels of two workers could pick the same port.
+    """
     for item in items:
-        if HERE / "notebooks" in item.path.parents or "demo_project" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("kernels"))
-        elif item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+        fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        if (group := item.get_closest_marker("xdist_group")) is None:
+            if HERE / "notebooks" in item.path.parents or "demo_project" in fixtures:
+                group = pytest.mark.xdist_group("kernels")
+            elif item.get_closest_marker("browser"):
+                group = pytest.mark.xdist_group("browser")
+            elif any(one.scope == "module" for found in fixtures.values() for one in found):
+                group = pytest.mark.xdist_group(str(item.path.relative_to(HERE)))
+            else:
+                continue
+            item.add_marker(group)
+        # pytest-xdist 3.8 looks for the group at the end of an item's name, and with pytest 9.2 does not
+        # write it there (issue 1386 of pytest-xdist): all groups would be forgotten without a word.
+        if hasattr(item, "_id") and config.getoption("loadgroup", default=False):
+            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
 
 
 class BrowserRule:

@@ -44,6 +44,9 @@ class Joint:
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
+        # Looked up for each of thousands of rows, for which an index of dates makes a new one each time.
+        self._periods = panel.periods.tolist()
+        self._period_names = [period_name(period) for period in self._periods]
         self.codes, self.clusters = cluster_codes(panel.cluster)
         groups, first = np.unique(panel.start, return_index=True)
         ends = np.append(first[1:], panel.n)
@@ -173,13 +176,13 @@ class Joint:
     def _row(
         self, name: str, scale: str, value: float, counts: dict[str, int], g: int, t: int | None
     ) -> None:
-        periods = self.panel.periods
+        periods, names = self._periods, self._period_names
         label: dict[str, Any] = {"outcome": name, "term": scale, "scale": scale, "unit": scale}
         label |= {"group": periods[g], "period": None, "event_time": None}
         if t is not None:
             label |= {"period": periods[t], "event_time": t - g}
         if t is not None and scale in ("difference", "log ratio"):
-            label["term"] = f"ATT({period_name(periods[g])}, {period_name(periods[t])})"
+            label["term"] = f"ATT({names[g]}, {names[t]})"
         if scale == "difference":
             label["unit"] = self.panel.per
         self._labels.append(label)
