@@ -24,7 +24,17 @@ from .shareable import assert_shareable
 ROOT = Path(__file__).parents[2]
 HTML = "<script>alert(1)</script>"
 MAIN = [sys.executable, "-c", "from impact.cli import main; main()"]
-DATES = ("offer_date", "start_date", "tenancy_start", "tenancy_end", "moved_out", "died", "start", "end")
+DATES = (
+    "offer_date",
+    "start_date",
+    "withdrew",
+    "tenancy_start",
+    "tenancy_end",
+    "moved_out",
+    "died",
+    "start",
+    "end",
+)
 
 # Every way a cell can put people on a page without releasing them.
 PLANTED = (

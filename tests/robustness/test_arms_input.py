@@ -32,6 +32,10 @@ def read(tmp_path: Path, text: str) -> Study:
         ("{order: {advice: 0, visits: 1}}", "5: arms.order.advice: expected a number above 0, found 0."),
         ("{order: [advice, visit]}", "'visit' is not one of design.treated. Did you mean 'visits'?"),
         ("{order: [usual, advice, visits]}", "'usual' is in design.control, which counts 0; leave it out."),
+        (
+            "{also_from: offer}",
+            "arms.also_from: expected offer_date, found 'offer'. Did you mean",
+        ),
         ("{order: [visits]}", "arms.order: 'advice' is one of design.treated and has no place in it."),
     ],
 )
@@ -61,6 +65,7 @@ def test_methods_by_which_no_arm_has_an_effect_of_its_own_are_refused(
 
 def test_a_list_counts_the_steps_and_nothing_is_asked_without_the_section(tmp_path: Path) -> None:
     asked = read(tmp_path, GOOD.replace("{}", "{order: [visits, advice]}")).analysis["arms"]
-    assert asked == {"treated": ["advice", "visits"], "order": {"visits": 1, "advice": 2}}
+    assert asked is not None
+    assert asked["kinds"] == {"treated": ["advice", "visits"], "order": {"visits": 1, "advice": 2}}
+    assert asked["offers"] == {"also_from": None, "assignment": "observed"}
     assert read(tmp_path, GOOD.replace("{}", "null")).analysis["arms"] is None
-    assert read(tmp_path, GOOD).analysis["arms"] == {"treated": ["advice", "visits"], "order": {}}

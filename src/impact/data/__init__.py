@@ -11,10 +11,19 @@ from impact.data.households import households
 from impact.data.longdata import LongData
 from impact.data.longfile import read_panel
 from impact.data.panel import Panel
-from impact.data.population import read_cohort
+from impact.data.population import counted_from_offer, read_cohort
 from impact.errors import DataError
 
-__all__ = ["Cohort", "LongData", "Panel", "households", "read", "read_cohort", "read_panel"]
+__all__ = [
+    "Cohort",
+    "LongData",
+    "Panel",
+    "counted_from_offer",
+    "households",
+    "read",
+    "read_cohort",
+    "read_panel",
+]
 
 
 def read(

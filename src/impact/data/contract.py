@@ -127,6 +127,11 @@ TABLES: dict[str, Table] = {
                     "when support started; empty for people who never had it",
                     required=True,
                 ),
+                _c(
+                    "withdrew",
+                    "date",
+                    "day the person was taken out of the study after joining a group (not of consent)",
+                ),
                 _c("tenancy_start", "date", "first day of the tenancy; empty means before all coverage"),
                 _c("tenancy_end", "date", "last day of the tenancy"),
                 _c("moved_out", "date", "day the person moved out; it counts as a day at risk"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from impact.data.contract import TABLES
 from impact.data.flow import flow_of, quality_of
 from impact.data.ingest import Rename, Store, load
 from impact.data.reading import Source, quote
+from impact.data.rule import Rule
 from impact.data.rules import RULES
-from impact.errors import DesignError
+from impact.errors import DataError, DesignError
 
 _PANDAS = {"date": "datetime64[ns]", "month": "datetime64[ns]", "int": float, "float": float, "bool": bool}
 # What an empty cell of these columns means.
@@ -84,8 +86,61 @@ def read_cohort(
         rename=rename,
         cache=cache,
     )
-    frame, why = _everyone(store)
-    reasons = [r.name for r in RULES if r.table == "people" and r.drops]
+    return _cohort(store, _AS_STARTED)
+
+
+def counted_from_offer(cohort: Cohort) -> Cohort:
+    """Count everyone in a treated arm from the day of offer, whoever took support up (intention to treat).
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As it was read, with ``offer_date`` among its columns.
+
+    Returns
+    -------
+    Cohort
+        Of the same tables. ``start_date`` and ``index_date`` of the treated are the day of offer; who was not
+        offered support is left out, and who was offered it and never started is in. Controls stay controls
+        if they find support, and are observed on. ``took_up`` says who started within the time observed.
+
+    Raises
+    ------
+    DataError
+        Where the people have no day of offer.
+    DesignError
+        As ``read_cohort``.
+    """
+    if "offer_date" not in cohort.people or cohort.people["offer_date"].isna().all():
+        raise DataError(
+            "people.offer_date: nobody has one, and arms.also_from counts from it; name your column under "
+            "data.rename.people, or leave also_from out."
+        )
+    return _cohort(cohort._needs_store("counted_from_offer"), _AS_OFFERED)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """From which day the treated count, the rule for who has none, and when a control's time ends."""
+
+    day: str
+    rule: str
+    end: str
+
+
+_AS_STARTED = _Counted("start_date", "no start date", "CASE WHEN NOT l.treated THEN start_date - 1 END")
+_AS_OFFERED = _Counted("offer_date", "no offer date", "NULL")
+
+
+def _named(rule: Rule, counted: _Counted) -> str:
+    return counted.rule if rule.name == _AS_STARTED.rule else rule.name
+
+
+def _cohort(store: Store, counted: _Counted) -> Cohort:
+    """Say who is in the study, counted from one day or the other."""
+    treated, control = store.treated, store.control
+    frame, why = _everyone(store, counted)
+    reasons = [_named(r, counted) for r in RULES if r.table == "people" and r.drops]
     steps = [("in the file", "", len(frame))]
     steps += [("left out", name, int((why == name).sum())) for name in reasons]
     unseen = (why == "") & ~(frame["observed_from"] <= frame["observed_to"]).to_numpy(bool)
@@ -100,7 +155,10 @@ def read_cohort(
                 f"{n} person(s) left in {', '.join(map(repr, arms))}; an effect needs at least 2. "
                 f"Left out: {gone}."
             )
-    index = frame["start_date"].where(is_treated)
+    index = frame[counted.day].where(is_treated)
+    if counted is _AS_OFFERED:
+        started = (frame["start_date"] <= frame["observed_to"]).to_numpy(bool)
+        frame = frame.assign(took_up=started, start_date=index)
     frame = frame.assign(treated=is_treated, index_date=index)
     if "imd_decile" in frame:
         frame["imd_fifth"] = np.ceil(frame["imd_decile"] / 2)
@@ -115,10 +173,11 @@ def read_cohort(
     return cohort._counted()
 
 
-def _everyone(store: Store) -> tuple[pd.DataFrame, NDArray[Any]]:
+def _everyone(store: Store, counted: _Counted) -> tuple[pd.DataFrame, NDArray[Any]]:
     """Everyone in the file, with the days they are observed, and the first rule that leaves them out."""
     rules = [r for r in RULES if r.table == "people" and r.drops]
-    cases = " ".join(f"WHEN {r.where} THEN '{r.name}'" for r in rules)
+    where = {r.name: r.where.replace(_AS_STARTED.day, counted.day) for r in rules}
+    cases = " ".join(f"WHEN {where[r.name]} THEN '{_named(r, counted)}'" for r in rules)
     names = [quote(c) for c in store.columns]
     # A control's time ends the day before any support; the day of death, of moving and the last day of the
     # tenancy are days at risk.
@@ -126,8 +185,7 @@ def _everyone(store: Store) -> tuple[pd.DataFrame, NDArray[Any]]:
         f"""
         SELECT {", ".join(names)}, CASE {cases} ELSE '' END AS " why",
                greatest(coalesce(tenancy_start, lo), lo) AS observed_from,
-               least(died, moved_out, tenancy_end, hi - 1,
-                     CASE WHEN NOT l.treated THEN start_date - 1 END) AS observed_to
+               least(died, moved_out, tenancy_end, hi - 1, {counted.end}) AS observed_to
         FROM people p LEFT JOIN listed l USING (arm)
         LEFT JOIN (SELECT arm, min(lo) AS lo, max(hi) AS hi FROM cover GROUP BY arm) v USING (arm)
         ORDER BY pid

@@ -69,6 +69,14 @@ RULES: tuple[Rule, ...] = (
         "start before they were offered",
         "start_date < offer_date",
     ),
+    warning(
+        "people",
+        "withdrew",
+        "withdrawn before offer",
+        "were withdrawn before they were offered support",
+        "withdrew < offer_date",
+        "kept: they cannot have left a group they had not joined",
+    ),
     error("people", "start_date", "start after death", "start after the person died", "start_date > died"),
     error(
         "people",

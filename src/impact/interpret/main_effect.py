@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, cast
 
-from impact.data import Cohort, LongData
+from impact.data import Cohort, LongData, Panel
 from impact.did import estimate
 from impact.errors import DesignError
 from impact.interpret.arms import by_arms
+from impact.interpret.assigned import as_assigned
 from impact.interpret.checks import checks
 from impact.interpret.equity import by_groups
 from impact.interpret.match_audit import match_audit
@@ -17,7 +19,7 @@ from impact.interpret.over_time import over_time
 from impact.interpret.panels import NOT_ARGUMENTS, build_panel
 from impact.interpret.subsets import of_panel, of_people
 from impact.match import balance
-from impact.results import Result
+from impact.results import Effects, Result
 
 
 def main_effects(
@@ -62,7 +64,8 @@ def main_effects(
     groups : mapping, optional
         ``groups`` and ``weights`` of ``by_groups``: the main answer in groups of people.
     arms : mapping, optional
-        ``treated`` and ``order`` of ``by_arms``: the main answer for each kind of support.
+        ``kinds``, arguments of ``by_arms``: the main answer for each kind of support; and ``offers``, of
+        ``as_assigned``: that of the offer, and with and without those who were withdrawn.
     asked : mapping, optional
         As for ``checks``; without it no batch of checks is made.
     seed : int
@@ -77,12 +80,12 @@ def main_effects(
         ``audit``, by how much that may mislead (``match_audit``). As checks of the main answer,
         ``pretrend``, whether the groups moved alike before support; or else ``balance``, whether matching
         made them alike; ``negative_control`` where named; and ``checks``, the batch of them. With ``groups``
-        also what ``by_groups`` gives, with ``arms`` what ``by_arms`` gives.
+        also what ``by_groups`` gives, with ``arms`` what ``by_arms`` and ``as_assigned`` give.
     """
     found: dict[str, Result] = {}
+    made = {"window": window, "around": around, "clock": clock, "censoring": censoring, "sample": sample}
     primary = outcome if isinstance(outcome, str) else outcome[0]
     if did is not None:
-        made = {"window": window, "around": around, "clock": clock, "censoring": censoring, "sample": sample}
         panel = build_panel(data, **made)  # type: ignore[arg-type]
         found["effects"] = effects = estimate(panel, outcome=outcome, **did)
         arguments = {k: v for k, v in did.items() if k not in NOT_ARGUMENTS}
@@ -92,7 +95,7 @@ def main_effects(
         if parts and groups:
             found |= by_groups(parts, everyone=effects, **groups)
         if parts and arms:
-            found |= by_arms(parts, panel.arm, everyone=effects, **arms)
+            found |= by_arms(parts, panel.arm, everyone=effects, **arms["kinds"])
         if asked is not None:
             planned = {"did": did, "panel": made}
             found["checks"] = checks(data, panel, outcome=primary, plan=planned, asked=asked)
@@ -108,7 +111,7 @@ def main_effects(
             found |= by_groups(of_people(everyone, **plan), everyone=effects, **groups)
         if arms and did is None:
             each = of_people(everyone, **plan, apart=False)
-            found |= by_arms(each, everyone.table["arm"].to_numpy(), everyone=effects, **arms)
+            found |= by_arms(each, everyone.table["arm"].to_numpy(), everyone=effects, **arms["kinds"])
         if did is None and asked is not None:
             found["checks"] = checks(data, people, outcome=primary, plan=plan, asked=asked)
         if negative_control:
@@ -120,4 +123,27 @@ def main_effects(
         found |= match_audit(people, everyone, around=around, effects=effects)
     if not found:
         raise DesignError("The study has neither a did nor a matching section: name one of them.")
+    if arms:
+        plan = {"baseline": baseline, "matching": matching, "compared": compared}
+        again = partial(_again, outcome=outcome, did=did, made=made, **plan)
+        main = cast("Effects", found["effects"])
+        found |= as_assigned(data, everyone=main, analyse=again, **arms["offers"])
     return found
+
+
+def _again(
+    data: Cohort,
+    *,
+    outcome: str | Sequence[str],
+    did: Mapping[str, Any] | None,
+    made: Mapping[str, Any],
+    baseline: Mapping[str, Any],
+    matching: Mapping[str, Any] | None,
+    compared: Mapping[str, Any] | None,
+) -> tuple[Effects, Panel | None]:
+    """Analyse other people by the main method."""
+    if did is not None:
+        panel = build_panel(data, **made)
+        return estimate(panel, outcome=outcome, **did), panel
+    people = matched(data, baseline=baseline, matching=matching or {})
+    return whole(compare(people, **{**(compared or {}), "outcome": outcome})), None

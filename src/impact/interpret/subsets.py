@@ -156,7 +156,7 @@ def in_groups(
         With ``covariate`` 'people' in everyone's rows; None where no column has two groups to compare.
     """
     primary = list(dict.fromkeys(everyone.labels["outcome"]))
-    parts, named, left = [_stackable(everyone)], [("people", "all")], dict[str, list[str]]()
+    parts, named, left = [stackable(everyone)], [("people", "all")], dict[str, list[str]]()
     for one in divided:
         found = {level: _group(analysis, one, level, primary) for level in one.levels}
         if few := [level for level, own in found.items() if primary[0] not in own]:
@@ -189,11 +189,11 @@ def _group(analysis: Analysis, one: Groups, level: str, outcomes: Sequence[str])
             # Nobody is in two groups, and sets are numbered anew in each.
             own = [f"{one.column} {level} {cluster}" for cluster in effects.clusters.tolist()]
             effects = replace(effects, clusters=np.array(own, object))
-        found[outcome] = _stackable(effects)
+        found[outcome] = stackable(effects)
     return found
 
 
-def _stackable(effects: Effects) -> Effects:
+def stackable(effects: Effects) -> Effects:
     """Leave out what belongs to one analysis: degrees of freedom of each contrast, the regression."""
     df = float(np.min(effects.df))
     return replace(effects, df=df, satterthwaite=None, regression=None, overall=None, critical=None)

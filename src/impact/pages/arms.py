@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -34,35 +34,37 @@ from impact.pages.statement import Statement
 
 # More comparisons of two kinds than this stand in the table alone.
 _MOST = 3
-_OURS = ("by_arm", "arm_against_arm", "per_step")
+_KINDS = ("by_arm", "arm_against_arm", "per_step")
+_ASSIGNED = ("offered", "took_up_because", "without_withdrawn")
 
 
 def arms(released: Mapping[str, Released], *, assignment: str = "observed") -> Shown:
-    """Say whether each kind of support helped, and whether one did more than another.
+    """Say whether each kind of support helped and one did more than another, and what the offer did.
 
     Parameters
     ----------
     released : mapping of name to Released
-        Everything the page shows: of ``interpret.arms`` what there is. Without any of it the page says that
-        kinds of support were not told apart.
+        Everything the page shows: of ``interpret.arms`` and ``interpret.assigned`` what there is. Without any
+        of it the page says that kinds of support were not told apart.
     assignment : 'observed' or 'randomised'
         Whether it was drawn by lot who had which kind.
     """
-    mine = [released[name] for name in _OURS if name in released]
+    mine = [released[name] for name in (*_KINDS, "take_up", "withdrawn", *_ASSIGNED) if name in released]
     if not mine:
         said = "Not looked at: this study does not tell kinds of support apart, or too few had each."
         return show(Statement("sentence", (("list", (said,)),), (released["effects"],), SEAL))
-    found = _answers(released)
-    sentences = [
-        *_each(released, found),
-        *_between(released, found, assignment),
-        _steps(released),
-        _left(released),
-    ]
+    sentences, folded = [], []
+    if "by_arm" in released:
+        found = _answers(released)
+        sentences += [*_each(released, found), *_between(released, found, assignment)]
+        sentences += [_steps(released), _left(released)]
+        folded.append(_table(released, found))
+    sentences += [_offered(released), _because(released), _withdrawn(released)]
+    if any(name in released for name in _ASSIGNED):
+        folded.append(_assigned(released))
     lead = Statement("sentence", (("list", tuple(filter(None, sentences))),), tuple(mine), SEAL)
-    laid = _table(released, found)
-    folded = Shown(laid.text, laid.html, tuple(mine), seal=SEAL)
-    return show(lead, fold("The figures by kind of support", folded))
+    tables = [Shown(laid.text, laid.html, tuple(mine), seal=SEAL) for laid in folded]
+    return show(lead, fold("The figures by kind of support", *tables))
 
 
 def named(arm: str) -> str:
@@ -79,7 +81,7 @@ def _rows(released: Mapping[str, Released], name: str) -> pd.DataFrame:
         return pd.DataFrame(columns=["outcome", "scale", "what", "row"])
     shown = readers_units(released[name].table).reset_index(names="row")
     if name != "by_arm":
-        return shown.assign(what=shown["term"])
+        return shown.assign(what=shown["term"] if name in _KINDS else name)
     shown = shown[shown["level"] != LEFT_OUT]
     return shown.assign(what=shown["level"].where(shown["covariate"] == KIND, ""))
 
@@ -115,7 +117,7 @@ def _each(released: Mapping[str, Released], found: Found) -> list[str]:
     for kind in _kinds(released):
         a = found[kind, primary]
         # What the figures are of is said with the first of them.
-        of = "" if unit or a.strength == "too rare" else f" {a.name} {per(a)}".rstrip()
+        of = "" if unit or a.strength == "too rare" else _of(a)
         unit = unit or of
         said.append(f"{capital(named(kind))}: {_found(a, of)}.")
     return [f"Did each kind of support help? {' '.join(said)}"]
@@ -190,37 +192,139 @@ def _left(released: Mapping[str, Released]) -> str:
     return f"Too few to estimate an effect of their own: {listed(left)}." if left else ""
 
 
+def _offered(released: Mapping[str, Released]) -> str:
+    if "offered" not in released:
+        return ""
+    started, offered = _main(released, "effects"), _main(released, "offered")
+    return (
+        f"{_share(released.get('take_up'))}Counted from the offer, whoever took it up: "
+        f"{_found(offered, _of(offered))}. Counted from the start, of those who had it: "
+        f"{_found(started, '')}. Those who take up an offer may differ from those who do not; the first of "
+        "the two keeps both."
+    )
+
+
+def _share(take_up: Released | None) -> str:
+    if take_up is None:
+        return ""
+    row = take_up.table[take_up.table["term"] == "offered"].iloc[0]
+    if pd.isna(row["estimate"]):
+        return "How many took up the offer is not shown: too few did, or did not. "
+    if pd.isna(row["conf_low"]):
+        return "Everyone who was offered support took it up. "
+    low, high = (min(max(float(row[end]), 0.0), 100.0) for end in ("conf_low", "conf_high"))
+    return (
+        f"Of every 100 offered support, {number(row['estimate'])} took it up (95% range {number(low)} to "
+        f"{number(high)}). "
+    )
+
+
+def _because(released: Mapping[str, Released]) -> str:
+    if "took_up_because" in released:
+        a = _main(released, "took_up_because")
+        said = "Of those who took it up because it was offered, and if an offer by itself changes nothing:"
+        return f"{said} {_found(a, _of(a))}."
+    if "take_up" in released and "f" in released["take_up"].method:
+        return "The offer led too few to take support up to say what it did for them."
+    return ""
+
+
+def _withdrawn(released: Mapping[str, Released]) -> str:
+    if "withdrawn" not in released:
+        return ""
+    counts = released["withdrawn"].marked().set_index("arm")["persons"]
+    who = [number(counts[arm]) for arm in ("supported", "control")]
+    shown = released["withdrawn"].mark not in who
+    some = f"{who[0]} people with support and {who[1]} without" if shown else "Some people (too few to show)"
+    assigned = _main(released, "offered" if "offered" in released else "effects")
+    rest = _main(released, "without_withdrawn")
+    return (
+        f"{some} were withdrawn after they had joined a group. With them, as they were assigned: "
+        f"{_found(assigned, _of(assigned))}; without them: {_found(rest, '')}. Nobody is withdrawn by "
+        "chance, so that the first is the answer."
+    )
+
+
+def _main(released: Mapping[str, Released], name: str) -> Answer:
+    """What is known of the primary outcome by one analysis, which asks no further question."""
+    rows = _rows(released, name)
+    rows = rows[rows["outcome"] == rows["outcome"].iloc[0]]
+    return answer_of(rows, p=float(numeric(rows.loc[rows["scale"] == main_scale(rows), "p_value"])[0]))
+
+
+def _of(a: Answer) -> str:
+    """What a figure is of, to stand behind it."""
+    return f" {a.name} {per(a)}".rstrip()
+
+
 def _table(released: Mapping[str, Released], found: Found) -> Table:
     """Effects of all kinds together and of each, and the comparisons of two, every scale side by side."""
+    laid = _laid(released, [name for name in _KINDS if name in released])
+    keys = [(str(what), str(outcome)) for what, outcome in zip(laid["what"], laid["outcome"], strict=True)]
+    called = [_called(str(part), what, released) for part, (what, _) in zip(laid["part"], keys, strict=True)]
+    columns = [
+        Column("Kind of support", called, True),
+        *_scales(released["by_arm"], laid),
+        Column("p-value", aligned([p_value(found[k].p) if k in found else MISSING for k in keys])),
+        Column(f"{capital(who(released['by_arm']))} (events) with support", laid["behind"].tolist()),
+    ]
+    said = (
+        f"The p-values of {inside(label(_primary(released)))} allow for looking at all these comparisons of "
+        "it, and those of the other services for looking at all of theirs (Holm)."
+    )
+    caption = "Effect by kind of support (95% ranges in brackets)"
+    return table_of(released["by_arm"], caption, [_services(laid), *columns], [said])
+
+
+_WHO = {
+    "effects": "Who had support, from its start",
+    "offered": "Everyone offered it, from the offer",
+    "took_up_because": "Who took it up because it was offered",
+    "without_withdrawn": "Without those withdrawn",
+}
+
+
+def _assigned(released: Mapping[str, Released]) -> Table:
+    """The main result beside that of the offer, and without those who were withdrawn."""
+    laid = _laid(released, [name for name in _WHO if name in released])
+    said = ["Where no other group is named, those withdrawn are in it, as they were assigned."]
+    if "took_up_because" in released:
+        said.append(
+            "Of who took it up because it was offered there is no ratio: what they would have used without "
+            "it is not seen."
+        )
+    columns = [_services(laid), Column("Who is counted", laid["what"].map(_WHO).tolist(), True)]
+    caption = "As people were assigned (95% ranges in brackets)"
+    return table_of(released["effects"], caption, [*columns, *_scales(released["effects"], laid)], said)
+
+
+def _laid(released: Mapping[str, Released], names: Sequence[str]) -> pd.DataFrame:
+    """One row for each outcome and analysis, with the cells of both scales and of who is behind it."""
     parts = []
-    for name in (name for name in _OURS if name in released):
+    for name in names:
         rows = _rows(released, name)
         index = rows.drop_duplicates(["outcome", "what"])[["outcome", "what"]].assign(part=name)
         cells = {"behind": _behind(released, name, rows, index)}
         for scale in SCALES:
             mine = index.merge(rows[rows["scale"] == scale], on=["outcome", "what"], how="left")
-            cells[scale] = range_cells(released[name], mine, ratio=scale == "log ratio")
+            # What an analysis does not have on this scale is not withheld.
+            is_there = mine["row"].notna()
+            drawn = range_cells(released[name], mine, ratio=scale == "log ratio")
+            cells[scale] = [c if there else MISSING for c, there in zip(drawn, is_there, strict=True)]
         parts.append(index.assign(**cells))
-    laid, order = pd.concat(parts, ignore_index=True), _rows(released, "by_arm")["outcome"].unique().tolist()
-    laid = laid.sort_values("outcome", key=lambda c: c.map(order.index), kind="stable")
-    keys = [(str(what), str(outcome)) for what, outcome in zip(laid["what"], laid["outcome"], strict=True)]
-    called = [_called(str(part), what, released) for part, (what, _) in zip(laid["part"], keys, strict=True)]
-    units = readers_units(released["by_arm"].table).set_index("scale")["unit"]
-    titles = {
-        s: f"{NAMED[s]} {units[s].iloc[0]}" if s == "difference" else NAMED[s] for s in SCALES if s in units
-    }
-    columns = [
-        Column("Service", laid["outcome"].map(label).tolist(), True),
-        Column("Kind of support", called, True),
-        *(Column(title, laid[scale].tolist()) for scale, title in titles.items()),
-        Column("p-value", aligned([p_value(found[k].p) if k in found else MISSING for k in keys])),
-        Column(f"{capital(who(released['by_arm']))} (events) with support", laid["behind"].tolist()),
-    ]
-    said = (
-        f"The p-values of {inside(label(order[0]))} allow for looking at all these comparisons of it, and "
-        "those of the other services for looking at all of theirs (Holm)."
-    )
-    return table_of(released["by_arm"], "Effect by kind of support (95% ranges in brackets)", columns, [said])
+    laid = pd.concat(parts, ignore_index=True)
+    order = laid["outcome"].unique().tolist()
+    return laid.sort_values("outcome", key=lambda c: c.map(order.index), kind="stable")
+
+
+def _services(laid: pd.DataFrame) -> Column:
+    return Column("Service", laid["outcome"].map(label).tolist(), True)
+
+
+def _scales(released: Released, laid: pd.DataFrame) -> list[Column]:
+    units = readers_units(released.table).groupby("scale")["unit"].first()
+    titles = {s: f"{NAMED[s]} {units[s]}" if s == "difference" else NAMED[s] for s in SCALES if s in units}
+    return [Column(title, laid[scale].tolist()) for scale, title in titles.items()]
 
 
 def _behind(

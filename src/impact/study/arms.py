@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -39,10 +39,9 @@ class Arms(Section):
         {}, description="treated arms from least to most support, or how much: {advice: 1, visits: 4}"
     )
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Plain keyword arguments of ``impact.interpret.arms.by_arms``, beside the treated arms."""
-        return {"order": dict(self.order)}
+    also_from: Literal["offer_date"] | None = Field(
+        None, description="count everyone offered support from that day too, whoever took it up"
+    )
 
 
 def misplaced(study: Study) -> Iterator[tuple[Location, str]]:
@@ -58,6 +57,8 @@ def misplaced(study: Study) -> Iterator[tuple[Location, str]]:
         elif name not in design.treated:
             known = nearest(name, design.treated)
             yield ("arms", "order", name), f"{name!r} is not one of design.treated.{known}"
+    if asked.also_from and study.data.panel:
+        yield ("arms", "also_from"), "a panel holds no days of offer; leave it out."
     if asked.order and (lacking := [name for name in design.treated if name not in asked.order]):
         yield ("arms", "order"), f"{lacking[0]!r} is one of design.treated and has no place in it."
     if did and did.estimator in _WHOLE_ONLY:

@@ -251,8 +251,12 @@ class Plans(Sections):
 
     @property
     def _arms(self) -> dict[str, Any] | None:
-        """The treated arms, and how much support each had: of ``interpret.arms.by_arms``."""
-        return {"treated": list(self.design.treated), **self.arms.arguments} if self.arms else None
+        """The treated arms and how much support each had, and offers: of ``by_arms`` and ``as_assigned``."""
+        if self.arms is None:
+            return None
+        offers = {"also_from": self.arms.also_from, "assignment": self.design.assignment}
+        kinds = {"treated": list(self.design.treated), "order": dict(self.arms.order)}
+        return {"kinds": kinds, "offers": offers}
 
     @property
     def _sample(self) -> dict[str, Any] | None:

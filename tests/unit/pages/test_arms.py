@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from impact.disclosure import Released, release
 from impact.interpret.arms import KIND
 from impact.numbers.holm import holm
 from impact.pages import arms, own_words, tables
-from impact.results import Effects
+from impact.results import Effects, Result, Summary
 
 PER = "per 1,000 person-months"
 Pair = tuple[float, float]
@@ -42,6 +43,7 @@ def page(
     between: Pair = (-1.0, 2.0),
     step: Pair | None = None,
     left: list[str] | None = None,
+    more: Mapping[str, Result] | None = None,
     gp: Pair | None = None,
     treated: tuple[int, int] = (180, 166),
 ) -> Mapping[str, Released]:
@@ -57,7 +59,7 @@ def page(
     said = {"shows": "effects by kind of support", "left_out": {KIND: left} if left else {}}
     term = "visits against advice"
     made = {"shows": "arm against arm", "contrasts": [["visits", "advice"]]}
-    results = {
+    results: dict[str, Result] = {
         "effects": effects(both((-1.5, 1.5)), {"estimator": "etwfe"}, [346, 346]),
         "by_arm": effects(rows, said, people),
         "arm_against_arm": effects(both(between, term=term), made, [346, 346]),
@@ -65,7 +67,53 @@ def page(
     if step:
         method = {"shows": "effect by amount of support", "amounts": {"advice": 1, "visits": 2.5}}
         results["per_step"] = effects(both(step, term="one step more"), method, [346, 346])
-    return release(results, "hes")
+    return release({**results, **(more or {})}, "hes")
+
+
+def assigned(*, few: int = 40, gone: tuple[int, int] = (30, 20), late: bool = True, f: float = 90.0) -> Any:
+    """An offer that 70 of 100 took up, and people who were withdrawn."""
+    share = {"outcome": "ae", "term": "offered", "scale": "difference", "unit": "per 100 people"}
+    offer = effects(both((-6.0, 1.0)), {"shows": "counted from the offer"}, [346, 346])
+    rest = effects(both((-7.0, 1.0)), {"shows": "without those withdrawn"}, [346, 346])
+    take_up = effects([share | {"estimate": 70.0, "error": 2.0}], {"f": f}, [346])
+    table = pd.DataFrame({"arm": ["supported", "control"], "withdrew": "yes", "persons": gone})
+    out = {
+        "offered": replace(offer, counts=offer.counts.assign(fewest=few)),
+        "take_up": replace(take_up, counts=take_up.counts.assign(fewest=few)),
+        "withdrawn": Summary(table, {"shows": "withdrawn"}, people=("persons",)),
+        "without_withdrawn": replace(rest, counts=rest.counts.assign(fewest=min(gone))),
+    }
+    because = effects(both((-8.5, 1.2))[:1], {"shows": "effect on those who took it up"}, [346])
+    return out | ({"took_up_because": because} if late else {})
+
+
+def test_an_offer_is_told_beside_the_support_with_how_many_took_it_up() -> None:
+    text = arms.arms(page(more=assigned())).text
+    assert "Of every 100 offered support, 70 took it up (95% range 66 to 74)." in text
+    assert "Counted from the offer, whoever took it up: about 72 fewer A&E attendances for" in text
+    assert "Counted from the start, of those who had it: the study cannot tell (53 fewer to 17 more)." in text
+    assert "and if an offer by itself changes nothing: about 102 fewer" in text
+    assert "there is no ratio: what they would have used without it is not seen" in text
+
+
+def test_a_weak_offer_says_nothing_of_those_who_took_it_up() -> None:
+    text = arms.arms(page(more=assigned(late=False, f=4.0))).text
+    assert "The offer led too few to take support up to say what it did for them." in text
+    assert "if an offer by itself" not in text
+
+
+def test_those_withdrawn_are_told_both_ways_and_counted() -> None:
+    text = arms.arms(page(more=assigned())).text
+    assert "30 people with support and 20 without were withdrawn after they had joined a group." in text
+    assert "without them: about 84 fewer (60 to 108 fewer). Nobody is withdrawn by chance" in text
+
+
+def test_what_would_tell_of_few_is_not_shown() -> None:
+    text = arms.arms(page(more=assigned(few=3, gone=(30, 2)))).text
+    assert "How many took up the offer is not shown: too few did, or did not." in text
+    assert "Some people (too few to show) were withdrawn" in text
+    assert "Counted from the offer, whoever took it up: too few to say." in text
+    assert "without them: too few to say" in text
 
 
 def test_a_study_of_one_kind_says_that_none_were_told_apart() -> None:
