@@ -256,9 +256,13 @@ def _store(connection: Any, drawn: Population, events: pd.DataFrame, chunk: int)
     connection.unregister("events")
 
 
+# Columns of the contract that the demonstration's landlord does not hold.
+_NOT_HELD = ("withdrew", "age_band", "lsoa", "frailty")
+
+
 def _dated(table: str) -> str:
     columns = TABLES[table].columns
-    kept = [c for c in columns if table == "coverage" or c.name not in ("age_band", "lsoa", "frailty")]
+    kept = [c for c in columns if table == "coverage" or c.name not in _NOT_HELD]
     return ", ".join(f'"{c.name}"::DATE AS "{c.name}"' if c.type == "date" else f'"{c.name}"' for c in kept)
 
 
