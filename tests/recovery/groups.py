@@ -31,7 +31,8 @@ WORLDS: dict[str, tuple[float, ...]] = {
     "more for the deprived": (0.6, 0.7, 0.8, 0.9, 1.0),
 }
 DID = {"etwfe": {"estimator": "etwfe"}, "callaway_santanna": {"estimator": "callaway_santanna"}}
-METHODS = (*DID, "matched")
+MATCHED: dict[str, dict[str, float]] = {"matched": {}, "matched, caliper 0.2": {"caliper": 0.2}}
+METHODS = (*DID, *MATCHED)
 GROUPS = {"fifth": ()}
 
 
@@ -107,11 +108,11 @@ def one(
 ) -> list[Mapping[str, object]]:
     """The tests and the lines of one draw, each with its truth."""
     panel, truth = draw(seed, world, people, buildings)
-    if method == "matched":
+    if method in MATCHED:
         cohort = follow_up(panel, seed)
         plan = {
             "baseline": {"outcomes": ["ae"], "months": 12},
-            "matching": {"method": "nearest", "on": ["prior"], "exact": ["fifth"]},
+            "matching": {"method": "nearest", "on": ["prior"], "exact": ["fifth"], **MATCHED[method]},
         }
         main = compare(matched(cohort, **plan, people=cohort), outcome="ae")
         found = by_groups(of_people(cohort, **plan, compared={}), everyone=main, groups=GROUPS)

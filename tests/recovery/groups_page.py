@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from groups import MATCHED
+
 TEXT = Path(__file__).with_name("groups_page.md")
 
 
@@ -20,7 +22,7 @@ def markdown(found, draws: int) -> str:
         cells = [
             f"{r.people:,}",
             f"{r.buildings:,}",
-            f"`{r.method}`" if r.method != "matched" else "matched (nearest)",
+            f"`{r.method}`" if r.method not in MATCHED else r.method,
             r.world,
             r.scale,
             f"{r.rejected:.3f} ({r.rejected_error:.3f})",
@@ -33,8 +35,9 @@ def markdown(found, draws: int) -> str:
     same = found[[alike(r) for r in found.itertuples()]]
     said = []
     for name, mine in (
-        ("difference-in-differences", found["method"] != "matched"),
-        ("matching", found["method"] == "matched"),
+        ("difference-in-differences", ~found["method"].isin(MATCHED)),
+        ("matching without a caliper", found["method"] == "matched"),
+        ("matching with one", found["method"] == "matched, caliper 0.2"),
     ):
         low, mean, high = (f"{100 * v:.1f}%" for v in same["rejected"][mine].agg(["min", "mean", "max"]))
         least, usual, most = (f"{100 * v:.1f}%" for v in found["coverage"][mine].agg(["min", "mean", "max"]))
@@ -42,11 +45,10 @@ def markdown(found, draws: int) -> str:
             f"By {name}, where effects are alike the test rejected in {low} to {high} of draws, {mean} on "
             f"average; the 95% range of the slope held the truth in {least} to {most}, {usual} on average."
         )
+    small, large = (f"{_power(found, people):.0%}" for people in (800, 3000))
     said.append(
-        "The ranges of matched groups are too short here, most where people live in buildings, as errors of "
-        "matched samples are by set: a difference found by matching is a hint.\nWith 800 people a ratio that "
-        f"runs from 0.60 to 1.00 is found in {_power(found, 800):.0%} of studies, with 3,000 in "
-        f"{_power(found, 3000):.0%}: most studies are too small to tell."
+        f"With 800 people a ratio that runs from 0.60 to 1.00 is found in {small} of studies, with 3,000 in "
+        f"{large}: most studies are too small to tell."
     )
     reading = "\n".join(said)
     return TEXT.read_text(encoding="utf-8").format(draws=draws, reading=reading, rows="\n".join(rows))

@@ -31,7 +31,7 @@ from impact.results import Effects, Matched, Result
 _UNMATCHED = {"conditional_poisson": "poisson", "abadie_imbens": "mean_difference"}
 _USUAL = "poisson"
 # Methods by which a control serves one supported person, unless it is used again.
-_PAIRING = frozenset({"nearest", "optimal", "genetic", "risk_set"})
+PAIRING = frozenset({"nearest", "optimal", "genetic", "risk_set"})
 # Methods that give everyone dates of their own, and so begin with people as they were read.
 OWN_DATES = ("risk_set",)
 
@@ -232,7 +232,7 @@ def before_matching(
     caliper = matching.get("caliper")
     caliper = caliper.get("score") if isinstance(caliper, Mapping) else caliper
     known = f"prior_{outcome}" in people.table
-    one_each = matching.get("method") in _PAIRING and not matching.get("replace")
+    one_each = matching.get("method") in PAIRING and not matching.get("replace")
     found = feasibility(
         people,
         **asked,

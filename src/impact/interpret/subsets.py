@@ -14,7 +14,7 @@ from impact.data import Cohort, Panel
 from impact.did import estimate
 from impact.errors import DataError, DesignError
 from impact.interpret.groups import Groups
-from impact.interpret.matched_comparison import compare, matched, whole
+from impact.interpret.matched_comparison import PAIRING, compare, matched, whole
 from impact.results import Array, Effects, Matched
 
 Mask = NDArray[np.bool_]
@@ -25,6 +25,12 @@ FEWEST, EVENTS = 20, 10
 SCALES = ("difference", "log ratio")
 # Placebos of sites, and a contrast of two groups of people, are no sums over the people of one group.
 WHOLE_ONLY = ("synthetic_did", "triple_difference")
+# Where controls run out, the supported who are left over are all at one end of the score, and the others are
+# less alike than everyone was, of which errors by set know nothing (docs/recovery-equity.md).
+NO_CALIPER = (
+    "People were paired within each group however far apart they are (without a caliper). Where a group has "
+    "few more without support than with it, pairs are not alike, and the group’s range is too short."
+)
 _LABELS = ["outcome", "term", "scale", "unit", "covariate", "level"]
 Line = tuple[dict[str, str], Array, NDArray[np.intp]]
 
@@ -34,13 +40,14 @@ class Analysis:
     """The people of a study, (n,) of them, and how those in some rows are analysed for one outcome.
 
     ``estimate(rows, outcome, column)`` is told which column the rows are a group of. ``apart`` says that no
-    two groups share a cluster, whatever these are called.
+    two groups share a cluster, whatever these are called; ``notes`` are for readers of the groups.
     """
 
     table: pd.DataFrame
     treated: Mask
     estimate: Callable[[Mask, str, str], Effects]
     apart: bool
+    notes: tuple[str, ...] = ()
 
 
 def of_panel(panel: Panel, *, did: Mapping[str, Any]) -> Analysis | None:
@@ -104,7 +111,9 @@ def of_people(
         shared = set() if model in _OF_SETS else set(people.person[rows].tolist())
         return _aligned(effects, shared, seen.setdefault(key, f"sample {len(seen) + 1}"))
 
-    return Analysis(people.table, np.asarray(people.treated, bool), analysed, apart)
+    hides = matching["method"] in PAIRING and not (matching.get("replace") or compared.get("adjust"))
+    notes = (NO_CALIPER,) if hides and not matching.get("caliper") else ()
+    return Analysis(people.table, np.asarray(people.treated, bool), analysed, apart, notes)
 
 
 # Models whose errors are by sets of their own alone.
@@ -169,7 +178,8 @@ def in_groups(
             named += [(one.column, level)] * len(of_all)
     if len(parts) < 3:
         return None
-    return _stacked(parts, named, {**everyone.method, "shows": shows}, left)
+    said = {**everyone.method, "shows": shows, "notes": [*analysis.notes]}
+    return _stacked(parts, named, said, left)
 
 
 def _group(analysis: Analysis, one: Groups, level: str, outcomes: Sequence[str]) -> dict[str, Effects]:
@@ -213,8 +223,7 @@ def _stacked(
         covariate=[named[i][0] for i in at],
         level=[named[i][1] for i in at],
     )
-    kept = {k: v for k, v in method.items() if k != "notes"}
-    said = {**kept, "left_out": {k: list(v) for k, v in left.items()}}
+    said = {**method, "left_out": {k: list(v) for k, v in left.items()}}
     # Each group has the degrees of freedom of its own clusters, and several those of the fewest.
     return replace(
         out, labels=labels[_LABELS], method=said, df=own, satterthwaite=lambda w: float(own[w != 0].min())

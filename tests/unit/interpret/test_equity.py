@@ -14,7 +14,7 @@ from impact.interpret import reach
 from impact.interpret.equity import by_groups
 from impact.interpret.groups import groups_of
 from impact.interpret.matched_comparison import compare, matched
-from impact.interpret.subsets import of_panel, of_people
+from impact.interpret.subsets import NO_CALIPER, of_panel, of_people
 
 TWFE = {"estimator": "twfe", "family": "linear"}
 
@@ -189,6 +189,21 @@ def test_matched_studies_match_within_each_group():
     one, two = (np.flatnonzero(rows(effects, level=level)) for level in "12")
     # Nobody is in two groups, although sets of both are numbered from 0.
     assert (effects.vcov[np.ix_(one, two)] == 0).all()
+    assert effects.method["notes"] == [NO_CALIPER]
+
+
+@pytest.mark.parametrize(
+    ("matching", "compared"),
+    [
+        ({"method": "nearest", "caliper": 0.2}, {}),
+        ({"method": "nearest", "replace": True}, {}),
+        ({"method": "nearest"}, {"adjust": ["age"]}),
+        ({"method": "entropy_balance"}, {}),
+    ],
+)
+def test_only_pairs_without_a_caliper_are_warned_of(matching, compared):
+    plan = {"baseline": {"outcomes": ["ae"], "months": 12}, "matching": {"on": ["age"], **matching}}
+    assert of_people(people(), **plan, compared=compared).notes == ()
 
 
 def event(p):
