@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from impact.data.panel import Panel
 from impact.did import ESTIMATORS, as_if_observed, lost, placebo_starts, summarise
 from impact.errors import DesignError
-from impact.interpret.check_rows import ENOUGH, Rows, if_lost
+from impact.interpret.buildings import TOO_FEW, without_those_that_matter
+from impact.interpret.check_rows import Rows, if_lost
 from impact.match.e_value import e_value
 from impact.results import Effects
 
@@ -31,8 +32,6 @@ _ANOTHER = {
     "synthetic_did": ("imputation", "With all controls weighted alike"),
 }
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
-# Groups of people are left out up to this share of all, or nothing of the study would be left.
-_MOST_PLACES = 0.25
 
 
 @dataclass(frozen=True)
@@ -218,40 +217,21 @@ def _pretend(rows: Rows, a: Analysis, asked: Mapping[str, Any]) -> None:
 
 def _without_places(rows: Rows, a: Analysis, planned: Effects, places: NDArray[Any], place: str) -> None:
     """Leave out the few buildings that pull the estimate furthest to one side, or to the other."""
-    changed = f"Without the {place}s that matter most"
     codes, names = pd.factorize(places)
     pull = _pull(a.panel, planned, codes, len(names), rows.scale)
-    candidates = []
-    for order in (np.argsort(pull), np.argsort(-pull)):
-        if (out := _least_to_leave_out(a, codes, order)) is None:
-            continue
-        members = np.isin(codes, out)
-        try:
-            found = a.made(a.panel.subset(~members))
-        except DesignError:
-            continue
-        at = (found.labels["scale"] == rows.scale).to_numpy()
-        moved = (
-            abs(
-                float(
-                    found.estimate[at][0]
-                    - planned.estimate[(planned.labels["scale"] == rows.scale).to_numpy()][0]
-                )
-            )
-            if at.any()
-            else -1.0
-        )
-        candidates.append((moved, len(out), members, found))
-    if not candidates:
-        rows.without(changed, f"each {place} holds too few people, or too large a part of all")
-        return
-    _, number, members, found = max(candidates, key=lambda one: one[0])
-    said = (
-        f"Without the {place} that matters most"
-        if number == 1
-        else f"Without the {number} {place}s that matter most"
+    left = without_those_that_matter(
+        rows,
+        orders=(np.argsort(pull), np.argsort(-pull)),
+        codes=codes,
+        behind=lambda members: _behind(a, members),
+        made=lambda members: a.made(a.panel.subset(~members)),
     )
-    rows.add("buildings", said, found, left_out=_behind(a, members))
+    if left is None:
+        rows.without(f"Without the {place}s that matter most", TOO_FEW.format(place))
+        return
+    number, members, found = left
+    many = f"{place} that matters" if number == 1 else f"{number} {place}s that matter"
+    rows.add("buildings", f"Without the {many} most", found, left_out=_behind(a, members))
 
 
 def _pull(
@@ -263,20 +243,6 @@ def _pull(
     of_cluster = pd.Series(codes, index=pd.Index(panel.cluster)).groupby(level=0).first()
     at = of_cluster.reindex(planned.clusters[positive]).fillna(-1).to_numpy(int)
     return np.bincount(at[at >= 0], root[positive, 0][at >= 0], minlength=number).astype(float)
-
-
-def _least_to_leave_out(
-    a: Analysis, codes: NDArray[np.intp], order: NDArray[np.intp]
-) -> NDArray[np.intp] | None:
-    """The first buildings in this order that together hold enough people and events on each side.
-
-    The effect without one small building, set beside the effect with it, would tell of its few people.
-    """
-    for number in range(1, int(_MOST_PLACES * len(order)) + 1):
-        behind = _behind(a, np.isin(codes, order[:number]))
-        if behind and min(behind) >= ENOUGH:
-            return order[:number]
-    return None
 
 
 def _behind(a: Analysis, members: NDArray[np.bool_]) -> list[int]:

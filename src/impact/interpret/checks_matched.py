@@ -11,7 +11,8 @@ import pandas as pd
 
 from impact import match
 from impact.data import Cohort, LongData
-from impact.errors import DataError, DesignError
+from impact.errors import DataError, DesignError, ParameterError
+from impact.interpret.buildings import TOO_FEW, Mask, without_those_that_matter
 from impact.interpret.check_rows import Rows, if_lost
 from impact.interpret.matched_comparison import compare, matched, whole
 from impact.interpret.spillover import spillover
@@ -61,6 +62,8 @@ def checks_of_matching(
         "method": _another,
         "covariates": _adjusted,
         "pair_censoring": _followed_together,
+        "start": _without_first_months,
+        "buildings": lambda r, c, a: _without_places(r, c, place),
         "spillover": lambda r, c, a: _apart(r, c, place),
         "lost": _worst_cases,
         "rosenbaum_bounds": _bounds,
@@ -108,6 +111,93 @@ def _followed_together(rows: Rows, c: Comparison, _: Mapping[str, Any]) -> None:
         rows.without(changed, "there are no sets")
     else:
         rows.attempt("pair_censoring", changed, lambda: c.made(c.matched(pair_censoring=True)))
+
+
+def _without_first_months(rows: Rows, c: Comparison, asked: Mapping[str, Any]) -> None:
+    """Follow everyone from some months after their start on, when support may have begun to work."""
+    k, cohort = asked["exclude_months"], c.sample.cohort
+    if not k:
+        return
+    changed = f"Without the first {'month' if k == 1 else f'{k} months'} with support"
+    if c.matching.get("pair_censoring"):
+        rows.without(changed, "everyone of a set is followed together, from their start")
+        return
+    try:
+        later = cohort.follow_up(outcomes=[c.outcome], months=c.baseline["months"], washout=k)
+    except (DataError, DesignError, ParameterError):
+        rows.without(changed, "the data do not say in which month anything happened")
+        return
+    between = np.asarray(cohort.outcomes[c.outcome]) - np.asarray(later.outcomes[c.outcome])
+    used = np.isin(cohort.person_id, _used(c.sample))
+    first = [round(float(between[used & arm].sum())) for arm in (cohort.treated, ~cohort.treated)]
+    sample = replace(c.sample, cohort=later)
+    rows.attempt("start", changed, lambda: c.made(sample), left_out=first)
+
+
+def _without_places(rows: Rows, c: Comparison, by: str) -> None:
+    """Leave out the people of the building that matters most, and sets that are left with one side only.
+
+    Where it holds few people, so that its effect would tell of them, buildings that matter least go with it.
+    """
+    word, cohort = home(by), c.sample.cohort
+    changed = f"Without the {word} that matters most"
+    if by not in cohort.table:
+        rows.without(changed, f"the data do not say who lives in which {word}")
+        return
+    if c.outcome not in cohort.outcomes:
+        rows.without(changed, "the outcome is no number of events")
+        return
+    codes, names = pd.factorize(cohort.table[by])
+    events, time = (np.asarray(x[c.outcome], float) for x in (cohort.outcomes, cohort.exposure))
+    used = np.isin(cohort.person_id, _used(c.sample))
+
+    def behind(members: Mask) -> list[int]:
+        sides = [members & used & arm for arm in (cohort.treated, ~cohort.treated)]
+        return [
+            n
+            for side in sides
+            if side.any()
+            for n in (len(np.unique(cohort.person[side])), round(float(events[side].sum())))
+        ]
+
+    def made(members: Mask) -> Effects:
+        there = replace(
+            cohort,
+            outcomes={**cohort.outcomes, c.outcome: np.where(members, np.nan, events)},
+            exposure={**cohort.exposure, c.outcome: np.where(members, 0.0, time)},
+        )
+        return c.made(replace(c.sample, cohort=there))
+
+    pull = _pull(c.sample, codes, len(names), events, time)
+    small = np.argsort(np.abs(pull))
+    orders = [np.append(worst, small[small != worst]) for worst in (pull.argmin(), pull.argmax())]
+    left = without_those_that_matter(rows, orders=orders, codes=codes, behind=behind, made=made)
+    if left is None:
+        rows.without(changed, TOO_FEW.format(word))
+        return
+    number, members, found = left
+    more = f", and {number - 1} that matter little" if number > 1 else ""
+    rows.add("buildings", changed + more, found, left_out=behind(members))
+
+
+def _pull(sample: Matched, codes: Any, number: int, events: Any, time: Any) -> Any:
+    """How far the sets of each building's people pull the logarithm of the ratio of rates, to first order."""
+    cohort: Cohort = sample.cohort
+    table = sample.table[sample.table["weight"] > 0]
+    at = pd.Index(cohort.person_id).get_indexer(table["person_id"])
+    weight, treated = table["weight"].to_numpy(float), np.asarray(cohort.treated, bool)[at]
+    own = np.zeros(len(table))
+    for arm, sign in ((treated, 1.0), (~treated, -1.0)):
+        y, t = (weight * values[at] * arm for values in (events, time))
+        own += sign * (y / max(y.sum(), 1e-300) - t / max(t.sum(), 1e-300))
+    # Who is in no set goes alone.
+    alone = -1 - pd.Series(np.arange(len(table)), index=table.index)
+    found = pd.DataFrame(
+        {"place": codes[at], "set": table["subclass"].astype(float).fillna(alone), "own": own}
+    )
+    found["whole"] = found.groupby("set")["own"].transform("sum")
+    each = found[found["place"] >= 0].drop_duplicates(["place", "set"])
+    return np.bincount(each["place"], each["whole"], minlength=number)
 
 
 def _apart(rows: Rows, c: Comparison, by: str) -> None:

@@ -1,11 +1,13 @@
 """The batch of checks: what each changes, what these data do not admit, and what the gate must know of."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import impact
 from impact import match
 from impact.data import Cohort
 from impact.data.panel import Panel
@@ -14,6 +16,7 @@ from impact.disclosure import release
 from impact.errors import ParameterError
 from impact.interpret import checks
 from impact.interpret.recall import recalled
+from impact.study.checks import Left
 
 
 def people(n=400, periods=16, seed=1, ratio=0.6, start=(8, 10), places=20):
@@ -313,8 +316,8 @@ class Made:
         return self.people_
 
 
-def matched_batch(**asked):
-    people = cohort()
+def matched_batch(people=None, **asked):
+    people = cohort() if people is None else people
     plan = {
         "compared": {"model": "poisson", "adjust": ()},
         "baseline": {"outcomes": ["falls", "eyes"], "months": 12},
@@ -341,11 +344,57 @@ def test_a_matched_comparison_has_a_batch_of_its_own():
     assert shown["estimate"].notna().sum() == 5
 
 
-def test_what_may_be_named_to_be_left_out_are_the_checks():
-    from typing import get_args
+@pytest.mark.parametrize("residents", [80, 6])
+def test_the_building_that_matters_most_to_pairs_is_left_out_and_goes_with_others_if_small(residents):
+    rng = np.random.default_rng(1)
+    people, n = cohort(), 600
+    home = 1 + np.arange(n) % 60
+    home[rng.choice(n, residents, replace=False)] = 0
+    # In one building people with support fall all the time.
+    falls = people.outcomes["falls"] + 30.0 * ((home == 0) & people.treated)
+    table = people.people.assign(building_id=home, falls=falls)
+    there = Cohort.from_frame(table, treated="treated", outcomes=["falls", "eyes"])
+    sample, found = matched_batch(there)
+    row = of(found, "buildings")
+    assert row["estimate"] < of(found, "planned")["estimate"] - 0.1
+    assert found.counts["fewest"][(found.table["check"] == "buildings").argmax()] >= 10
+    if residents == 6:
+        assert "Without the building that matters most, and " in row["term"]
+        return
+    assert row["term"] == "Without the building that matters most"
+    # Who lived there, and sets that are left with one side only, are out; the others stay as they are.
+    used = sample.table[sample.table["weight"] > 0].merge(table[["person_id", "building_id"]], on="person_id")
+    broken = used.loc[used["building_id"] == 0, "subclass"]
+    kept = replace(sample, table=sample.table[~sample.table["subclass"].isin(broken)].reset_index(drop=True))
+    by_hand = match.rate_ratio(kept, outcome="falls")
+    assert row["estimate"] == pytest.approx(by_hand.estimate[0])
 
+
+def test_the_first_months_with_support_are_left_out_of_both_sides(demo):
+    study = impact.Study(
+        data={table: str(demo / f"{table}.csv") for table in ("people", "contacts", "coverage")},
+        design={"treated": ["signposting", "hand_holding"], "control": ["control", "pool"]},
+        outcomes=["ae"],
+        matching={"on": ["age", "prior_ae"]},
+        checks={"exclude_months": 2},
+    )
+    tenants = impact.read(**study.source)
+    asked = {"baseline": study.baseline, "matching": study.matching_plan}
+    sample = impact.interpret.matched(tenants, **asked)
+    only = {"leave_out": [name for name in get_args(Left) if name != "start"], "exclude_months": 2}
+    found = checks(tenants, sample, outcome="ae", plan={**asked, "compared": {}}, asked=only)
+    later = replace(sample, cohort=sample.cohort.follow_up(outcomes=["ae"], months=12, washout=2))
+    row = of(found, "start")
+    assert row["term"] == "Without the first 2 months with support"
+    assert row["estimate"] == pytest.approx(match.rate_ratio(later, outcome="ae").estimate[0])
+    together = {**asked, "matching": {**asked["matching"], "pair_censoring": True}, "compared": {}}
+    none = checks(tenants, sample, outcome="ae", plan=together, asked=only)
+    assert "everyone of a set is followed together" in said(none)
+
+
+def test_what_may_be_named_to_be_left_out_are_the_checks():
     from impact.interpret.checks import DEFAULTS
-    from impact.study.checks import Checks, Left
+    from impact.study.checks import Checks
 
     assert set(DEFAULTS) == set(Checks.model_fields)
     section = Checks.model_validate({}).model_dump()
