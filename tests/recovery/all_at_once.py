@@ -155,6 +155,12 @@ def simple_change(year: Panel) -> dict[str, float]:
     return {"estimate": middle, "conf_low": middle - wide, "conf_high": middle + wide}
 
 
+def pretended(panel: Panel) -> float:
+    """The p-value of an effect of support pretended to begin half a year earlier."""
+    found = did.placebo_starts(panel, outcome="ae", estimator="etwfe", shift=6).table
+    return float(found[found["scale"] == "log ratio"]["p_value"].iloc[0])
+
+
 def replicate(seed: int, *, ratio: float) -> list[dict]:
     """Every analysis of one study, as the logarithm of a ratio with its 95% range."""
     world = draw(seed, ratio)
@@ -176,7 +182,7 @@ def replicate(seed: int, *, ratio: float) -> list[dict]:
     for name, effects in made.items():
         table = effects.table
         rows[name] = table[table["scale"] == "log ratio"].iloc[0][["estimate", "conf_low", "conf_high"]]
-    base = {"ratio": ratio, "seed": seed, "truth": world.truth, "supported": int(world.supported.sum())}
+    base = {"ratio": ratio, "seed": seed, "truth": world.truth, "pretended": pretended(panel)}
     return [base | {"analysis": name, **rows[name]} for name in ANALYSES]
 
 
@@ -201,7 +207,8 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         fall=(high < 0).astype(float),
         rise=(low > 0).astype(float),
         inside=((low <= truth) & (truth <= high)).astype(float),
+        warned=(results["pretended"] < 0.05).astype(float),
     )
     by = frame.groupby(["ratio", "analysis"], sort=False)
-    out = by[["truth", "estimate", "off", "fall", "rise", "inside"]].mean()
+    out = by[["truth", "estimate", "off", "fall", "rise", "inside", "warned"]].mean()
     return out.assign(draws=by.size(), off_error=by["off"].std() / np.sqrt(by.size())).reset_index()

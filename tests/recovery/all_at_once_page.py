@@ -23,6 +23,7 @@ def markdown(found, draws):
         naive=_change(nothing.loc["before and after", "estimate"]),
         did=_change(nothing.loc["did", "estimate"]),
         did_often=_share(nothing.loc["did", "fall"]),
+        warned=_share(nothing.loc["did", "warned"]),
         matched=_change(nothing.loc["matched", "estimate"]),
         matched_often=_share(nothing.loc["matched", "fall"]),
     )

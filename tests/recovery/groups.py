@@ -18,8 +18,9 @@ import pandas as pd
 from impact.data import Cohort
 from impact.data.panel import Panel
 from impact.did import estimate
-from impact.interpret.equity import LEFT_OUT, by_groups, of_panel, of_people
+from impact.interpret.equity import by_groups
 from impact.interpret.matched_comparison import compare, matched
+from impact.interpret.subsets import LEFT_OUT, of_panel, of_people
 from impact.numbers.ridit import slope_weights
 
 PERIODS, STARTS = 15, (6, 8, 10)
