@@ -15,13 +15,20 @@ import pandas as pd
 from impact.data.panel import Panel
 from impact.did import estimate
 from impact.interpret.arms import by_arms
-from impact.interpret.assigned import Effects, because_offered
+from impact.interpret.assigned import because_offered
 from impact.interpret.subsets import of_panel
 from impact.numbers.inference import root_by
+from impact.results import Effects
 
 PERIODS, STARTS, NAMES = 12, (5, 7), ("none", "advice", "visits")
 DID = {"estimator": "etwfe"}
 WORLDS = {"no effect": (1.0, 1.0), "alike": (0.7, 0.7), "one does more": (0.9, 0.6)}
+
+
+def months(people: int) -> pd.DataFrame:
+    """One row a person and month."""
+    at = np.arange(people * PERIODS)
+    return pd.DataFrame({"id": at // PERIODS, "t": at % PERIODS})
 
 
 def draw(seed: int, world: str, people: int, buildings: int) -> tuple[Panel, np.ndarray]:
@@ -34,9 +41,7 @@ def draw(seed: int, world: str, people: int, buildings: int) -> tuple[Panel, np.
     after = np.arange(PERIODS) >= start[:, None]
     ratio = np.array([1.0, *WORLDS[world]])[kind]
     rate = need[:, None] * (1 + 0.2 * np.sin(np.arange(PERIODS) / 2))
-    frame = pd.DataFrame(
-        {"id": np.repeat(np.arange(people), PERIODS), "t": np.tile(np.arange(PERIODS), people)}
-    )
+    frame = months(people)
     frame["ae"] = rng.poisson(np.where(after, rate * ratio[:, None], rate)).ravel()
     frame["time"], frame["home"] = 1.0, np.repeat(home, PERIODS)
     frame["start"] = np.repeat(np.where(start < PERIODS, start, np.nan), PERIODS)
@@ -80,9 +85,7 @@ def offer(seed: int, *, people: int = 600) -> Mapping[str, object]:
     took = offered & (rng.random(people) < np.clip(1.2 - 0.3 * need, 0.05, 0.95))
     after = np.arange(PERIODS) >= 6
     rate = need[:, None] - 0.2 * (took[:, None] & after)
-    frame = pd.DataFrame(
-        {"id": np.repeat(np.arange(people), PERIODS), "t": np.tile(np.arange(PERIODS), people)}
-    )
+    frame = months(people)
     frame["ae"], frame["time"] = rng.poisson(rate).ravel(), 1.0
     frame["start"] = np.repeat(np.where(offered, 6.0, np.nan), PERIODS)
     panel = Panel.from_long(

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from arms import WORLDS, kinds, offer
 
-DRAWS = 400 if os.environ.get("IMPACT_SLOW") == "1" else 12
+DRAWS = 400 if os.environ.get("IMPACT_SLOW") == "1" else 8
 # Many figures are looked at together, so four Monte Carlo errors are allowed for each.
 ERRORS = 4
 

@@ -292,7 +292,9 @@ def matched_results(
         split = every.labels["outcome"].isin(every.labels.loc[steps, "outcome"])
         found["steps"] = every.select(split & (every.labels["scale"] == "log ratio"))
     if other:
-        found["other"] = compare(sample, **{**compared, "outcome": other})
+        more = compare(sample, **{**compared, "outcome": other})
+        # None of these is the primary outcome, which stands among the services.
+        found["other"] = replace(more, method={**more.method, "questions": "secondary"})
     if negative_control:
         adjust = compared.get("adjust", ())
         found["negative_control"] = compare(sample, outcome=negative_control, adjust=adjust)

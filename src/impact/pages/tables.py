@@ -98,7 +98,7 @@ def effects(released: Released) -> Table:
 
     Ratios are of rates with support to rates without; differences are per 1,000 people a year. Where a table
     holds one effect for each of several outcomes, the first is the primary outcome and the p-values of the
-    others are adjusted by Holm's method.
+    others are adjusted by Holm's method; of a table without the primary outcome, those of all.
     """
     require_released(released)
     shown = readers_units(released.table)
@@ -120,13 +120,14 @@ def effects(released: Released) -> Table:
         under.append(f"{SCALES['events avoided']}: over the time studied, among those with support.")
     if main is not None and "p_value" in main:
         p, several = main["p_value"].tolist(), keys == ["outcome"] and len(index) > 1
-        columns.append(Column("p-value", aligned([p_value(v) for v in (adjusted(p) if several else p)])))
+        first = released.method.get("questions") != "secondary"
         if several:
+            p = adjusted(p) if first else adjusted([float("nan"), *p])[1:]
             how.append("The files hold the p-values before this adjustment.")
-            under.append(
-                f"{label(index['outcome'][0])} stand first in the study's file, as its main result; the "
-                "p-values of the others allow for looking at several (Holm)."
-            )
+            named = f"{label(index['outcome'][0])} stand first in the study's file, as its main result; the "
+            of = f"{named}p-values of the others" if first else "The p-values"
+            under.append(f"{of} allow for looking at several (Holm).")
+        columns.append(Column("p-value", aligned([p_value(v) for v in p])))
     if main is not None and {"treated", "events"} <= set(main):
         behind = zip(*(cells_of(released, name, main["row"]) for name in ("treated", "events")), strict=True)
         columns.append(

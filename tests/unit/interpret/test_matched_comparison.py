@@ -138,6 +138,7 @@ def test_what_else_is_asked_for_stands_beside_the_effects(tenants, demo):
     more = {"effects", "unmatched", "audit", "other", "negative_control", "rosenbaum_bounds", "e_value"}
     assert set(found) == more
     assert found["other"].labels["outcome"].tolist() == ["ltc_n"]
+    assert found["other"].method["questions"] == "secondary"
     assert found["other"].counts["events"].tolist() == found["other"].counts["treated"].tolist()
     assert set(found["negative_control"].labels["outcome"]) == {"gp"}
     assert set(results(tenants, study(demo, sensitivity=[]))[1]) == {"effects", "unmatched", "audit"}

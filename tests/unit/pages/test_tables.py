@@ -26,6 +26,16 @@ def test_effects_in_readers_units_one_row_an_outcome(effects: Callable[..., Rele
     assert any("Holm" in note for note in table.notes)
 
 
+def test_where_no_outcome_is_the_primary_one_all_allow_for_looking_at_several(
+    effects: Callable[..., Released],
+) -> None:
+    one, other = (tables.effects(effects(FIRST, method=m)) for m in ({}, {"questions": "secondary"}))
+    p = [next(c.cells for c in table.columns if c.header == "p-value") for table in (one, other)]
+    # -58 of 22 has p 0.0095, which two questions make 0.019.
+    assert (p[0][0], p[1][0]) == ("0.009", "0.019")
+    assert any(note.startswith("The p-values allow for looking at several") for note in other.notes)
+
+
 def test_an_effect_on_too_few_is_called_not_shown_with_a_footnote(effects: Callable[..., Released]) -> None:
     table = tables.effects(effects({"ae": FIRST["ae"]}, events=5))
     assert table.rows[0][1] == "not shown"
