@@ -96,7 +96,7 @@ def test_check_reads_parameters_and_data_without_the_methods(impact: Impact, pro
         ("design.index_date={within: [sexx]}", 3, "design.index_date.within: 'sexx' is not in the data."),
         ("matching.history={services: [gpp]}", 3, "Did you mean 'gp'?"),
         ("design.cluster=buildings", 3, "design.cluster: 'buildings' is not in the data."),
-        ("design.treated=[hand_holdin]", 3, "hand_holding"),
+        ("design.control=[contro]", 3, "control"),
         ("data.rename.people={person_id: Tenant}", 3, "Tenant"),
     ],
 )
