@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from impact.interpret.specifications import specification_curve
     from impact.interpret.spillover import spillover
     from impact.interpret.studies import released_studies
+    from impact.interpret.surveys import surveyed
     from impact.interpret.threats import placebo
     from impact.interpret.wellbeing_value import qaly, wellby
 
@@ -59,6 +60,7 @@ __all__ = [
     "side_by_side",
     "specification_curve",
     "spillover",
+    "surveyed",
     "target_trial",
     "wellby",
     "without_each_study",

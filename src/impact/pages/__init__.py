@@ -39,6 +39,7 @@ _MODULES = (
     "plan",
     "plots",
     "services",
+    "survey",
     "tables",
     "words",
 )

@@ -289,6 +289,7 @@ _ALTS: dict[str, Callable[[Released], str]] = {
     "overlap": _overlap,
     "love": _love,
     "placebo": _placebo,
+    "said": survey.alt,
     "swings": money.alt,
     "power": planning.alt,
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from impact.disclosure import Released
 from impact.errors import DisclosureError
 from impact.numbers.holm import holm
+from impact.pages import questions
 from impact.pages.own_words import OWN, several
 
 MINUS = "−"
@@ -54,6 +55,7 @@ NAMES = {
     "propensity score": "Chance of support (propensity score)",
     "any": "People with any",
     "given any": "Number for each of those",
+    **questions.NAMES,
 }
 
 # Stored unit -> (readers' unit, factor): a month is a twelfth of a year.

@@ -160,6 +160,8 @@ _CALLED = {
     "money": "costs",
     "outcomes": "services counted, the main one first",
     "seed": "seed of random draws",
+    "survey": "what people said",
+    "survey.outcomes": "what people were asked, the main question first",
 }
 
 

@@ -65,6 +65,7 @@ def unclear(study: Study) -> Iterator[tuple[Location, str]]:
     }
     known |= {name.removeprefix("prior_") for name in known} | set(chosen.negative_control if chosen else ())
     known |= {panel.unit, *panel.where} if panel else set()
+    known |= set(study.survey.outcomes) if study.survey else set()
     for name in study.labels:
         if name not in known:
             said = f"this study shows nothing that is called {name!r}.{nearest(name, sorted(known))}"

@@ -104,6 +104,23 @@ class Plans(Sections):
         return {"outcome": self.outcomes[0], "by": self.equity.by if self.equity else None}
 
     @property
+    def surveyed(self) -> dict[str, Any]:
+        """Plain keyword arguments of ``impact.interpret.surveyed``, which does nothing without a section."""
+        if self.survey is None:
+            return {"asked": None}
+        asked = self.survey.model_dump(include={"before", "after", "outcomes", "own", "drop_out"})
+        asked |= {"after": list(self.survey.after), "recall_error": self.checks.recall_error}
+        # Households and risk sets have rows and dates of their own, of which nobody was asked.
+        apart = self.design.unit or (self.matching and self.matching.method == "risk_set")
+        matched = self.matching is not None and not apart
+        return {
+            "asked": asked,
+            "cluster": next(iter(self.design.clusters), None),
+            "sample": {"baseline": self.baseline, "matching": self.matching_plan} if matched else None,
+            "worth": self.survey.model_dump(include={"wellby", "qaly"}, exclude_none=True),
+        }
+
+    @property
     def did_checks(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.interpret.checks`` for a difference-in-differences."""
         return {"outcome": self.outcomes[0], "asked": self._asked} | {

@@ -15,6 +15,7 @@ from impact.study.money import Money
 from impact.study.own_policy import Disclosure
 from impact.study.reporting import Reporting
 from impact.study.sections import Data, Design, Did, Name, Names, Section, Wording
+from impact.study.survey import Survey
 
 
 class Sections(Section):
@@ -29,6 +30,7 @@ class Sections(Section):
     money: Money | None = Field(None, description="costs")
     equity: Equity | None = Field(None, description="whether support reached and helped those in most need")
     arms: Arms | None = Field(None, description="whether each kind of support helped, and which did more")
+    survey: Survey | None = Field(None, description="what people said before and after support")
     checks: Checks = Field(Checks.model_validate({}), description="how the main result is checked")
     reporting: Reporting | None = Field(None, description="what only a person can say of the study")
     notes: Names = Field((), description="sentences that a reader of the pages must know")

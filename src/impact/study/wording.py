@@ -13,6 +13,7 @@ from impact.study.document import REQUIRED, Location
 from impact.study.labels import unclear
 from impact.study.matching import IN_SETS, OF_COLUMNS
 from impact.study.money import unpriced
+from impact.study.survey import unasked
 
 if TYPE_CHECKING:
     from impact.study.matching import Matching
@@ -97,6 +98,7 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
     yield from unclear(study)
     yield from unpriced(study)
     yield from misplaced(study)
+    yield from unasked(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)

@@ -1,0 +1,185 @@
+"""Who answered a survey, what they said, and how they were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data import Cohort, Panel
+from impact.data.scores import Measure
+from impact.data.survey import how_asked
+from impact.errors import DesignError
+from impact.interpret.description import GROUPS
+from impact.results import Result, Summary
+
+ASKED, NOT_ASKED = "answered before", "not asked, or no answer before"
+ANSWERED, LOST = "answered again", "did not answer again"
+# Where one way of asking is this much commoner in one group or wave than in the other, it is told.
+_OTHERWISE = 0.1
+# Recall periods that differ by more than this share between groups are no longer the same question.
+_LONGER = 1.1
+
+
+@dataclass(frozen=True)
+class Held:
+    """How the interviews of two waves were held, one row each, and the tables that count them."""
+
+    rows: pd.DataFrame
+    tables: dict[str, Result]
+
+
+def answered(data: Cohort, panel: Panel) -> dict[str, Result]:
+    """Count who was asked, who answered again, and who was lost, the dead among them, by group.
+
+    Parameters
+    ----------
+    data : Cohort
+    panel : Panel
+        Of ``impact.data.survey.waves``.
+
+    Returns
+    -------
+    dict
+        ``asked``, of everyone in the study who answered before; ``answered``, of these who answered again.
+    """
+    times = np.maximum.reduce(list(panel.exposure.values())) > 0
+    before, after = times.T
+    first, second = [], []
+    for treated, arm in GROUPS.items():
+        mine = panel.treated == treated
+        everyone, said = int((data.treated == treated).sum()), int((mine & before).sum())
+        first += _rows(arm, everyone, {"in the study": everyone, ASKED: said, NOT_ASKED: everyone - said})
+        again = int((mine & before & after).sum())
+        second += _rows(arm, said, {ASKED: said, ANSWERED: again, LOST: said - again})
+    method = {"shows": "who answered", "before": str(panel.periods[0]), "after": str(panel.periods[1])}
+    return {name: _counted(rows, method) for name, rows in (("asked", first), ("answered", second))}
+
+
+def _rows(arm: str, everyone: int, counts: dict[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"arm": arm, "stage": stage, "persons": n, "all": everyone, "percent": 100 * n / max(everyone, 1)}
+        for stage, n in counts.items()
+    ]
+
+
+def _counted(rows: Sequence[dict[str, Any]], method: dict[str, Any]) -> Summary:
+    return Summary(pd.DataFrame(rows), method, people=["persons"], percent={"percent": ("persons", "all")})
+
+
+def spoken(panel: Panel, measures: Sequence[Measure]) -> dict[str, Result]:
+    """Describe what each group said: of those who answered twice before and after, and of those lost before.
+
+    Returns
+    -------
+    dict
+        ``spoken``, a row a question, group, ``when`` and ``stage``: of scores ``mean`` and ``sd``, of yes or no
+        how many said yes (``yes``) and ``percent``, of counts ``events`` and their number a person and year.
+    """
+    rows = []
+    for one in measures:
+        time = panel.exposure[one.name]
+        twice = (time > 0).all(1)
+        lost = (time[:, 0] > 0) & ~twice
+        for treated, arm in GROUPS.items():
+            mine = panel.treated == treated
+            for stage, who, column in ((ANSWERED, twice, 0), (ANSWERED, twice, 1), (LOST, lost, 0)):
+                values = panel.outcomes[one.name][mine & who, column], time[mine & who, column]
+                place = {"outcome": one.name, "arm": arm, "when": ("before", "after")[column], "stage": stage}
+                rows.append(place | _described(one, *values))
+    table = pd.DataFrame(rows)
+    return {
+        "spoken": Summary(
+            table,
+            {"shows": "what people said", "asked": meant(measures)},
+            people=["persons", "yes"],
+            events=["events"],
+            derived={"mean": ["persons", "events"], "sd": ["persons"]},
+            percent={"percent": ("yes", "persons")},
+        )
+    }
+
+
+def meant(measures: Sequence[Measure]) -> dict[str, list[str]]:
+    """Say of each question of what kind it is, which answers are better, what it asks, and on which scale."""
+    scales = {m.name: "" if m.low is None else f"{m.low:g} to {m.high:g}" for m in measures}
+    return {m.name: [m.kind, m.better, m.meaning, scales[m.name]] for m in measures}
+
+
+def _described(
+    one: Measure, values: NDArray[np.float64], time: NDArray[np.float64]
+) -> dict[str, float | int]:
+    n = len(values)
+    row: dict[str, float | int] = {"persons": n, "mean": np.nan, "sd": np.nan}
+    row |= {"yes": np.nan, "percent": np.nan, "events": np.nan}
+    if not n:
+        return row
+    if one.kind == "score":
+        return row | {"mean": values.mean(), "sd": values.std(ddof=1) if n > 1 else np.nan}
+    if one.kind == "yes or no":
+        return row | {"yes": values.sum(), "percent": 100 * values.mean()}
+    return row | {"events": values.sum(), "mean": 12 * values.sum() / time.sum()}
+
+
+def how_held(data: Cohort, panel: Panel) -> Held:
+    """Count how the interviews were held and how far back they looked, by group and wave."""
+    rows = how_asked(data, panel)
+    first = rows["wave"] == panel.periods[0]
+    rows = rows.assign(when=np.where(first, "before", "after"), arm=rows["treated"].map(GROUPS))
+    days = rows["recall_days"]
+    said = days.map(lambda n: f"{n:.0f} days", na_action="ignore").fillna("not said")
+    tables: dict[str, Result] = {}
+    for name, values in (("modes", rows["mode"]), ("recalls", said)):
+        how = "mode" if name == "modes" else "recall"
+        counted = rows.assign(**{how: values}).groupby(["when", "arm", how], sort=False).size()
+        table = counted.rename("persons").reset_index()
+        tables[name] = Summary(table, {"shows": name}, people=["persons"], adds_up=["when", "arm"])
+    return Held(rows, tables)
+
+
+def held_alike(held: Held, measures: Sequence[Measure]) -> list[str]:
+    """Say where the two groups, or the two waves, were asked otherwise.
+
+    Raises
+    ------
+    DesignError
+        If counts look back over other times in one group than in the other: the two are not one question.
+    """
+    rows, notes = held.rows, []
+    shares = pd.crosstab([rows["when"], rows["arm"]], rows["mode"], normalize="index")
+    between = [_gap(shares.xs(when)) for when in shares.index.unique(0)]
+    if max(between, default=0) > _OTHERWISE:
+        notes.append(
+            "The two groups were not asked in the same way (such as by telephone or face to face). People "
+            "answer otherwise when asked otherwise, so part of a difference may be that."
+        )
+    elif max(_gap(shares.xs(arm, level=1)) for arm in shares.index.unique(1)) > _OTHERWISE:
+        notes.append(
+            "People were not asked in the same way before and after, in either group: a change over time may "
+            "be that, a difference between the groups should not."
+        )
+    counts = [m.name for m in measures if m.kind == "count"]
+    if not counts:
+        return notes
+    days = rows.groupby(["when", "arm"])["recall_days"].mean().unstack("arm")
+    longer = (days.max(axis=1) / days.min(axis=1)).max()
+    if longer > _LONGER:
+        raise DesignError(
+            f"survey: {', '.join(counts)} look back over other times in one group than in the other "
+            "(recall_days), and people forget more of a longer time; leave these counts out."
+        )
+    if rows["recall_days"].nunique() > 1:
+        notes.append(
+            "Answers on contacts do not all look back over the same time. They are compared as rates, but "
+            "people forget more of a longer time."
+        )
+    return notes
+
+
+def _gap(shares: pd.DataFrame) -> float:
+    """The largest difference in any share between two rows."""
+    return float((shares.max() - shares.min()).max()) if len(shares) > 1 else 0.0

@@ -1,0 +1,270 @@
+"""What people said before and after support: how answers changed beyond others', and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from impact.data import Cohort, Panel
+from impact.data.scores import Measure, measure
+from impact.data.survey import waves
+from impact.did import two_by_two
+from impact.did.design import covariate_matrix
+from impact.errors import DesignError
+from impact.interpret.matched_comparison import matched, to_match
+from impact.interpret.recall import recalled
+from impact.interpret.survey_answers import ANSWERED, answered, held_alike, how_held, meant, spoken
+from impact.interpret.wellbeing_value import Worth, qaly, wellby
+from impact.match import OUTCOMES
+from impact.numbers.regress import glm
+from impact.results import Effects, Result
+
+# What a rate is multiplied by, its unit, and the scale on which a change is told.
+_TOLD = {
+    "score": (1.0, "points", "difference"),
+    "yes or no": (100.0, "per 100 people", "difference"),
+    "count": (1000.0, "per 1,000 person-months", "log ratio"),
+}
+_SD = "standard deviations"
+# Larger weights of those who answered are brought down to this quantile of them.
+_LARGEST = 0.99
+# One change of the same people, whichever way it is valued.
+_CHANGE = "what people said of their lives"
+
+
+def surveyed(
+    data: Cohort,
+    *,
+    asked: Mapping[str, Any] | None,
+    cluster: str | None = None,
+    sample: Mapping[str, Any] | None = None,
+    worth: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Result]:
+    """Compare what people with and without support said, before and after.
+
+    Parameters
+    ----------
+    data : Cohort
+        Read with a survey.
+    asked : mapping or None
+        ``outcomes``, the first the primary one; ``before`` and ``after``, the names of one wave and of one or
+        several, the first of which is the main one; ``own``, scores of the study's own; ``drop_out``, columns
+        of people that may explain who was lost; ``recall_error``, as for ``checks``. None, and there is
+        nothing to compare.
+    cluster : str, optional
+        Column of groups whose members may be alike.
+    sample : mapping, optional
+        ``baseline`` and ``matching`` of ``matched``: those who answered are then also matched, on these
+        columns and on the first outcome before.
+    worth : mapping, optional
+        ``wellby``, with ``years``; or ``qaly``, with ``of``, ``years``, ``price_gbp`` and ``prices``.
+
+    Returns
+    -------
+    dict
+        ``said``, the effects on all outcomes in all waves; ``said_weighted``, in the main wave with those who
+        answered weighed for those lost; ``said_standard``, in the main wave in standard deviations, where more
+        is better; with counts ``said_recalled``, with matching ``said_matched``, with a value ``worth``; and
+        what describes the answers: ``asked``, ``answered``, ``spoken``, ``modes`` and ``recalls``.
+
+    Raises
+    ------
+    DataError, DesignError
+        For waves, questions and columns that are not there, groups in which fewer than two answered twice,
+        and counts that look back over other times in one group than in the other.
+    ParameterError
+        If one change is valued twice.
+    """
+    if asked is None:
+        return {}
+    own = asked.get("own") or {}
+    measures = [measure(name, own) for name in asked["outcomes"]]
+    given = {"outcomes": [m.name for m in measures], "own": own, "cluster": cluster}
+    given |= {"before": asked["before"], "covariates": list(asked.get("drop_out") or ())}
+    panels = {when: waves(data, after=when, **given) for when in asked["after"]}
+    panel = next(iter(panels.values()))
+    held = {when: how_held(data, one) for when, one in panels.items()}
+    notes = [n for when, one in panels.items() for n in (*one.notes, *held_alike(held[when], measures))]
+    each = {when: changes(one, measures) for when, one in panels.items()}
+    main = next(iter(each.values()))
+    found: dict[str, Result] = {}
+    weighted = replace(panel, weights=drop_out_weights(panel, measures[0].name))
+    found["said_weighted"] = _told(changes(weighted, measures), measures, [], weighted="those lost")
+    found["said_standard"] = _told(_standard(main, panel, measures), measures, [])
+    if any(m.kind == "count" for m in measures) and (errors := asked.get("recall_error")):
+        sides = {f"{e:+.0%} with support": recalled(main, supported=e, control=0.0) for e in errors}
+        found["said_recalled"] = Effects.stack(sides)
+    if sample is not None:
+        try:
+            found["said_matched"] = _told(_matched(data, panel, measures, sample), measures, [])
+        except DesignError as problem:
+            notes.append(f"The people who answered could not be matched: {problem}")
+    if worth:
+        found["worth"] = _told(_worth(main, worth), measures, [])
+    said = _told(Effects.stack(each), measures, list(dict.fromkeys(notes)), before=asked["before"])
+    described = answered(data, panel) | spoken(panel, measures) | next(iter(held.values())).tables
+    return {"said": said, **found, **described}
+
+
+def changes(panel: Panel, measures: Sequence[Measure]) -> Effects:
+    """Estimate how much more answers changed with support than without it, among those who answered twice.
+
+    The difference in differences of ``two_by_two`` on the people who answered a question before and after:
+    of scores the difference between the mean changes, of yes or no that between the changes in the share (a
+    risk difference), of counts the ratio of the two ratios of rates, with the time looked back over as time
+    at risk.
+
+    Parameters
+    ----------
+    panel : Panel
+        Of ``impact.data.survey.waves``; its weights are those of people.
+    measures : sequence of Measure
+
+    Returns
+    -------
+    Effects
+        One effect a question, with one joint root; errors by the panel's clusters (CR1).
+    """
+    parts = {}
+    for one in measures:
+        twice = panel.subset((panel.exposure[one.name] > 0).all(1))
+        factor, per, scale = _TOLD[one.kind]
+        family: Any = "poisson" if one.kind == "count" else "linear"
+        fit = two_by_two(replace(twice, rate_scale=factor, per=per), outcome=one.name, family=family)
+        fit = fit.select(fit.labels["scale"] == scale)
+        counts = fit.counts.assign(**_behind(twice.outcomes[one.name], twice.treated, one))
+        parts[one.name] = replace(fit, counts=counts)
+    both = Effects.stack(parts)
+    return replace(both, labels=both.labels.assign(term=str(panel.periods[1]), stage=ANSWERED))
+
+
+def _behind(values: NDArray[np.float64], treated: NDArray[np.bool_], one: Measure) -> dict[str, int]:
+    """What lies behind a change: events, and the smallest of the counts that it is made of."""
+    groups = [values[treated], values[~treated]]
+    events = int(groups[0][:, 1].sum()) if one.kind == "count" else len(groups[0])
+    cells = [len(g) for g in groups]
+    if one.kind != "score":
+        happened = [int(n) for g in groups for n in g.sum(0)]
+        # Of a yes or no the no is as good as told.
+        rest = [len(g) - int(n) for g in groups for n in g.sum(0)] if one.kind == "yes or no" else []
+        # That it happened to nobody, or to all, is no fact about a person.
+        cells += [n for n in (*happened, *rest) if n]
+    return {"events": events, "fewest": min(cells)}
+
+
+def drop_out_weights(panel: Panel, outcome: str) -> NDArray[np.float64]:
+    """Weigh those who answered again by one over the chance of it, so that they stand for those lost, (n,).
+
+    In each group on its own: by a logit of answering again on the answer before to ``outcome`` and on the
+    panel's covariates. The largest weights are brought down to the 99th percentile. The dead are not lost:
+    what is compared is what people say while they live.
+
+    Parameters
+    ----------
+    panel : Panel
+        Of ``impact.data.survey.waves``.
+    outcome : str
+    """
+    before, again = (panel.exposure[outcome] > 0).T
+    weights = panel.weights.copy()
+    for arm in (panel.treated, ~panel.treated):
+        rows = np.flatnonzero(arm & before & (np.asarray(panel.ended) != "death"))
+        if again[rows].all():
+            continue
+        one = panel.subset(rows)
+        one = replace(one, covariates=one.covariates.assign(before=one.outcomes[outcome][:, 0]))
+        z = covariate_matrix(one, list(one.covariates))
+        chance = glm(z, again[rows].astype(float), family="logit", weights=one.weights).mean
+        found = 1 / chance
+        weights[rows] *= np.minimum(found, np.quantile(found[again[rows]], _LARGEST))
+    return weights
+
+
+def _standard(main: Effects, panel: Panel, measures: Sequence[Measure]) -> Effects:
+    """Changes in standard deviations of the answers before, so that they share a scale; more is better."""
+    factors = []
+    for one in measures:
+        said = panel.exposure[one.name].all(1)
+        before = panel.outcomes[one.name][said, 0]
+        within = [before[panel.treated[said] == group].var(ddof=1) for group in (True, False)]
+        spread = _TOLD[one.kind][0] * float(np.sqrt(np.mean(within)))
+        sign = -1.0 if one.better == "lower" else 1.0
+        factors.append(sign / spread if spread > 0 and one.kind != "count" else 0.0)
+    kept = np.flatnonzero(factors)
+    weights = np.diag(factors)[:, kept]
+    labels = main.labels.iloc[kept].assign(unit=_SD).reset_index(drop=True)
+    return main.combine(weights, labels=labels, counts=main.counts.iloc[kept].reset_index(drop=True))
+
+
+def _matched(data: Cohort, panel: Panel, measures: Sequence[Measure], sample: Mapping[str, Any]) -> Effects:
+    """Compare changes with those of people matched to them, also by what they said before."""
+    first, *_ = measures
+    named = [m for m in measures if m.kind != "count"]
+    rows = pd.Index(panel.unit)
+    everyone = to_match(data, **sample)
+    at = rows.get_indexer(everyone.person_id)
+    twice = np.zeros(len(everyone), bool)
+    twice[at >= 0] = (panel.exposure[first.name] > 0).all(1)[at[at >= 0]]
+    people, at = everyone.subset(twice), at[twice]
+    columns = {f"before_{first.name}": panel.outcomes[first.name][at, 0]}
+    for one in named:
+        known = (panel.exposure[one.name][at] > 0).all(1)
+        change = _TOLD[one.kind][0] * np.diff(panel.outcomes[one.name][at], axis=1)[:, 0]
+        columns[one.name] = np.where(known, change, np.nan)
+    people = replace(people, people=people.people.assign(**columns))
+    plan = dict(sample["matching"])
+    plan["on"] = [*plan["on"], f"before_{first.name}"]
+    found = matched(data, baseline=sample["baseline"], matching=plan, people=people)
+    effects = OUTCOMES["mean_difference"](found, outcome=[m.name for m in named])
+    used = np.flatnonzero(rows.isin(found.table.loc[found.table["weight"] > 0, "person_id"]))
+    behind = []
+    for one in named:
+        known = used[(panel.exposure[one.name][used] > 0).all(1)]
+        behind.append(_behind(panel.outcomes[one.name][known], panel.treated[known], one))
+    units = effects.labels["outcome"].map({m.name: _TOLD[m.kind][1] for m in named})
+    counts = effects.counts.assign(fewest=[b["fewest"] for b in behind])
+    return replace(effects, labels=effects.labels.assign(unit=units), counts=counts)
+
+
+def _worth(main: Effects, asked: Mapping[str, Mapping[str, Any]]) -> Effects:
+    """The change valued for one person, at the low, the central and the high price; never in two ways."""
+    values: list[tuple[str, Worth]] = []
+    if one := asked.get("wellby"):
+        values.append(("life_satisfaction", wellby(1.0, people=1, of=_CHANGE, **one)))
+    if one := asked.get("qaly"):
+        told = {name: value for name, value in one.items() if name != "of"}
+        values.append((str(one["of"]), qaly(1.0, people=1, of=_CHANGE, **told)))
+    name, value = values[0]
+    for _, other in values[1:]:
+        value = value + other
+    rows = np.flatnonzero(main.labels["outcome"] == name)
+    prices = {"low": value.low, "central": value.central, "high": value.high}
+    prices = dict(list(prices.items())[1:2]) if value.low == value.high else prices
+    weights = np.zeros((len(main), len(prices)))
+    weights[rows[0]] = list(prices.values())
+    labels = main.labels.iloc[np.repeat(rows, len(prices))].assign(
+        term=[f"{which} price" for which in prices], unit=f"GBP a person, {value.prices}"
+    )
+    counts = main.counts.iloc[np.repeat(rows, len(prices))].reset_index(drop=True)
+    return main.combine(weights, labels=labels, counts=counts)
+
+
+def _told(effects: Effects, measures: Sequence[Measure], notes: Sequence[str], **more: Any) -> Effects:
+    """Say with effects what was asked and how they were compared."""
+    said = {k: effects.method[k] for k in ("matching", "inference", "clusters") if k in effects.method}
+    method = {
+        "estimator": effects.method.get("estimator", "two_by_two"),
+        "estimand": "effect on those supported, among those who answered before and after",
+        "outcome": [m.name for m in measures],
+        "control": "people without support",
+        "asked": meant(measures),
+        **said,
+        **more,
+        "notes": list(notes),
+    }
+    return replace(effects, method=method)

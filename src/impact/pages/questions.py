@@ -1,0 +1,25 @@
+"""What readers call the questions of a survey."""
+
+NAMES = {
+    "swemwbs": "Mental wellbeing (SWEMWBS)",
+    "life_satisfaction": "Satisfaction with life",
+    "worthwhile": "Feeling that life is worthwhile",
+    "happiness": "Happiness yesterday",
+    "anxiety": "Anxiety yesterday",
+    "loneliness": "Loneliness",
+    "loneliness_direct": "How often lonely (more is rarer)",
+    "health_literacy": "Help needed to read about health",
+    "in_work": "In paid work",
+    "n_gp": "GP contacts, as told",
+    "n_gp_emergency": "Emergency GP contacts, as told",
+    "n_nurse": "Nurse contacts, as told",
+    "n_ae": "A&E attendances, as told",
+    "n_outpatient": "Outpatient appointments, as told",
+    "n_emergency_admission": "Emergency admissions, as told",
+    "n_elective_admission": "Planned admissions, as told",
+    "n_day_case": "Day cases, as told",
+    "n_ambulance": "Ambulance call-outs, as told",
+    "n_nhs111": "NHS 111 calls, as told",
+    "n_community": "Community contacts, as told",
+    "n_mental_health": "Mental health contacts, as told",
+}
