@@ -13,7 +13,7 @@ from impact.study import project_root
 
 _PEOPLE = 1200
 _FILE = Path("params", "demo.yaml")
-_TABLES = ("people", "contacts", "coverage")
+_TABLES = ("people", "contacts", "coverage", "survey")
 
 
 def prepare(people: int | None) -> tuple[Path, list[str]]:
@@ -30,11 +30,12 @@ def prepare(people: int | None) -> tuple[Path, list[str]]:
         file.parent.mkdir(exist_ok=True)
         shutil.copyfile(_packaged(), file)
     there = _size(data)
-    if there is None or people not in (None, there):
+    whole = all(any(data.glob(f"{table}.*")) for table in _TABLES)
+    if there is None or people not in (None, there) or not whole:
         _refuse_to_overwrite(data)
         from impact.data import synthetic
 
-        wanted = people or _PEOPLE
+        wanted = people or there or _PEOPLE
         typer.echo(f"Making demonstration data for {wanted:,} people ...", err=True)
         synthetic.make(data, people=wanted)
     kinds = {t: "csv" if (data / f"{t}.csv").exists() else "parquet" for t in _TABLES}

@@ -60,7 +60,9 @@ def interviews(rng: np.random.Generator, drawn: Population) -> tuple[pd.DataFram
         rng.bit_generator.state = state
         found = _answers(rng, drawn, who, well, share * supported)
         day = start + days + rng.integers(-14, 15, len(who))
-        gone = np.minimum(drawn.died[who], np.where(drawn.leave[who] < drawn.leave.max(), drawn.leave[who], NEVER))
+        gone = np.minimum(
+            drawn.died[who], np.where(drawn.leave[who] < drawn.leave.max(), drawn.leave[who], NEVER)
+        )
         here = (gone > day) & (luck > lost * (0.6 if share < 1 else 1.0))
         frames.append(_wave(rng, drawn, who[here], name, day[here], found[here]))
         told[name] = {
@@ -75,7 +77,7 @@ def interviews(rng: np.random.Generator, drawn: Population) -> tuple[pd.DataFram
 
 
 def _answers(
-    rng: np.random.Generator, drawn: Population, who: Days, well: Array, support: Array
+    rng: np.random.Generator, drawn: Population, who: Days, well: Array, support: NDArray[Any]
 ) -> pd.DataFrame:
     """Answers to all questions, with ``support`` of what support adds; the draws do not depend on it."""
     n, columns = len(who), {}

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data.contract import TABLES
+from impact.data.invented_answers import interviews
 from impact.data.worlds import (
     DAYS,
     FIRST,
@@ -49,6 +50,7 @@ class Demonstration:
     people: pd.DataFrame
     contacts: pd.DataFrame
     coverage: pd.DataFrame
+    survey: pd.DataFrame
     truth: dict[str, Any]
 
 
@@ -72,8 +74,8 @@ def make(
     Parameters
     ----------
     folder : path
-        Gets ``people.csv, contacts.csv, coverage.csv`` (above 50,000 people ``people.parquet`` and
-        ``contacts.parquet``) and ``truth.json``.
+        Gets ``people.csv, contacts.csv, coverage.csv, survey.csv`` (above 50,000 people ``people.parquet``
+        and ``contacts.parquet``) and ``truth.json``.
     people : int
         How many people; about 44 in 100 are in one of the three arms of the trial, the rest in ``pool``.
     seed : int
@@ -99,7 +101,7 @@ def make(
     ...     known = make(folder, people=300, world="randomised")
     ...     files = sorted(p.name for p in Path(folder).iterdir())
     >>> files
-    ['contacts.csv', 'coverage.csv', 'people.csv', 'truth.json']
+    ['contacts.csv', 'coverage.csv', 'people.csv', 'survey.csv', 'truth.json']
     >>> known["to_study_end"]["outpatient"]["rate_ratio"]
     1.0
     """
@@ -107,7 +109,9 @@ def make(
 
     rng = np.random.default_rng(seed)
     drawn = population(rng, people=people, world=world, effects=effects, buildings=buildings)
-    known = truth(drawn, seed=seed)
+    # Answers have draws of their own, so that contacts are the same with them and without.
+    survey, answers = interviews(rng.spawn(1)[0], drawn)
+    known = truth(drawn, seed=seed) | {"survey": answers}
     large = people > CHUNK
     kind = "parquet" if large else "csv"
     folder = Path(folder)
@@ -120,19 +124,20 @@ def make(
             connection.execute("SET enable_progress_bar = false; SET memory_limit = '1GB'; SET threads = 2")
             for number, rows in enumerate(_chunks(people)):
                 _store(connection, drawn, messy(rng, drawn, contacts(rng, drawn, rows)), number)
-            frames = {"people": drawn.people, "coverage": coverage()}
+            frames = {"people": drawn.people, "coverage": coverage(), "survey": survey}
             for name, frame in frames.items():
                 connection.register(f"{name}_frame", frame)
             for name, source in {
                 "people": f"SELECT {_dated('people')} FROM people_frame",
                 "coverage": f"SELECT {_dated('coverage')} FROM coverage_frame",
+                "survey": "SELECT * REPLACE (interview_date::DATE AS interview_date) FROM survey_frame",
                 "contacts": "SELECT * FROM contacts",
             }.items():
-                form = kind if name != "coverage" else "csv"
+                form = kind if name in ("people", "contacts") else "csv"
                 target = str(work / f"{name}.{form}").replace("'", "''")
                 connection.execute(f"COPY ({source}) TO '{target}' (FORMAT {form})")
         (work / "truth.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        for name in (f"people.{kind}", f"contacts.{kind}", "coverage.csv", "truth.json"):
+        for name in (f"people.{kind}", f"contacts.{kind}", "coverage.csv", "survey.csv", "truth.json"):
             os.replace(work / name, folder / name)
         for name in ("people", "contacts"):
             # Two versions of one table would let a study read the wrong one.
@@ -167,7 +172,8 @@ def draw(
     with duckdb.connect() as connection:
         _store(connection, drawn, messy(rng, drawn, contacts(rng, drawn, rows)), 0)
         table = connection.sql("SELECT * FROM contacts").df()
-    return Demonstration(drawn.people, table, coverage(), truth(drawn))
+    survey, answers = interviews(rng.spawn(1)[0], drawn)
+    return Demonstration(drawn.people, table, coverage(), survey, truth(drawn) | {"survey": answers})
 
 
 def contacts(rng: np.random.Generator, drawn: Population, rows: Days) -> pd.DataFrame:

@@ -77,8 +77,9 @@ def spoken(panel: Panel, measures: Sequence[Measure]) -> dict[str, Result]:
     Returns
     -------
     dict
-        ``spoken``, a row a question, group, ``when`` and ``stage``: of scores ``mean`` and ``sd``, of yes or no
-        how many said yes (``yes``) and ``percent``, of counts ``events`` and their number a person and year.
+        ``spoken``, a row a question, group, ``when`` and ``stage``: of scores ``mean`` and ``sd``, of yes or
+        no how many said yes (``yes``) and ``percent``, of counts ``events`` and their number a person and
+        year.
     """
     rows = []
     for one in measures:
@@ -150,26 +151,25 @@ def held_alike(held: Held, measures: Sequence[Measure]) -> list[str]:
         If counts look back over other times in one group than in the other: the two are not one question.
     """
     rows, notes = held.rows, []
-    shares = pd.crosstab([rows["when"], rows["arm"]], rows["mode"], normalize="index")
-    between = [_gap(shares.xs(when)) for when in shares.index.unique(0)]
-    if max(between, default=0) > _OTHERWISE:
+    counts = pd.crosstab([rows["when"], rows["arm"]], rows["mode"])
+    if any(_otherwise(counts.xs(when)) for when in counts.index.unique(0)):
         notes.append(
             "The two groups were not asked in the same way (such as by telephone or face to face). People "
             "answer otherwise when asked otherwise, so part of a difference may be that."
         )
-    elif max(_gap(shares.xs(arm, level=1)) for arm in shares.index.unique(1)) > _OTHERWISE:
+    elif any(_otherwise(counts.xs(arm, level=1)) for arm in counts.index.unique(1)):
         notes.append(
             "People were not asked in the same way before and after, in either group: a change over time may "
             "be that, a difference between the groups should not."
         )
-    counts = [m.name for m in measures if m.kind == "count"]
-    if not counts:
+    told = [m.name for m in measures if m.kind == "count"]
+    if not told:
         return notes
     days = rows.groupby(["when", "arm"])["recall_days"].mean().unstack("arm")
     longer = (days.max(axis=1) / days.min(axis=1)).max()
     if longer > _LONGER:
         raise DesignError(
-            f"survey: {', '.join(counts)} look back over other times in one group than in the other "
+            f"survey: {', '.join(told)} look back over other times in one group than in the other "
             "(recall_days), and people forget more of a longer time; leave these counts out."
         )
     if rows["recall_days"].nunique() > 1:
@@ -180,6 +180,11 @@ def held_alike(held: Held, measures: Sequence[Measure]) -> list[str]:
     return notes
 
 
-def _gap(shares: pd.DataFrame) -> float:
-    """The largest difference in any share between two rows."""
-    return float((shares.max() - shares.min()).max()) if len(shares) > 1 else 0.0
+def _otherwise(counts: Any) -> bool:
+    """Whether a share differs between two rows by a tenth or more, and by more than chance would have it."""
+    if len(counts) < 2:
+        return False
+    n, p = counts.sum(axis=1).to_numpy(float), (counts.sum() / counts.to_numpy().sum()).to_numpy(float)
+    gap = np.abs(np.diff(counts.to_numpy(float) / n[:, None], axis=0)[0])
+    error = np.sqrt(p * (1 - p) * (1 / n[0] + 1 / n[1]))
+    return bool(((gap > _OTHERWISE) & (gap > 2 * error)).any())

@@ -68,9 +68,9 @@ def surveyed(
     -------
     dict
         ``said``, the effects on all outcomes in all waves; ``said_weighted``, in the main wave with those who
-        answered weighed for those lost; ``said_standard``, in the main wave in standard deviations, where more
-        is better; with counts ``said_recalled``, with matching ``said_matched``, with a value ``worth``; and
-        what describes the answers: ``asked``, ``answered``, ``spoken``, ``modes`` and ``recalls``.
+        answered weighed for those lost; ``said_standard``, in the main wave in standard deviations, of which
+        more is better; with counts ``said_recalled``, with matching ``said_matched``, with a value ``worth``;
+        and what describes the answers: ``asked``, ``answered``, ``spoken``, ``modes`` and ``recalls``.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def surveyed(
         return {}
     own = asked.get("own") or {}
     measures = [measure(name, own) for name in asked["outcomes"]]
-    given = {"outcomes": [m.name for m in measures], "own": own, "cluster": cluster}
+    given: dict[str, Any] = {"outcomes": [m.name for m in measures], "own": own, "cluster": cluster}
     given |= {"before": asked["before"], "covariates": list(asked.get("drop_out") or ())}
     panels = {when: waves(data, after=when, **given) for when in asked["after"]}
     panel = next(iter(panels.values()))
@@ -99,7 +99,7 @@ def surveyed(
     if any(m.kind == "count" for m in measures) and (errors := asked.get("recall_error")):
         sides = {f"{e:+.0%} with support": recalled(main, supported=e, control=0.0) for e in errors}
         found["said_recalled"] = Effects.stack(sides)
-    if sample is not None:
+    if sample is not None and any(m.kind != "count" for m in measures):
         try:
             found["said_matched"] = _told(_matched(data, panel, measures, sample), measures, [])
         except DesignError as problem:
@@ -132,7 +132,7 @@ def changes(panel: Panel, measures: Sequence[Measure]) -> Effects:
     """
     parts = {}
     for one in measures:
-        twice = panel.subset((panel.exposure[one.name] > 0).all(1))
+        twice = panel.subset(_twice(panel, one))
         factor, per, scale = _TOLD[one.kind]
         family: Any = "poisson" if one.kind == "count" else "linear"
         fit = two_by_two(replace(twice, rate_scale=factor, per=per), outcome=one.name, family=family)
@@ -141,6 +141,11 @@ def changes(panel: Panel, measures: Sequence[Measure]) -> Effects:
         parts[one.name] = replace(fit, counts=counts)
     both = Effects.stack(parts)
     return replace(both, labels=both.labels.assign(term=str(panel.periods[1]), stage=ANSWERED))
+
+
+def _twice(panel: Panel, one: Measure) -> NDArray[np.bool_]:
+    """Who answered a question before and after, (n,)."""
+    return np.asarray((panel.exposure[one.name] > 0).all(axis=1))
 
 
 def _behind(values: NDArray[np.float64], treated: NDArray[np.bool_], one: Measure) -> dict[str, int]:
@@ -178,7 +183,7 @@ def drop_out_weights(panel: Panel, outcome: str) -> NDArray[np.float64]:
             continue
         one = panel.subset(rows)
         one = replace(one, covariates=one.covariates.assign(before=one.outcomes[outcome][:, 0]))
-        z = covariate_matrix(one, list(one.covariates))
+        z = covariate_matrix(one, [str(name) for name in one.covariates])
         chance = glm(z, again[rows].astype(float), family="logit", weights=one.weights).mean
         found = 1 / chance
         weights[rows] *= np.minimum(found, np.quantile(found[again[rows]], _LARGEST))
@@ -189,7 +194,7 @@ def _standard(main: Effects, panel: Panel, measures: Sequence[Measure]) -> Effec
     """Changes in standard deviations of the answers before, so that they share a scale; more is better."""
     factors = []
     for one in measures:
-        said = panel.exposure[one.name].all(1)
+        said = _twice(panel, one)
         before = panel.outcomes[one.name][said, 0]
         within = [before[panel.treated[said] == group].var(ddof=1) for group in (True, False)]
         spread = _TOLD[one.kind][0] * float(np.sqrt(np.mean(within)))
@@ -209,13 +214,12 @@ def _matched(data: Cohort, panel: Panel, measures: Sequence[Measure], sample: Ma
     everyone = to_match(data, **sample)
     at = rows.get_indexer(everyone.person_id)
     twice = np.zeros(len(everyone), bool)
-    twice[at >= 0] = (panel.exposure[first.name] > 0).all(1)[at[at >= 0]]
+    twice[at >= 0] = _twice(panel, first)[at[at >= 0]]
     people, at = everyone.subset(twice), at[twice]
     columns = {f"before_{first.name}": panel.outcomes[first.name][at, 0]}
     for one in named:
-        known = (panel.exposure[one.name][at] > 0).all(1)
         change = _TOLD[one.kind][0] * np.diff(panel.outcomes[one.name][at], axis=1)[:, 0]
-        columns[one.name] = np.where(known, change, np.nan)
+        columns[one.name] = np.where(_twice(panel, one)[at], change, np.nan)
     people = replace(people, people=people.people.assign(**columns))
     plan = dict(sample["matching"])
     plan["on"] = [*plan["on"], f"before_{first.name}"]
@@ -224,7 +228,7 @@ def _matched(data: Cohort, panel: Panel, measures: Sequence[Measure], sample: Ma
     used = np.flatnonzero(rows.isin(found.table.loc[found.table["weight"] > 0, "person_id"]))
     behind = []
     for one in named:
-        known = used[(panel.exposure[one.name][used] > 0).all(1)]
+        known = used[_twice(panel, one)[used]]
         behind.append(_behind(panel.outcomes[one.name][known], panel.treated[known], one))
     units = effects.labels["outcome"].map({m.name: _TOLD[m.kind][1] for m in named})
     counts = effects.counts.assign(fewest=[b["fewest"] for b in behind])

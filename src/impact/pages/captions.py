@@ -20,6 +20,7 @@ from impact.pages import (
     money,
     planning,
     specification_curve,
+    survey,
 )
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import (
@@ -92,6 +93,7 @@ def caption(kind: str, released: Released) -> str:
 
 
 _CAPTIONS = {
+    "said": survey.CAPTION,
     "before_after": before_after.CAPTION,
     "rates": "Solid line and circles: with support. Dashed line and squares: the comparison. Dotted "
     "line: support starts.",

@@ -37,12 +37,10 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "How much more answers changed with support than without it, in standard deviations of the answers "
-    "before, so that all questions share a scale; right of the line is better. Each mark is the best estimate, "
-    "its line the 95% range. Filled circle: a clear change. Diamond: not clear."
+    "before, so that all questions share a scale; right of the line is better. Each mark is the best "
+    "estimate, its line the 95% range. Filled circle: a clear change. Diamond: not clear."
 )
 _KNEW = "People knew whether they had support, and some may have answered accordingly."
-# A share of standard deviations that counts as a fair change of a mean, should the weights bring it.
-_MOVED = 0.5
 
 
 @dataclass(frozen=True)
@@ -100,19 +98,19 @@ class Change:
 
 
 def changes_of(released: Released, wave: str | None = None) -> list[Change]:
-    """Read the changes of one wave, the main one first named if none is; the first question is the primary."""
+    """Read the changes of one wave, the main one if none is named; the first question is the primary one."""
     shown = readers_units(require_released(released).table)
     term = shown["term"].iloc[0] if wave is None else wave
     shown = shown[shown["term"] == term].reset_index(drop=True)
-    p = adjusted(numeric(shown["p_value"]).tolist())
+    shown["p"] = adjusted(numeric(shown["p_value"]).tolist())
     asked: Mapping[str, Any] = released.method["asked"]
     out = []
-    for i, row in shown.iterrows():
+    for row in shown.to_dict("records"):
         kind, better, _, scale = asked[row["outcome"]]
-        values = numeric(row[["estimate", "conf_low", "conf_high"]])
-        out.append(
-            Change(str(row["outcome"]), kind, better, scale, str(row["unit"]), *map(float, values), p[int(str(i))])
-        )
+        ends = ("estimate", "conf_low", "conf_high", "p")
+        estimate, low, high, p = map(float, numeric([row[end] for end in ends]))
+        where = {"name": row["outcome"], "kind": kind, "better": better, "scale": scale, "unit": row["unit"]}
+        out.append(Change(**where, estimate=estimate, low=low, high=high, p=p))
     return out
 
 
@@ -141,28 +139,34 @@ def findings(released: Mapping[str, Released]) -> Shown:
     """What the findings page says of a survey: a few sentences, and the rest folded; nothing without one."""
     if "said" not in released:
         return Shown("", "", (), seal=SEAL)
-    more = [effects(released), standard(released["said_standard"])]
-    return show(said(released), fold("All questions, before and after", *more, means(released)))
+    more = [effects(released), means(released)]
+    return show(said(released), fold("All questions, before and after", *more))
+
+
+_WAYS = {
+    "better": "changed for the better with support, beyond any change without it",
+    "worse": "changed for the worse with support, beyond any change without it",
+    "more": "rose with support, compared with without it",
+    "fewer": "fell with support, compared with without it",
+}
 
 
 def _main(first: Change) -> str:
-    name, reach = label(first.name), first.figures
+    name, reach = label(first.name), first.figures.replace("(", "(95% range ", 1)
     if not first.is_shown:
         return f"{name}: too few people answered twice to say."
-    of = f" on a scale from {first.scale}" if first.scale else ""
+    of = f", on a scale from {first.scale}" if first.scale else ""
     if first.is_clear:
-        better = {"better": "improved", "worse": "got worse", "more": "rose", "fewer": "fell"}[first.word]
-        return f"{name} {better} more with support than without it: {reach}{of}." if first.word != "worse" else (
-            f"{name} {better} with support, compared with without it: {reach}{of}."
-        )
-    return (
-        f"The survey cannot tell whether {inside(name)} changed otherwise with support than without it: "
-        f"{reach}{of}."
-    )
+        return f"{name} {_WAYS[first.word]}: {reach}{of}."
+    cannot = f"The survey cannot tell whether {inside(name)} changed otherwise with support than without it"
+    return f"{cannot}: {reach}{of}."
 
 
 def _others(others: list[Change]) -> str:
-    by = {word: [inside(label(c.name)) for c in others if c.word == word] for word in dict.fromkeys(c.word for c in others)}
+    by = {
+        word: [inside(label(c.name)) for c in others if c.word == word]
+        for word in dict.fromkeys(c.word for c in others)
+    }
     told = {
         "better": "clearly better: {}",
         "worse": "clearly worse: {}",
@@ -200,8 +204,9 @@ def effects(released: Mapping[str, Released]) -> Shown:
     tables = [_effects(one, str(wave), i == 0) for i, wave in enumerate(waves)]
     laid = [Shown(t.text, t.html, (one,), seal=SEAL) for t in tables]
     more = [fold("At the other interviews", *laid[1:])] if len(laid) > 1 else []
+    drawn = show(standard(released["said_standard"]), numbers=False)
     recalled = [show(released["said_recalled"])] if "said_recalled" in released else []
-    return show(laid[0], *more, *recalled)
+    return show(laid[0], drawn, *more, *recalled)
 
 
 def _effects(one: Released, wave: str, main: bool) -> Table:
@@ -257,8 +262,8 @@ def beside(released: Mapping[str, Released]) -> Shown:
             columns.append(Column(title, [by.get(c.name, "–") for c in main]))
     if "said_matched" in released:
         under.append(
-            "Matched: each person with support beside one without it who was alike in the study's own list of "
-            f"things and in {inside(label(main[0].name))} before."
+            "Matched: each person with support beside one without it who was alike in the study's own list "
+            f"of things and in {inside(label(main[0].name))} before."
         )
     one = released["said_weighted"]
     table = table_of(one, "The same changes, three ways of looking", columns, under)
@@ -269,14 +274,24 @@ def beside(released: Mapping[str, Released]) -> Shown:
 def worth(released: Mapping[str, Released]) -> Statement:
     """Say what the change is worth for one person; where it was not asked for, say so."""
     if "worth" not in released:
-        return Statement("sentence", (("list", ("Not valued: this study does not ask for it.",)),), (released["said"],), SEAL)
+        return Statement(
+            "sentence",
+            (("list", ("Not valued: this study does not ask for it.",)),),
+            (released["said"],),
+            SEAL,
+        )
     one = released["worth"]
     shown = one.table.reset_index(drop=True)
-    values = {str(r["term"]): numeric(pd.Series(r)[["estimate", "conf_low", "conf_high"]]) for r in shown.to_dict("records")}
+    values = {
+        str(r["term"]): numeric(pd.Series(r)[["estimate", "conf_low", "conf_high"]])
+        for r in shown.to_dict("records")
+    }
     unit = str(shown["unit"].iloc[0]).removeprefix("GBP a person, ")
     best, low, high = values["central price"]
     if not np.isfinite([best, low, high]).all():
-        return Statement("sentence", (("list", ("Too few people answered to value a change.",)),), (one,), SEAL)
+        return Statement(
+            "sentence", (("list", ("Too few people answered to value a change.",)),), (one,), SEAL
+        )
     lines = [
         f"For one person with support, the change in {inside(label(shown['outcome'].iloc[0]))} is worth "
         f"{_pounds(best)} (95% range {_pounds(low)} to {_pounds(high)}) at the central price, in {unit}."
@@ -287,8 +302,8 @@ def worth(released: Mapping[str, Released]) -> Statement:
             f"{_pounds(values['high price'][0])}."
         )
     lines.append(
-        "This is what people's lives are worth to them, and no money that anybody saves. It holds what health "
-        "does to life, so it must not be added to a value of the same change in health (QALY)."
+        "This is what people's lives are worth to them, and no money that anybody saves. It holds what "
+        "health does to life, so it must not be added to a value of the same change in health (QALY)."
     )
     return Statement("sentence", (("list", tuple(lines)),), (one,), SEAL)
 
@@ -308,20 +323,30 @@ def standard(released: Released) -> Axes:
     """
     from impact.pages.style import INK, SOFT, TEAL, figure
 
-    found = [c for c in changes_of(released)]
+    found = changes_of(released)
     ends = [abs(v) for c in found if c.is_shown for v in (c.low, c.high)]
     reach = 1.08 * max([0.3, *ends])
     with figure(released, "said", [0.95 + 0.62 * len(found)]) as axes:
         ax = axes[0]
         ax.axvline(0, color=INK, linewidth=1)
         for i, one in enumerate(found):
-            over: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "bottom", "backgroundcolor": "white"}
+            over: dict[str, Any] = {
+                "transform": ax.get_yaxis_transform(),
+                "va": "bottom",
+                "backgroundcolor": "white",
+            }
             ax.text(0, -i + 0.26, label(one.name), weight="bold", **over)
             told = _in_deviations(one) if one.is_shown else "too few to show"
             ax.text(1, -i + 0.26, told, ha="right", **over)
             if one.is_shown:
                 clear = one.is_clear
-                ax.plot([one.low, one.high], [-i, -i], color=TEAL, linewidth=3 if clear else 1.8, solid_capstyle="butt")
+                ax.plot(
+                    [one.low, one.high],
+                    [-i, -i],
+                    color=TEAL,
+                    linewidth=3 if clear else 1.8,
+                    solid_capstyle="butt",
+                )
                 face, mark = (TEAL, "o") if clear else ("white", "D")
                 ax.plot(one.estimate, -i, marker=mark, color=TEAL, markerfacecolor=face, markersize=8)
         ax.set(xlim=(-reach, reach), ylim=(-len(found) + 0.55, 0.75), yticks=[])

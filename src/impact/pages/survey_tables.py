@@ -76,7 +76,9 @@ def who_answered(asked: Released, answered: Released) -> Table:
     stages: list[str] = []
     cells: dict[str, list[str]] = {arm: [] for arm in _GROUPS}
     for one in parts:
-        fresh = [s for s in dict.fromkeys(one.table["stage"]) if s not in stages and not s.startswith("not asked")]
+        fresh = [
+            s for s in dict.fromkeys(one.table["stage"]) if s not in stages and not s.startswith("not asked")
+        ]
         stages += fresh
         for arm in _GROUPS:
             rows = _rows(one, arm=arm)[fresh]
@@ -92,8 +94,8 @@ def who_answered(asked: Released, answered: Released) -> Table:
     columns += [Column(title, cells[arm]) for arm, title in _GROUPS.items()]
     before, after = answered.method["before"], answered.method["after"]
     under = [
-        f"Before: {before}. Again: {after}. Percentages are of those in the study who answered before, and of "
-        "those who answered before who did so again; who had died is among those who did not."
+        f"Before: {before}. Again: {after}. Percentages are of those in the study who answered before, and "
+        "of those who answered before who did so again; who had died is among those who did not."
     ]
     return table_of(answered, "Who answered", columns, under)
 
@@ -103,7 +105,11 @@ def how_asked(one: Released) -> Table:
     how = "mode" if "mode" in require_released(one).table else "recall"
     shown = one.table.reset_index(drop=True)
     ways = sorted(shown[how].unique())
-    columns = [Column("Way of asking" if how == "mode" else "Looking back over", [capital(w) for w in ways], words=True)]
+    columns = [
+        Column(
+            "Way of asking" if how == "mode" else "Looking back over", [capital(w) for w in ways], words=True
+        )
+    ]
     for when in ("before", "after"):
         for arm, title in _GROUPS.items():
             mine = shown[(shown["when"] == when) & (shown["arm"] == arm)]
@@ -117,7 +123,7 @@ def _asked(one: Released, names: list[str]) -> list[str]:
     """Say which scale each question has, and which end is better."""
     said = []
     for name in names:
-        kind, better, meaning, scale = one.method["asked"][name]
+        kind, better, _, scale = one.method["asked"][name]
         if scale:
             end = {"higher": "higher is better", "lower": "lower is better"}[better]
             said.append(f"{label(name)}: {scale}, {end}.")

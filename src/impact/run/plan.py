@@ -19,7 +19,7 @@ from impact.errors import RunError
 from impact.run.job import Job
 from impact.study import Study, project_root
 
-NOTEBOOKS = ("cohort", "did", "matching", "findings")
+NOTEBOOKS = ("cohort", "did", "matching", "survey", "findings")
 NO_TIME_BEFORE = (
     "a difference-in-differences is not possible without a time before support, and this study has none"
 )
@@ -63,10 +63,10 @@ def stands(job: Job, planned: Plan) -> str | None:
 def _skipped(study: Study) -> dict[str, str]:
     skipped = {
         name: f"the parameter file has no {name} section"
-        for name in ("did", "matching")
+        for name in ("did", "matching", "survey")
         if getattr(study, name) is None
     }
-    if len(skipped) == 2:
+    if {"did", "matching"} <= set(skipped):
         skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"
     if "did" in skipped and not study.design.months_before:
         skipped["did"] = NO_TIME_BEFORE

@@ -52,7 +52,9 @@ class Own(Section):
 
     low: Number | None = Field(None, description="lowest value of the score; a yes or no has none")
     high: Number | None = Field(None, description="highest value of the score")
-    better: Literal["higher", "lower"] = Field("higher", description="which values are better; of yes or no, yes")
+    better: Literal["higher", "lower"] = Field(
+        "higher", description="which values are better; of yes or no, yes"
+    )
 
     @model_validator(mode="after")
     def _both_ends(self) -> Self:
@@ -127,7 +129,10 @@ def _worth(survey: Survey) -> Iterator[tuple[Location, str]]:
     if survey.qaly:
         own = survey.own.get(survey.qaly.of)
         if survey.qaly.of not in survey.outcomes or own is None or own.low is None or own.high is None:
-            yield ("survey", "qaly", "of"), f"{survey.qaly.of!r} is no score of survey.own and survey.outcomes."
+            yield (
+                ("survey", "qaly", "of"),
+                f"{survey.qaly.of!r} is no score of survey.own and survey.outcomes.",
+            )
         elif own.high > 1 or own.low < -1:
             yield (
                 ("survey", "qaly", "of"),
