@@ -1,0 +1,74 @@
+"""The survey section: what it holds, what it refuses, and what it asks of the library."""
+
+import pytest
+
+from impact.data.scores import MEASURES
+from impact.errors import ParameterError
+from impact.study import Study
+from impact.study.survey import QUESTIONS
+
+DATA = {"people": "p.csv", "contacts": "c.csv", "survey": "s.csv"}
+SMALL = {"data": DATA, "design": {"treated": ["a"], "control": ["b"]}, "outcomes": ["ae"], "did": {}}
+ASKED = {"before": "0", "after": ["12", "6"], "outcomes": ["life_satisfaction", "utility"]}
+OWN = {"utility": {"low": -0.6, "high": 1}}
+
+
+def study(**changes: object) -> Study:
+    return Study(**SMALL | {"survey": ASKED | {"own": OWN} | changes})
+
+
+def test_its_questions_are_those_of_the_contract():
+    assert [m for m in MEASURES if not m.startswith("n_")] == list(QUESTIONS)
+
+
+def test_what_it_asks_of_the_library():
+    asked = study(before=0, after=6, wellby={"years": 1}).surveyed
+    assert asked["asked"]["before"] == "0"
+    assert asked["asked"]["after"] == ["6"]
+    assert asked["asked"]["own"]["utility"] == {"low": -0.6, "high": 1, "better": "higher"}
+    assert asked["worth"] == {"wellby": {"years": 1}}
+    assert asked["sample"] is None
+    matched = Study(**SMALL | {"survey": ASKED | {"own": OWN}, "matching": {"on": ["age"]}}).surveyed
+    assert matched["sample"]["matching"]["on"] == ("age",)
+    assert Study(**SMALL).surveyed == {"asked": None}
+
+
+QALY = {"of": "utility", "years": 1, "price_gbp": 20_000, "prices": "2019 prices"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"after": "0"}, "survey.after: '0' is also the wave before support"),
+        ({"after": ["6", "6"]}, "survey.after: '6' stands twice"),
+        (
+            {"outcomes": ["life_satisfacton"]},
+            "survey.outcomes: 'life_satisfacton' is nothing that people",
+        ),
+        ({"own": OWN | {"anxiety": {}}}, "survey.own.anxiety: it stands in the contract already"),
+        (
+            {"own": {"utility": {"low": 1}}},
+            "survey.own.utility: a score has low and high, a yes or no",
+        ),
+        ({"own": {"utility": {"low": 2, "high": 1}}}, "low is 2, which is not below high, 1"),
+        (
+            {"outcomes": ["anxiety"], "wellby": {"years": 1}},
+            "survey.wellby: it values life_satisfaction",
+        ),
+        ({"wellby": {"years": 1}, "qaly": QALY}, "survey.qaly: wellby values the same change already"),
+        ({"qaly": QALY | {"of": "anxiety"}}, "survey.qaly.of: 'anxiety' is no score of survey.own and"),
+        ({"own": {"utility": {"low": 0, "high": 100}}, "qaly": QALY}, "goes from 0 to 100; quality of life"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(changes, said):
+    with pytest.raises(ParameterError, match=said):
+        study(**changes)
+
+
+def test_it_needs_a_file_and_no_panel():
+    without = {"people": "p.csv", "contacts": "c.csv"}
+    with pytest.raises(ParameterError, match=r"data.survey: missing: name the file"):
+        Study(**SMALL | {"data": without, "survey": ASKED | {"own": OWN}})
+    panel = {"panel": {"file": "p.csv", "unit": "u", "period": "t", "outcomes": ["ae"]}}
+    with pytest.raises(ParameterError, match="survey: a ready-made panel holds no interviews"):
+        Study(**SMALL | {"data": panel, "design": {}, "survey": ASKED | {"own": OWN}})
