@@ -95,10 +95,8 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
         yield from _available(did, len(study.outcomes))
     yield from _dating(study)
     yield from _unit(study)
-    yield from unclear(study)
-    yield from unpriced(study)
-    yield from misplaced(study)
-    yield from unasked(study)
+    for find in (unclear, unpriced, misplaced, unasked):
+        yield from find(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
         yield from _dates(study.matching, study)
