@@ -50,7 +50,8 @@ def interviews(rng: np.random.Generator, drawn: Population) -> tuple[pd.DataFram
     kept = here & (rng.random(len(who)) < 0.95)
     who, supported, start, well = who[kept], supported[kept], start[kept], well[kept]
     before = _answers(rng, drawn, who, well, np.zeros(len(who)))
-    frames = [_wave(rng, drawn, who, BEFORE, start - rng.integers(3, 29, len(who)), before)]
+    mode = np.where(rng.random(len(who)) < 0.7, "telephone", "face to face")
+    frames = [_wave(drawn, who, BEFORE, mode, start - rng.integers(3, 29, len(who)), before)]
     lost = 1 / (1 + np.exp(1.55 + 0.75 * well + 0.45 * supported))
     luck = rng.random(len(who))
     told: dict[str, Any] = {"asked": len(who)}
@@ -64,7 +65,7 @@ def interviews(rng: np.random.Generator, drawn: Population) -> tuple[pd.DataFram
             drawn.died[who], np.where(drawn.leave[who] < drawn.leave.max(), drawn.leave[who], NEVER)
         )
         here = (gone > day) & (luck > lost * (0.6 if share < 1 else 1.0))
-        frames.append(_wave(rng, drawn, who[here], name, day[here], found[here]))
+        frames.append(_wave(drawn, who[here], name, mode[here], day[here], found[here]))
         told[name] = {
             "answered": int(here.sum()),
             "difference": {
@@ -102,9 +103,8 @@ def _score(found: pd.DataFrame, name: str) -> NDArray[np.float64]:
 
 
 def _wave(
-    rng: np.random.Generator, drawn: Population, who: Days, name: str, day: Days, answers: pd.DataFrame
+    drawn: Population, who: Days, name: str, mode: NDArray[Any], day: Days, answers: pd.DataFrame
 ) -> pd.DataFrame:
-    mode = np.where(rng.random(len(who)) < 0.7, "telephone", "face to face")
     frame = answers.reset_index(drop=True)
     frame.insert(0, "person_id", drawn.people["person_id"].to_numpy()[who])
     frame.insert(1, "wave", name)

@@ -126,15 +126,16 @@ def _described(
     return row | {"events": values.sum(), "mean": 12 * values.sum() / time.sum()}
 
 
-def how_held(data: Cohort, panel: Panel) -> Held:
-    """Count how the interviews were held and how far back they looked, by group and wave."""
+def how_held(data: Cohort, panel: Panel, measures: Sequence[Measure]) -> Held:
+    """Count how the interviews were held and, where counts were asked, how far back they looked."""
     rows = how_asked(data, panel)
     first = rows["wave"] == panel.periods[0]
     rows = rows.assign(when=np.where(first, "before", "after"), arm=rows["treated"].map(GROUPS))
     days = rows["recall_days"]
     said = days.map(lambda n: f"{n:.0f} days", na_action="ignore").fillna("not said")
     tables: dict[str, Result] = {}
-    for name, values in (("modes", rows["mode"]), ("recalls", said)):
+    asked = {"modes": rows["mode"]} | ({"recalls": said} if any(m.kind == "count" for m in measures) else {})
+    for name, values in asked.items():
         how = "mode" if name == "modes" else "recall"
         counted = rows.assign(**{how: values}).groupby(["when", "arm", how], sort=False).size()
         table = counted.rename("persons").reset_index()

@@ -70,7 +70,7 @@ def surveyed(
         ``said``, the effects on all outcomes in all waves; ``said_weighted``, in the main wave with those who
         answered weighed for those lost; ``said_standard``, in the main wave in standard deviations, of which
         more is better; with counts ``said_recalled``, with matching ``said_matched``, with a value ``worth``;
-        and what describes the answers: ``asked``, ``answered``, ``spoken``, ``modes`` and ``recalls``.
+        and what describes the answers: ``asked, answered, spoken, modes`` and, with counts, ``recalls``.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def surveyed(
     given |= {"before": asked["before"], "covariates": list(asked.get("drop_out") or ())}
     panels = {when: waves(data, after=when, **given) for when in asked["after"]}
     panel = next(iter(panels.values()))
-    held = {when: how_held(data, one) for when, one in panels.items()}
+    held = {when: how_held(data, one, measures) for when, one in panels.items()}
     notes = [n for when, one in panels.items() for n in (*one.notes, *held_alike(held[when], measures))]
     each = {when: changes(one, measures) for when, one in panels.items()}
     main = next(iter(each.values()))

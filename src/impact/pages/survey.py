@@ -240,7 +240,7 @@ def who(released: Mapping[str, Released]) -> Shown:
 
 def modes(released: Mapping[str, Released]) -> Shown:
     """How the interviews were held, and how far back they looked."""
-    return show(*(_laid(how_asked(released[name])) for name in ("modes", "recalls")))
+    return show(*(_laid(how_asked(released[name])) for name in ("modes", "recalls") if name in released))
 
 
 def _laid(table: Table) -> Shown:
@@ -262,8 +262,8 @@ def beside(released: Mapping[str, Released]) -> Shown:
             columns.append(Column(title, [by.get(c.name, "–") for c in main]))
     if "said_matched" in released:
         under.append(
-            "Matched: each person with support beside one without it who was alike in the study's own list "
-            f"of things and in {inside(label(main[0].name))} before."
+            "Matched: each person with support beside one without it who was alike in what the study names "
+            f"and in {inside(label(main[0].name))} before."
         )
     one = released["said_weighted"]
     table = table_of(one, "The same changes, three ways of looking", columns, under)
@@ -302,8 +302,9 @@ def worth(released: Mapping[str, Released]) -> Statement:
             f"{_pounds(values['high price'][0])}."
         )
     lines.append(
-        "This is what people's lives are worth to them, and no money that anybody saves. It holds what "
-        "health does to life, so it must not be added to a value of the same change in health (QALY)."
+        "This is what a better life is worth to the people themselves, and no money that anybody saves. It "
+        "holds what health does to life, so it must not be added to a value of the same change in health "
+        "(QALY)."
     )
     return Statement("sentence", (("list", tuple(lines)),), (one,), SEAL)
 

@@ -46,8 +46,11 @@ def before_and_after(one: Released) -> Table:
     }
     names = list(next(iter(groups.values())).index)
     columns = [Column("Question", [label(name) for name in names], words=True)]
-    for (arm, when), rows in groups.items():
-        columns.append(Column(f"{_GROUPS[arm]}, {when}", _told(one, rows)))
+    for arm, title in _GROUPS.items():
+        sides = [_told(one, groups[arm, when]) for when in ("before", "after")]
+        columns.append(
+            Column(f"{title}, before → after", [" → ".join(pair) for pair in zip(*sides, strict=True)])
+        )
     people = [cells_of(one, "persons", groups[arm, "after"]) for arm in _GROUPS]
     columns.append(Column("People with / without", [" / ".join(pair) for pair in zip(*people, strict=True)]))
     under = [*_asked(one, names), "Of those who answered the question before and after."]
