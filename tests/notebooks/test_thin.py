@@ -40,7 +40,7 @@ def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code" and not is_parameters(cell)]
 
 
-def test_the_notebooks_are_these_four() -> None:
+def test_the_notebooks_are_these() -> None:
     assert {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")} == set(NOTEBOOKS)
 
 

@@ -24,7 +24,7 @@ from impact.pages.report import render
 from .proof import look, open_details, opened
 from .test_pdf import parts
 
-PAGES = ("index", "findings", "cohort", "did", "matching")
+PAGES = ("index", "findings", "cohort", "did", "matching", "survey")
 NOTEBOOKS = PAGES[1:]
 TOKEN = "of-this-test"
 # Windows keeps these names for devices, with any ending.

@@ -22,7 +22,7 @@ from . import real
 from .reader import given_away
 
 SLOW = os.environ.get("IMPACT_SLOW") == "1"
-PAGES = ("cohort", "did", "matching", "findings")
+PAGES = ("cohort", "did", "matching", "survey", "findings")
 # People and seed: of 400 the second, third and fourth page each told what the first withheld of five.
 FEW = [(400, 20261122), *([(100, 1), (180, 10), (240, 14), (350, 5)] if SLOW else [])]
 

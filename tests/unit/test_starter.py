@@ -75,3 +75,19 @@ def test_equity_is_by_deprivation_where_the_data_have_it(project: Path, column: 
     assert study.equity.groups == {"imd_fifth": (), "sex": ()}
     study, _ = study_of(project, {column: ["3"]}, ["ae"])
     assert study.equity.groups == {"imd_fifth": ()}
+
+
+def test_what_people_were_asked_is_proposed_where_a_file_of_interviews_is_there(project: Path) -> None:
+    survey = {
+        "person_id": ["1", "1"],
+        "wave": ["12 months", "baseline"],
+        "interview_date": ["2024-12-01", "2024-01-01"],
+        "anxiety": ["3", "2"],
+        "swemwbs_total": ["20", "21"],
+    }
+    said = written(project, TABLES | {"survey": survey})
+    lines = "before: baseline", 'after: ["12 months"]', "outcomes: [swemwbs, anxiety]", "survey: survey.csv"
+    assert [line for line in lines if line not in said] == []
+    # Without a second wave nothing can be compared.
+    assert "# survey:" in written(project, TABLES | {"survey": survey | {"wave": ["0", "0"]}})
+    assert "survey" not in written(project, TABLES)

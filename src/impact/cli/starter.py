@@ -11,8 +11,9 @@ from typing import Any
 from impact.data.contract import DERIVED_OUTCOMES, SERVICES, TABLES
 from impact.errors import DataError, ParameterError
 from impact.study import project_root
+from impact.study.survey import QUESTIONS
 
-_KINDS = ("people", "contacts", "coverage")
+_KINDS = ("people", "contacts", "coverage", "survey")
 _MOST_ARMS = 12
 # Columns named in other systems in ways that do not look like ours.
 _ALSO = {
@@ -73,6 +74,9 @@ def starter(files: Sequence[Path], *, title: str) -> str:
         )
     ]
     lines += [*_design(arms), *_methods(services, found[tables["people"][0]], renames)]
+    if "survey" in tables:
+        waves = _values(tables["survey"], renames["survey"].get("wave", "wave"))
+        lines += _survey(waves, {*found[tables["survey"][0]], *renames["survey"]})
     return "\n".join(lines) + "\n"
 
 
@@ -172,6 +176,20 @@ def _equity(people: Collection[str]) -> list[str]:
         "equity:  # whether support reached and helped those in most need",
         "  by: imd_fifth",
         f"  {'' if 'sex' in people else '# '}subgroups: [sex]  # numbers in bands: {{age: [50, 65, 80]}}",
+    ]
+
+
+def _survey(waves: Sequence[str], columns: Collection[str]) -> list[str]:
+    """Ask the questions that the survey's columns hold, before and after; nothing where they hold none."""
+    asked = [q for q in QUESTIONS if {q, f"{q}_1", f"{q}_total"} & {*columns}]
+    first = [w for w in waves if w.lower().startswith(("before", "base", "0", "pre"))] or list(waves)
+    if not asked or len(waves) < 2:
+        return ["# survey: {before: 0, after: 6, outcomes: [...]}  # ! what people said: docs/surveys.md"]
+    return [
+        "survey:  # what people said before and after support: docs/surveys.md",
+        f"  before: {_quoted(first[0])}  # ! interviews before support",
+        f"  after: {_list([w for w in waves if w != first[0]])}  # ! after it: the first is the main one",
+        f"  outcomes: {_list(asked)}  # ! the first is the main question",
     ]
 
 
