@@ -4,6 +4,7 @@ import pytest
 
 from impact.data.scores import MEASURES
 from impact.errors import ParameterError
+from impact.run.plan import _skipped
 from impact.study import Study
 from impact.study.survey import QUESTIONS
 
@@ -72,3 +73,26 @@ def test_it_needs_a_file_and_no_panel():
     panel = {"panel": {"file": "p.csv", "unit": "u", "period": "t", "outcomes": ["ae"]}}
     with pytest.raises(ParameterError, match="survey: a ready-made panel holds no interviews"):
         Study(**SMALL | {"data": panel, "design": {}, "survey": ASKED | {"own": OWN}})
+
+
+ALONE = {"data": {"people": "p.csv", "survey": "s.csv"}, "design": SMALL["design"], "outcomes": []}
+
+
+def test_a_study_of_what_people_said_counts_no_services():
+    alone = Study(**ALONE | {"survey": ASKED | {"own": OWN}, "matching": {"on": ["age"]}})
+    assert set(_skipped(alone)) == {"did", "matching", "findings"}
+    assert alone.protocol["Outcomes"] == "life_satisfaction (main result) and utility."
+    assert "interviews called 0 to those called 12 and 6" in alone.protocol["Follow-up"]
+    with pytest.raises(ParameterError, match="did: outcomes is empty: only what people said is compared"):
+        Study(**ALONE | {"survey": ASKED | {"own": OWN}, "did": {}})
+    with pytest.raises(ParameterError, match="outcomes: must not be empty"):
+        Study(**ALONE)
+
+
+def test_services_and_answers_stand_beside_each_other_in_the_plan():
+    said = study().protocol
+    assert said["Outcomes"] == "ae (main result); and what people said of life_satisfaction and utility."
+    assert (
+        "What people said: the change from 0 to 12 and 6 with support less that without it"
+        in said["Analysis"]
+    )

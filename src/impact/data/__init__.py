@@ -54,8 +54,8 @@ def read(
         Both have ``.panel(...)``, ``.at_baseline(...)``, ``.quality`` and ``.flow``.
     """
     if panel is None:
-        if not {"people", "contacts"} <= set(tables):
-            raise DataError("people, contacts: a study reads both, or else a panel.")
+        if not ("people" in tables and {"contacts", "survey"} & set(tables)):
+            raise DataError("people, contacts: a study reads both, or people and a survey, or else a panel.")
         return read_cohort(**tables, cache=cache)
     data = read_panel(**{**tables, **panel}, cache=cache)
     if placebo is None:

@@ -289,7 +289,8 @@ class Cohort:
         dated = people.with_index_dates(**index_dates.arguments(index_date), seed=seed)
         if unit is not None:
             return households(dated, by=unit, outcomes=outcomes, months=months)
-        return dated.follow_up(outcomes=outcomes, months=months)
+        # A study of what people said counts no services.
+        return dated.follow_up(outcomes=outcomes, months=months) if outcomes else dated
 
     def around_start(self, *, index_date: Dating = "drawn", seed: int = 0, **window: Any) -> Panel:
         """Give everyone an index date and make the panel in months from it; ``window`` as in ``panel``."""

@@ -6,7 +6,7 @@ count, and never with a person's value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,13 @@ def _tables(
     extras = _people(con, found["people"])
     for name in ("coverage", "survey"):
         _plain(con, name, found.get(name))
-    _contacts(con, found["contacts"])
-    _cover(con)
+    _contacts(con, found.get("contacts", _nothing("contacts")))
+    _cover(con, by_interviews="contacts" not in found)
     unreadable = [_unreadable(con, table) for table in found.values()]
-    quality = pd.concat([*unreadable, _checked(con, "survey" in found)], ignore_index=True)
-    _stop(con, quality)
+    absent = {"contacts", "survey"} - set(found)
+    absent |= {"coverage"} if "contacts" in absent else set()
+    quality = pd.concat([*unreadable, _checked(con, absent)], ignore_index=True)
+    _stop(con, quality, [name for name in ("people", "contacts", "survey") if name in found])
     _events(con)
     for name in sources:
         con.unregister(f"given_{name}")
@@ -209,13 +211,18 @@ def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
 
 
 def _plain(con: duckdb.DuckDBPyConnection, name: str, table: Found | None) -> None:
-    given = table or Found(name, "(SELECT 1 WHERE false)", {}, {})
+    given = table or _nothing(name)
     # Scores of the study's own stand in further columns of a survey.
     extras = _extras(given) if name == "survey" else []
     guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, given, extras).items()]
     ask(
         con, name, f"CREATE TABLE {name} AS SELECT {', '.join([_columns(given), *guesses])} FROM {given.scan}"
     )
+
+
+def _nothing(name: str) -> Found:
+    """A table that was not given."""
+    return Found(name, "(SELECT 1 WHERE false)", {}, {})
 
 
 def _extras(table: Found) -> list[str]:
@@ -239,22 +246,25 @@ def _contacts(con: duckdb.DuckDBPyConnection, table: Found) -> None:
     )
 
 
-def _cover(con: duckdb.DuckDBPyConnection) -> None:
+def _cover(con: duckdb.DuckDBPyConnection, *, by_interviews: bool) -> None:
     """Make ``cover``: for each service and listed arm, the disjoint intervals [lo, hi) that are observed.
 
-    A service without a row in coverage is taken as observed from its first to its last contact.
+    A service without a row in coverage is taken as observed from its first to its last contact. Where there
+    are no contacts at all, people are observed for as long as there are interviews.
     """
-    con.execute(
-        """
-        CREATE TABLE assumed AS
+    interviews = """
+        SELECT 'interviews' AS service, min(interview_date) AS lo, max(interview_date) + 1 AS hi
+        FROM survey s JOIN people p USING (person_id)
+    """
+    contacts = """
         SELECT service, min(start) AS lo, max(start) + 1 AS hi
         FROM contacts c JOIN people p USING (pid)
         WHERE service IS NOT NULL
           AND start BETWEEN coalesce(p.birth_month, start) AND coalesce(p.died, start)
           AND service NOT IN (SELECT service FROM coverage WHERE service IS NOT NULL)
         GROUP BY service
-        """
-    )
+    """
+    con.execute(f"CREATE TABLE assumed AS {interviews if by_interviews else contacts}")
     given = """
         SELECT service, l.arm, first_date AS lo, last_date + 1 AS hi
         FROM coverage v JOIN listed l ON v.applies_to_arm IS NULL OR v.applies_to_arm = l.arm
@@ -282,10 +292,10 @@ def _merged(intervals: str, by: str) -> str:
     """
 
 
-def _checked(con: duckdb.DuckDBPyConnection, survey: bool) -> pd.DataFrame:
+def _checked(con: duckdb.DuckDBPyConnection, absent: Collection[str]) -> pd.DataFrame:
     """Count every rule, with one pass over each source of rows."""
     default = {"people": "people p", "contacts": "contacts c LEFT JOIN people p USING (pid)"}
-    rules = [r for r in RULES if survey or r.table != "survey"]
+    rules = [r for r in RULES if r.table not in absent and not any(f"FROM {t} " in r.where for t in absent)]
     sources: dict[str, list[Rule]] = {}
     for rule in rules:
         sources.setdefault(rule.rows or default.get(rule.table, rule.table), []).append(rule)
@@ -315,8 +325,8 @@ def _checked(con: duckdb.DuckDBPyConnection, survey: bool) -> pd.DataFrame:
     )
 
 
-def _stop(con: duckdb.DuckDBPyConnection, quality: pd.DataFrame) -> None:
-    if empty := [t for t in ("people", "contacts") if not con.execute(f"FROM {t} LIMIT 1").fetchone()]:
+def _stop(con: duckdb.DuckDBPyConnection, quality: pd.DataFrame, given: Sequence[str]) -> None:
+    if empty := [t for t in given if not con.execute(f"FROM {t} LIMIT 1").fetchone()]:
         raise DataError(together([f"{table}: the file holds no rows." for table in empty]))
     problems = []
     for row in quality[quality["stops"]].to_dict("records"):

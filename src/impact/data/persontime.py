@@ -263,6 +263,8 @@ def derived(store: Store, people: pd.DataFrame, pid: NDArray[np.int64], day: Day
         out["age"] = np.where(np.isnat(day) | np.isnat(born), np.nan, np.floor(months / 12))
     services = [s for (s,) in store.con.execute("SELECT DISTINCT service FROM events ORDER BY 1").fetchall()]
     services += [name for name, parts in DERIVED_OUTCOMES.items() if set(parts) & set(services)]
+    if not services:
+        return out
     before = add_months(day, -12)
     risk = Risk(pid, people["arm"].to_numpy(str), day, before, day)
     counts, time = measure(store, risk, Grid(-12, 12, 1), services)

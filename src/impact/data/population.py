@@ -30,7 +30,7 @@ _UNSAID = {"linked": True, "consent": True, "opt_out": False} | {
 def read_cohort(
     *,
     people: Source,
-    contacts: Source,
+    contacts: Source | None = None,
     coverage: Source | None = None,
     survey: Source | None = None,
     treated: Sequence[str],
@@ -43,7 +43,8 @@ def read_cohort(
     Parameters
     ----------
     people, contacts, coverage, survey : path, list of paths, glob, or DataFrame
-        CSV or Parquet. Without coverage a service is taken as observed from its first to its last contact.
+        CSV or Parquet. Without coverage a service is taken as observed from its first to its last contact;
+        without contacts people are observed from the first to the last interview of the survey.
     treated, control : sequence of str
         Arms. People of other arms are left out and counted.
     rename : mapping, optional

@@ -86,7 +86,7 @@ def matched(
     if by is not None:
         found = _counted_apart(found, len(everyone) - len(people), by)
     follow_up = {"outcomes": asked["outcomes"], "months": asked["months"]}
-    if not found.cohort.outcomes:
+    if follow_up["outcomes"] and not found.cohort.outcomes:
         # The method made people anew, on dates of its own.
         found = replace(found, cohort=found.cohort.follow_up(**follow_up))
     if partner:

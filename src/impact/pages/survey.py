@@ -153,6 +153,7 @@ _WAYS = {
 
 def _main(first: Change) -> str:
     name, reach = label(first.name), first.figures.replace("(", "(95% range ", 1)
+    name = f"The share who said yes ({inside(name)})" if first.kind == "yes or no" else name
     if not first.is_shown:
         return f"{name}: too few people answered twice to say."
     of = f", on a scale from {first.scale}" if first.scale else ""

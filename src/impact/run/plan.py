@@ -23,6 +23,7 @@ NOTEBOOKS = ("cohort", "did", "matching", "survey", "findings")
 NO_TIME_BEFORE = (
     "a difference-in-differences is not possible without a time before support, and this study has none"
 )
+NO_SERVICES = "this study counts no services"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def _skipped(study: Study) -> dict[str, str]:
         for name in ("did", "matching", "survey")
         if getattr(study, name) is None
     }
-    if {"did", "matching"} <= set(skipped):
+    if not study.outcomes:
+        skipped |= dict.fromkeys(("did", "matching"), NO_SERVICES)
+        skipped["findings"] = f"{NO_SERVICES}; the answer stands on the page What people said"
+    elif {"did", "matching"} <= set(skipped):
         skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"
     if "did" in skipped and not study.design.months_before:
         skipped["did"] = NO_TIME_BEFORE

@@ -44,7 +44,7 @@ def share(
         executed["did"] = _page_of_a_sentence(_NO_DID, NO_TIME_BEFORE)
         pages["did"] = Entry(_NO_DID, "did.html", _sentence(NO_TIME_BEFORE))
     # Readers want the answer first; the rest is how it was come by.
-    pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != "findings")}
+    pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != _answers(pages))}
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
     above = " · ".join(filter(None, (study.title, study.masthead["subtitle"])))
     for name, notebook in executed.items():
@@ -69,7 +69,13 @@ def share(
 
 def headline(pages: Mapping[str, Entry]) -> str:
     """Return what a report says first."""
-    return pages["findings"].headline if "findings" in pages else ""
+    first = _answers(pages)
+    return pages[first].headline if first in pages else ""
+
+
+def _answers(pages: Mapping[str, Entry]) -> str:
+    """The page with the answer: the findings, or what people said where nothing else was compared."""
+    return "survey" if "survey" in pages and "findings" not in pages else "findings"
 
 
 def _write_results(

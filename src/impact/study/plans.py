@@ -293,4 +293,6 @@ class Plans(Sections):
             wanted += self.did.columns
         if self.equity:
             wanted += self.equity.columns
+        if self.survey:
+            wanted += self.survey.drop_out
         return list(dict.fromkeys(wanted))

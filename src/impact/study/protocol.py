@@ -91,7 +91,7 @@ def protocol(study: Study) -> dict[str, str]:
         "Arms": _arms(study),
         "Assignment": _PRETEND if study.design.placebo else _ASSIGNMENT[study.design.assignment],
         **_time(study),
-        "Outcomes": f"{_outcomes(study, 'main result')}.",
+        "Outcomes": f"{_outcomes(study, 'main result')}{_beside(study)}.",
         "Estimand": _estimand(study),
         "Analysis": " ".join(_analyses(study)),
         **({"Read with care": " ".join(study.notes)} if study.notes else {}),
@@ -115,8 +115,18 @@ def brief(study: Study) -> dict[str, str]:
 
 
 def _outcomes(study: Study, first: str) -> str:
-    one, *others = marked(study.outcomes, study.labels)
+    one, *others = marked(study.outcomes or _asked(study), study.labels)
     return _words((f"{one} ({first})", *others))
+
+
+def _beside(study: Study) -> str:
+    """What people are asked, where services are counted too."""
+    asked = marked(_asked(study), study.labels) if study.outcomes else []
+    return f"; and what people said of {_words(asked)}" if asked else ""
+
+
+def _asked(study: Study) -> tuple[str, ...]:
+    return study.survey.outcomes if study.survey else ()
 
 
 _BRIEF_START = {
@@ -210,6 +220,9 @@ def subtitle(study: Study) -> str:
 
 def _time(study: Study) -> dict[str, str]:
     design = study.design
+    if not study.outcomes and study.survey:
+        waves = f"interviews called {study.survey.before} to those called {_words(study.survey.after)}"
+        return {"Time zero": _TIME_ZERO["drawn"], "Follow-up": f"From the {waves}, while alive."}
     if study.data.panel:
         return {
             "Time zero": "The first period with support, or the first observed if all begin together.",
@@ -242,6 +255,8 @@ def _time_zero(study: Study) -> str:
 
 def _eligibility(study: Study) -> str:
     panel = study.data.panel
+    if not study.outcomes:
+        return "Tenants of the listed arms who agreed and were interviewed."
     if not panel:
         return "Tenants of the listed arms who were found in the NHS data, agreed, and were observed."
     rows = [f"{_named(study, [column])} is {_values(study, column)}" for column in panel.where]
@@ -278,6 +293,11 @@ def _analyses(study: Study) -> list[str]:
         out += _matched(study, study.matching)
     if study.design.unit:
         out.append(f"Each {home(study.design.unit)} is compared as one, in place of the people in it.")
+    if survey := study.survey:
+        out.append(
+            f"What people said: the change from {survey.before} to {_words(survey.after)} with support less "
+            "that without it, among those who answered both times; once more weighed for those who were lost."
+        )
     return out or ["None: neither a did nor a matching section."]
 
 

@@ -96,7 +96,13 @@ def unasked(study: Study) -> Iterator[tuple[Location, str]]:
     """Find what cannot be meant in the section, before any data are read."""
     survey, data = study.survey, study.data
     if survey is None:
+        if not study.outcomes:
+            yield ("outcomes",), "must not be empty."
         return
+    for section in ("did", "money", "equity", "arms") if not study.outcomes else ():
+        if getattr(study, section):
+            said = "outcomes is empty: only what people said is compared, and not services. Leave this out."
+            yield (section,), said
     if data.panel:
         yield ("survey",), "a ready-made panel holds no interviews; leave survey out."
     elif not data.survey:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from impact.study.arms import Arms
@@ -24,7 +22,7 @@ class Sections(Section):
     title: Name = Field("Untitled study", description="title of the pages")
     data: Data = Field(description="where the data are")
     design: Design = Field(description="who is compared with whom, and when")
-    outcomes: Annotated[Names, Field(min_length=1)] = Field(description="the first is the primary outcome")
+    outcomes: Names = Field(description="services counted, the first the primary one; [] with a survey alone")
     did: Did | None = Field(None, description="run a difference-in-differences")
     matching: Matching | None = Field(None, description="run a matched comparison")
     money: Money | None = Field(None, description="costs")

@@ -331,7 +331,9 @@ def _panel(study: Study) -> Iterator[tuple[Location, str]]:
 
 
 def _tables(study: Study) -> Iterator[tuple[Location, str]]:
-    for table in ("people", "contacts"):
+    # Interviews alone are a study of what people said.
+    wanted = ("people", "contacts") if study.outcomes or not study.survey else ("people",)
+    for table in wanted:
         if getattr(study.data, table) is None:
             yield ("data", table), "missing. data holds people and contacts, or else a panel."
     if study.design.placebo:

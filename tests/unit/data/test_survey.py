@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from impact.data import read_cohort
+from impact.data import read, read_cohort
 from impact.data.scores import MEASURES, SWEMWBS_METRIC, measure, metric, scored
 from impact.data.survey import NOT_SAID, how_asked, waves
 from impact.errors import DataError
@@ -136,3 +136,15 @@ def test_the_files_checks_find_wrong_totals_and_counts_without_recall():
         cohort(answers)
     with pytest.raises(DataError, match=r"survey.life_satisfaction, readable: 1 row"):
         cohort(survey().replace({"life_satisfaction": {8: 11}}))
+
+
+def test_people_and_interviews_alone_are_a_study():
+    """They are observed for as long as there are interviews, and described without any use of services."""
+    alone = read_cohort(people=PEOPLE, survey=survey(), **ARMS)
+    assert set(alone.people["observed_from"].astype(str)) == {"2024-02-01"}
+    assert set(alone.quality["table"]) == {"people", "survey"}
+    assert not any(name.startswith("prior_") for name in alone.people)
+    assert len(alone.at_baseline(outcomes=[], seed=1)) == 5
+    assert two(alone, ["life_satisfaction"]).n == 5
+    with pytest.raises(DataError, match="people and a survey, or else a panel"):
+        read(people=PEOPLE, **ARMS)
