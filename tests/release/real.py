@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import impact
+from impact.data.survey import waves
 from impact.disclosure import Policy
 from impact.disclosure.policies import policy as find_policy
 from impact.interpret.arms import KIND
@@ -65,6 +66,7 @@ def world(study: Study, sent: Sent) -> World:
     for name in LOSSES:
         found.people.cross(name, everyone[name], rule=TENANTS)
     _follow(found, everyone, data)
+    _interviewed(found, everyone, data)
     found.facts += _method(found)
     return found
 
@@ -174,6 +176,37 @@ def _follow(found: World, everyone: pd.DataFrame, data: Any) -> None:
     when = np.arange(len(panel.periods)) - panel.start[:, None]
     for name in study.outcomes:
         found.people.cross(f"calendar {name}", _seen(panel, name, when).reindex(everyone.index), rule=STUDIED)
+
+
+def _interviewed(found: World, everyone: pd.DataFrame, data: Any) -> None:
+    """Cross people with whether they answered before and after, said yes, and how they were asked."""
+    asked = found.study.survey
+    if asked is None:
+        return
+    for wave in asked.after:
+        names = list(asked.outcomes)
+        panel = waves(data, outcomes=names, before=asked.before, after=wave)
+        times = {name: np.asarray(panel.exposure[name]) > 0 for name in names}
+        every = _state(np.any(list(times.values()), axis=0))
+        found.people.cross(f"stage {wave}", _of(every, panel, everyone), rule=TENANTS)
+        for name in names:
+            answers = panel.outcomes[name].astype(int).astype(str)
+            state = _state(times[name])
+            if name == "in_work":
+                state = [f"{s} {b}{a}" for s, (b, a) in zip(state, answers, strict=True)]
+            found.people.cross(f"{name} {wave}", _of(state, panel, everyone), rule=TENANTS)
+    held = pd.read_csv(found.study.files["survey"][0], dtype=str)
+    for when, wave in (("before", asked.before), ("after", asked.after[0])):
+        mode = held[held["wave"] == wave].set_index("person_id")["mode"]
+        found.people.cross(f"mode {when}", mode.reindex(everyone.index).fillna(""), rule=TENANTS)
+
+
+def _state(answered: NDArray[np.bool_]) -> list[str]:
+    return ["again" if before and after else "lost" if before else "none" for before, after in answered]
+
+
+def _of(state: Sequence[str], panel: Any, everyone: pd.DataFrame) -> pd.Series:
+    return pd.Series(state, panel.unit).reindex(everyone.index).fillna("none")
 
 
 def _seen(panel: Any, name: str, months: NDArray[np.int64]) -> pd.Series:
@@ -362,6 +395,56 @@ def _rates(w: World, page: str, name: str, row: Row) -> Made:
     yield "events", row["outcome"], events.of("month", months, arm=row["arm"], rule=rule)
 
 
+def _wave(w: World) -> str:
+    assert w.study.survey is not None
+    return str(w.study.survey.after[0])
+
+
+def _answering(w: World, block: str, state: str, yes: str = "") -> list[str]:
+    """The levels of people who answered so, and of a yes or no who said yes at the place of the 1."""
+    places = [i for i, said in enumerate(yes) if said == "1"]
+    levels = [x for x in w.people.levels(block) if x.startswith(state)]
+    return [x for x in levels if all(x.split()[1][i] == "1" for i in places)]
+
+
+def _said(w: World, page: str, name: str, row: Row) -> Made:
+    wave = row["term"] if name == "said" else _wave(w)
+    block = f"{row['outcome']} {wave}"
+    again = _answering(w, block, "again")
+    yield "persons", "people", w.people.of(block, again, arm=["supported", "control"], rule=TENANTS)
+    yield "treated", "people", w.people.of(block, again, arm="supported", rule=TENANTS)
+    # Everyone is a cluster of their own.
+    yield "clusters", "people", w.people.of(block, again, arm=["supported", "control"], rule=TENANTS)
+
+
+_STAGES = {
+    "answered before": ["again", "lost"],
+    "not asked, or no answer before": ["none"],
+    "answered again": ["again"],
+    "did not answer again": ["lost"],
+    "in the study": ["again", "lost", "none"],
+}
+
+
+def _asked(w: World, page: str, name: str, row: Row) -> Made:
+    block, whole = f"stage {_wave(w)}", "in the study" if name == "asked" else "answered before"
+    for column, stage in (("persons", row["stage"]), ("all", whole)):
+        yield column, "people", w.people.of(block, _STAGES[stage], arm=row["arm"], rule=TENANTS)
+
+
+def _spoken(w: World, page: str, name: str, row: Row) -> Made:
+    block, (state,) = f"{row['outcome']} {_wave(w)}", _STAGES[row["stage"]]
+    levels = _answering(w, block, state)
+    yield "persons", "people", w.people.of(block, levels, arm=row["arm"], rule=TENANTS)
+    if row["outcome"] == "in_work":
+        yes = _answering(w, block, state, "10" if row["when"] == "before" else "01")
+        yield "yes", "people", w.people.of(block, yes, arm=row["arm"], rule=TENANTS)
+
+
+def _modes(w: World, page: str, name: str, row: Row) -> Made:
+    yield "persons", "people", w.people.of(f"mode {row['when']}", row["mode"], arm=row["arm"], rule=TENANTS)
+
+
 def _naive(w: World, page: str, name: str, row: Row) -> Made:
     events = w.events[row["outcome"]]
     for arm in ("supported", "control"):
@@ -376,5 +459,7 @@ _TABLES = {
     "overlap": _overlap, "feasibility": _feasible, "matched": _matched, "naive": _naive,
     "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
     "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
+    "said": _said, "said_weighted": _said, "said_standard": _said, "worth": _said, "asked": _asked,
+    "answered": _asked, "spoken": _spoken, "modes": _modes,
     "by_arm": _kind, "arm_against_arm": _effects, "per_step": _effects,
 }  # fmt: skip
