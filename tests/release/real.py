@@ -441,6 +441,11 @@ def _spoken(w: World, page: str, name: str, row: Row) -> Made:
         yield "yes", "people", w.people.of(block, yes, arm=row["arm"], rule=TENANTS)
 
 
+def _unknown(w: World, page: str, name: str, row: Row) -> Made:
+    """Who of those who answered is matched, only the matching knows."""
+    yield from ()
+
+
 def _modes(w: World, page: str, name: str, row: Row) -> Made:
     yield "persons", "people", w.people.of(f"mode {row['when']}", row["mode"], arm=row["arm"], rule=TENANTS)
 
@@ -460,6 +465,6 @@ _TABLES = {
     "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
     "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
     "said": _said, "said_weighted": _said, "said_standard": _said, "worth": _said, "asked": _asked,
-    "answered": _asked, "spoken": _spoken, "modes": _modes,
+    "answered": _asked, "said_matched": _unknown, "spoken": _spoken, "modes": _modes,
     "by_arm": _kind, "arm_against_arm": _effects, "per_step": _effects,
 }  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from impact.data import synthetic, worlds
 from impact.data.contract import TABLES
+from impact.data.invented_answers import interviews
 from impact.errors import ParameterError
 
 SERVICES = list(worlds.SERVICES)
@@ -162,7 +163,7 @@ def test_same_seed_same_files_and_only_the_truth_is_free_of_people(tmp_path: Pat
     known = synthetic.make(tmp_path / "a", people=200, seed=1)
     synthetic.make(tmp_path / "b", people=200, seed=1)
     synthetic.make(tmp_path / "c", people=200, seed=2)
-    for name in ("people.csv", "contacts.csv", "coverage.csv", "truth.json"):
+    for name in ("people.csv", "contacts.csv", "coverage.csv", "survey.csv", "truth.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert (tmp_path / "a/contacts.csv").read_bytes() != (tmp_path / "c/contacts.csv").read_bytes()
     assert json.loads((tmp_path / "a/truth.json").read_text()) == known
@@ -176,7 +177,7 @@ def test_large_populations_are_written_in_chunks_as_parquet(tmp_path: Path, monk
     monkeypatch.setattr(synthetic, "CHUNK", 120)
     synthetic.make(tmp_path, people=300)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "contacts.parquet", "coverage.csv", "people.parquet", "truth.json",
+        "contacts.parquet", "coverage.csv", "people.parquet", "survey.csv", "truth.json",
     ]  # fmt: skip
     counted = duckdb.sql(f"SELECT count(DISTINCT person_id), count(*) FROM '{tmp_path}/contacts.parquet'")
     people, rows = counted.fetchall()[0]
@@ -212,3 +213,21 @@ def test_who_leaves_before_the_start_keeps_the_arm_and_is_not_studied():
     assert (drawn.leave[waiting] < worlds.DAYS).all()
     assert not drawn.studied[waiting].any()
     assert drawn.studied[drawn.supported].all()
+
+
+def test_answers_hold_the_change_that_the_truth_says():
+    """Over draws the change with support less that without it is the truth; about a fifth are lost."""
+    gaps, lost = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        drawn = worlds.population(rng, people=3000, world="randomised")
+        survey, truth = interviews(rng, drawn)
+        told = truth["12 months"]
+        lost.append(1 - told["answered"] / truth["asked"])
+        wide = survey.pivot(index="person_id", columns="wave", values="life_satisfaction").astype(float)
+        arm = drawn.people.set_index("person_id")["arm"].reindex(wide.index)
+        change = (wide["12 months"] - wide["before"]).groupby(arm.ne("control")).mean()
+        gaps.append(change[True] - change[False] - told["difference"]["life_satisfaction"])
+    assert 0.15 < np.mean(lost) < 0.25
+    assert abs(np.mean(gaps)) < 4 * np.std(gaps, ddof=1) / np.sqrt(len(gaps))
+    assert 0.4 < told["difference"]["life_satisfaction"] < 0.6
