@@ -83,27 +83,54 @@ def test_a_worker_of_dask_that_is_killed_in_mid_run_loses_nothing(
 
 def test_a_cluster_that_ends_is_told_and_the_next_call_runs_the_rest(project: Path) -> None:
     distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    # A cluster takes seconds to end, in which short studies would: these last until it has ended.
+    waits = "import os, time\nwhile title == 'Waits' and not os.path.exists('ended'):\n    time.sleep(0.05)\n"
+    for name in ("cohort", "did", "findings"):
+        notebook(project, name, f"{waits}open('begun', 'a').write('x')\n{SHOW}")
+    for study in STUDIES[1:3]:
+        (project / f"params/{study}.yaml").write_text(STUDY.replace("A small study", "Waits"))
     options = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-    with distributed.LocalCluster(**options, silence_logs=100) as cluster:
+    # So long the client looks for the cluster again.
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
+        distributed.LocalCluster(**options, silence_logs=100) as cluster,
+    ):
 
         def end() -> None:
+            # The worker has one thread: what it does next is of the next study.
             while not (project / "outputs/study0/share/index.html").exists():
                 time.sleep(0.05)
-            # The worker has one thread: what it begins now is of the next study, and the first has ended.
-            begun = (project / "begun").read_text()
-            while (project / "begun").read_text() == begun:
-                time.sleep(0.05)
             cluster.close()
+            (project / "ended").touch()
 
         ender = threading.Thread(target=end)
         ender.start()
         outcomes = run(FILES, executor=clusters.dask(cluster.scheduler_address))
         ender.join()
     lost = [outcome for outcome in outcomes if outcome.problem]
-    assert lost
+    assert {outcome.study.name for outcome in lost} >= {"study1", "study2"}
     assert all(isinstance(outcome.problem, RunError) for outcome in lost)
     assert "the same command again runs what is missing" in str(lost[0].problem)
     assert {*told(run(FILES))} == {"unchanged", "report written"}
+
+
+def test_what_is_handed_to_a_cluster_that_has_ended_is_lost_and_no_fault() -> None:
+    class Gone:
+        status = "closed"
+
+        def get_executor(self, **more: object) -> Gone:
+            return self
+
+        def submit(self, *args: object) -> None:
+            raise RuntimeError("Client is closed.")
+
+    tasks = clusters._Tasks(Gone())
+    assert tasks.submit(int, "3").cancelled()
+    Gone.status = "running"
+    with pytest.raises(RuntimeError):
+        tasks.submit(int, "3")
+    tasks.shutdown()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Slurm is not there")

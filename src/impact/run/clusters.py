@@ -84,7 +84,8 @@ def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
         tasks = _Tasks(client)
         end.callback(tasks.shutdown)
         yield tasks
-        with contextlib.suppress(OSError, TimeoutError):
+        # What a client says of a cluster that has gone depends on the moment, and there is nothing to forget.
+        with contextlib.suppress(Exception):
             client.run(forget)
 
 
@@ -161,15 +162,26 @@ class _Tasks(Executor):
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         """Hand a call to the cluster."""
-        self._open.append(self._tasks.submit(call, *args, **more))
-        return self._open[-1]
+        try:
+            future: Future[Any] = self._tasks.submit(call, *args, **more)
+        except Exception:
+            if self._client.status == "running":
+                raise
+            # It ended while there were still calls to hand over.
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        self._open.append(future)
+        return future
 
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
             if self._client.status == "closed":
                 for future in self._open:
-                    if not future.done() and future.cancel():
-                        future.set_running_or_notify_cancel()
+                    # Its own executor may tell of it at the same moment, and it can be told once.
+                    with contextlib.suppress(RuntimeError):
+                        if not future.done() and future.cancel():
+                            future.set_running_or_notify_cancel()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop looking after them."""
