@@ -148,19 +148,28 @@ def _wanted(table: str, column: Column) -> bool:
     return table != "contacts" or column.name in _LOADED
 
 
-def _columns(table: Found) -> str:
-    """SQL for the columns of a table by the contract's types, and a mark on each value that does not fit."""
-    sql = []
+def _typed(table: Found, more: Mapping[str, str] | None = None) -> str:
+    """SQL for a table by the contract's types, with a mark on each value that does not fit.
+
+    ``more`` is SQL for columns outside the contract. Each value is written once, as planning a query takes
+    longer than to read a small file.
+    """
+    values, shown = dict[str, str](), []
     checkable = _checkable(table)
     for column in TABLES[table.name].columns:
         if _wanted(table.name, column):
-            text, value = table.column(column)
-            sql.append(f"{value} AS {quote(column.name)}")
+            name, given = quote(column.name), quote(f" given {column.name}")
+            text, values[name] = table.column(column)
+            shown.append(name)
             if column in checkable:
-                sql.append(
-                    f"({text}) IS NOT NULL AND ({value}) IS NULL AS {quote(f'unreadable {column.name}')}"
-                )
-    return ", ".join(sql)
+                values[given] = text
+                unreadable = quote(f"unreadable {column.name}")
+                shown.append(f"{given} IS NOT NULL AND {name} IS NULL AS {unreadable}")
+    for other, value in (more or {}).items():
+        values[quote(other)] = value
+        shown.append(quote(other))
+    inner = ", ".join(f"{value} AS {name}" for name, value in values.items())
+    return f"(SELECT {', '.join(shown)} FROM (SELECT {inner} FROM {table.scan}))"
 
 
 def _unreadable(con: duckdb.DuckDBPyConnection, table: Found) -> pd.DataFrame:
@@ -199,13 +208,12 @@ def _listed(con: duckdb.DuckDBPyConnection, arms: Mapping[str, bool]) -> None:
 
 def _people(con: duckdb.DuckDBPyConnection, table: Found) -> list[str]:
     extras = _extras(table)
-    guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, table, extras).items()]
     # People are numbered in the order of their identifiers, so that no result depends on the file's order.
     ask(
         con,
         "people",
         "CREATE TABLE people AS SELECT CAST(row_number() OVER (ORDER BY person_id) - 1 AS INTEGER) AS pid, * "
-        f"FROM (SELECT {', '.join([_columns(table), *guesses])} FROM {table.scan})",
+        f"FROM {_typed(table, guessed(con, table, extras))}",
     )
     return extras
 
@@ -214,10 +222,7 @@ def _plain(con: duckdb.DuckDBPyConnection, name: str, table: Found | None) -> No
     given = table or _nothing(name)
     # Scores of the study's own stand in further columns of a survey.
     extras = _extras(given) if name == "survey" else []
-    guesses = [f"{sql} AS {quote(n)}" for n, sql in guessed(con, given, extras).items()]
-    ask(
-        con, name, f"CREATE TABLE {name} AS SELECT {', '.join([_columns(given), *guesses])} FROM {given.scan}"
-    )
+    ask(con, name, f"CREATE TABLE {name} AS FROM {_typed(given, guessed(con, given, extras))}")
 
 
 def _nothing(name: str) -> Found:
@@ -240,7 +245,7 @@ def _contacts(con: duckdb.DuckDBPyConnection, table: Found) -> None:
         CREATE TABLE contacts AS
         SELECT i.pid, c.* EXCLUDE (person_id, record_id),
                CASE WHEN record_id IS NOT NULL THEN hash(record_id) END AS record
-        FROM (SELECT {_columns(table)} FROM {table.scan}) c
+        FROM {_typed(table)} c
         LEFT JOIN (SELECT person_id, min(pid) AS pid FROM people GROUP BY person_id) i USING (person_id)
         """,
     )
