@@ -142,7 +142,7 @@ def test_it_is_written_before_there_are_data_and_stands(project: Path) -> None:
     assert {"Eligibility", "Arms", "Time zero", "Follow-up", "Outcomes", "Estimand", "Analysis"} <= {
         *said["trial"]
     }
-    assert {"Checks", "Subgroups", "Money"} <= {*said["trial"]}
+    assert {"Checks", "Subgroups", "Kinds of support", "Money"} <= {*said["trial"]}
     assert "ae (main result)" in said["trial"]["Outcomes"]
     page = made.page.read_text()
     assert said["sha256"] in page

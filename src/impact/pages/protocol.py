@@ -15,6 +15,7 @@ from impact.pages.summaries import ELEMENTS
 _ELEMENTS = {
     "Checks": "How the main result is checked",
     "Subgroups": "For whom separately",
+    "Kinds of support": "Which kinds of support are told apart",
     "Money": "In money",
     "Runs": "What is varied",
 }

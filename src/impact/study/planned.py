@@ -204,6 +204,7 @@ def trial(studies: Sequence[Study]) -> dict[str, str]:
         **main.protocol,
         "Checks": _options(main.checks),
         "Subgroups": _options(main.equity) if main.equity else "None are planned.",
+        "Kinds of support": _options(main.arms) if main.arms else "None are told apart.",
         "Money": _options(main.money) if main.money else "Costs are not worked out.",
     }
     keys: dict[str, dict[str, None]] = {}
