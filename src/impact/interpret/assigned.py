@@ -52,10 +52,10 @@ def as_assigned(
         treat). ``take_up``: how many of 100 offered took it up, by the time they are observed, and of those
         not offered it where any found support. ``took_up_because``: the difference among those who took it
         up because it was offered, that of the offer divided by the difference in take-up (Wald); only by lot,
-        by difference-in-differences, and where the F of take-up is 10 or more, as ``take_up.method['f']``
-        has it. ``withdrawn``: how many have a day on which they were withdrawn. ``without_withdrawn``: the
-        effect without them, beside that with everyone as assigned (``offered`` where there is one, or else
-        the main result).
+        by difference-in-differences with errors by one clustering, and where the F of take-up
+        (``take_up.method['f']``) is 10 or more. ``withdrawn``: how many have a day on which they were
+        withdrawn. ``without_withdrawn``: the effect without them, beside that with everyone as assigned
+        (``offered`` where there is one, or else the main result).
 
         The counts are those of the main result; ``fewest`` knows by how many people and events an analysis
         differs from what it stands beside.
@@ -74,7 +74,9 @@ def as_assigned(
         of_kept, panel = analyse(kept)
         found["offered"] = _beside(of_kept, everyone, everyone, _apart(kept, data), "counted from the offer")
         if panel is not None:
-            found |= _took_up(kept, panel, of_kept, everyone, by_lot=assignment == "randomised")
+            # Errors by two clusterings are not put beside those of a share.
+            told = assignment == "randomised" and of_kept.sign is None
+            found |= _took_up(kept, panel, of_kept, everyone, because=told)
     day = kept.people.get("withdrew", pd.Series(pd.NaT, kept.people.index))
     gone = day.notna().to_numpy(bool)
     if gone.any():
@@ -110,7 +112,7 @@ def _counts(effects: Effects, outcome: Any) -> Mapping[str, Any]:
 
 
 def _took_up(
-    people: Cohort, panel: Panel, offered: Effects, main: Effects, *, by_lot: bool
+    people: Cohort, panel: Panel, offered: Effects, main: Effects, *, because: bool
 ) -> dict[str, Result]:
     outcomes = list(dict.fromkeys(offered.labels["outcome"]))
     took = people.people.set_index("person_id")["took_up"].loc[panel.unit].to_numpy(bool)
@@ -118,9 +120,9 @@ def _took_up(
     first = shares[str(outcomes[0])]
     moved = {name: _difference(share) for name, share in shares.items()}
     strength = {name: _f(share) for name, share in moved.items()}
-    said = {**first.method, "f": round(min(strength.values()), 1)} if by_lot else first.method
+    said = {**first.method, "f": round(min(strength.values()), 1)} if because else first.method
     found: dict[str, Result] = {"take_up": replace(first, method=said)}
-    if by_lot and min(strength.values()) >= STRONG and offered.sign is None:
+    if because and min(strength.values()) >= STRONG:
         found["took_up_because"] = because_offered(offered, moved)
     return found
 

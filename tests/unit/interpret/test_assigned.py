@@ -107,6 +107,22 @@ def test_only_by_lot_and_where_enough_are_moved_is_there_an_effect_of_taking_it_
     assert out["take_up"].method["f"] < 10
 
 
+def test_errors_by_two_clusterings_are_not_put_beside_those_of_a_share():
+    data, _ = trial()
+
+    def by_two(some):
+        panel = some.panel(outcomes=["ae"])
+        teams = pd.DataFrame({"team": np.arange(panel.n) % 7})
+        panel = replace(panel, covariates=teams)
+        return estimate(panel, outcome="ae", second_cluster="team", **TWFE), panel
+
+    out = as_assigned(
+        data, everyone=by_two(data)[0], analyse=by_two, also_from="offer_date", assignment="randomised"
+    )
+    assert "took_up_because" not in out
+    assert "f" not in out["take_up"].method
+
+
 def test_both_ways_of_those_withdrawn_are_the_same_method_with_them_and_without():
     data, _ = trial(withdrew=0.1)
     out = assigned(data)
