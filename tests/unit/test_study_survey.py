@@ -1,9 +1,12 @@
 """The survey section: what it holds, what it refuses, and what it asks of the library."""
 
+import pandas as pd
 import pytest
 
+from impact.cli.rehearsal import _interviewed
+from impact.data import read
 from impact.data.scores import MEASURES
-from impact.errors import ParameterError
+from impact.errors import DataError, ParameterError
 from impact.run.plan import _skipped
 from impact.study import Study
 from impact.study.survey import QUESTIONS
@@ -96,3 +99,19 @@ def test_services_and_answers_stand_beside_each_other_in_the_plan():
         "What people said: the change from 0 to 12 and 6 with support less that without it"
         in said["Analysis"]
     )
+
+
+def test_a_check_looks_for_the_interviews_before_anything_is_estimated():
+    frames = {
+        "people": pd.DataFrame({"person_id": list("wxyz"), "arm": ["a", "a", "b", "b"]}),
+        "survey": pd.DataFrame({"person_id": list("wxyz") * 2, "wave": ["0"] * 4 + ["12"] * 4}),
+    }
+    frames["people"]["start_date"] = ["2024-02-01", "2024-02-01", None, None]
+    days = pd.Series(["2024-01-01"] * 4 + ["2024-12-01"] * 4)
+    frames["survey"] = frames["survey"].assign(interview_date=days, anxiety=[1, 2, 3, 4] * 2)
+    source = read(**frames, treated=["a"], control=["b"])
+    sections = ALONE | {"survey": {"before": "0", "after": ["12"], "outcomes": ["anxiety"]}}
+    _interviewed(Study(**sections), source)
+    sections["survey"]["after"] = ["13"]
+    with pytest.raises(DataError, match="there is no wave '13'"):
+        _interviewed(Study(**sections), source)

@@ -125,6 +125,8 @@ def _one(file: str) -> Study:
     studies = read_studies([file])
     if len(studies) > 1:
         raise ParameterError(f"{file}: holds {len(studies)} runs; plan with a file of one.")
+    if not studies[0].outcomes:
+        raise ParameterError(f"{file}: outcomes is empty, and a plan is of contacts with services.")
     return studies[0]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from impact.data import Cohort, LongData, read
 from impact.data.contract import DERIVED, TABLES
+from impact.data.survey import waves
 from impact.did.design import check_arms, covariate_matrix, start_positions, total_time
 from impact.errors import DataError, DesignError, ImpactError, nearest, together, whose
 from impact.interpret import build_panel, price_list
@@ -56,7 +57,7 @@ def _try(study: Study, source: Data) -> None:
     if isinstance(source, Cohort):
         _find_names(study, source)
     problems: list[ImpactError] = []
-    for step in (_priced, _before_and_after, _around_start, _comparable):
+    for step in (_priced, _before_and_after, _around_start, _comparable, _interviewed):
         try:
             step(study, source)
         except DesignError:
@@ -115,8 +116,19 @@ def _before_and_after(study: Study, source: Cohort | LongData) -> None:
 
 
 def _around_start(study: Study, source: Cohort | LongData) -> None:
-    """Make the panel in months from the start of support, which every study shows."""
-    source.around_start(**study.around)
+    """Make the panel in months from the start of support, which every study of services shows."""
+    if study.outcomes:
+        source.around_start(**study.around)
+
+
+def _interviewed(study: Study, source: Cohort | LongData) -> None:
+    """Read the interviews, and see that every wave, question and column is there and was answered."""
+    if study.survey is None or not isinstance(source, Cohort):
+        return
+    asked = study.surveyed["asked"]
+    for wave in asked["after"]:
+        given = {"outcomes": asked["outcomes"], "own": asked["own"], "covariates": asked["drop_out"]}
+        waves(source, before=asked["before"], after=wave, **given)
 
 
 def _comparable(study: Study, source: Cohort | LongData) -> None:

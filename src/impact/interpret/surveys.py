@@ -69,8 +69,9 @@ def surveyed(
     dict
         ``said``, the effects on all outcomes in all waves; ``said_weighted``, in the main wave with those who
         answered weighed for those lost; ``said_standard``, in the main wave in standard deviations, of which
-        more is better; with counts ``said_recalled``, with matching ``said_matched``, with a value ``worth``;
-        and what describes the answers: ``asked, answered, spoken, modes`` and, with counts, ``recalls``.
+        more is better, but for counts; with counts ``said_recalled``, with matching ``said_matched``, with a
+        value ``worth``; and what describes the answers: ``asked, answered, spoken, modes`` and, with counts,
+        ``recalls``.
 
     Raises
     ------
@@ -95,9 +96,16 @@ def surveyed(
     found: dict[str, Result] = {}
     weighted = replace(panel, weights=drop_out_weights(panel, measures[0].name))
     found["said_weighted"] = _told(changes(weighted, measures), measures, [], weighted="those lost")
-    found["said_standard"] = _told(_standard(main, panel, measures), measures, [])
+    scaled = _standard(main, panel, measures)
+    if len(scaled):
+        found["said_standard"] = _told(scaled, measures, [])
     if any(m.kind == "count" for m in measures) and (errors := asked.get("recall_error")):
-        sides = {f"{e:+.0%} with support": recalled(main, supported=e, control=0.0) for e in errors}
+        sides = {
+            f"with support {abs(e):.0%} too {'few' if e < 0 else 'many'}": recalled(
+                main, supported=e, control=0.0
+            )
+            for e in errors
+        }
         found["said_recalled"] = Effects.stack(sides)
     if sample is not None and any(m.kind != "count" for m in measures):
         try:

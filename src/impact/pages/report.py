@@ -210,6 +210,16 @@ _FILES = {
     "feasibility": "how many can be matched",
     "rosenbaum-bounds": "how much hidden bias would change the answer",
     "e-value": "how strong a hidden cause would have to be",
+    "said": "changes in what people said",
+    "said-weighted": "the same, weighed for those who were lost",
+    "said-standard": "the same, in standard deviations",
+    "said-matched": "the same, among matched people",
+    "said-recalled": "the same, had people remembered otherwise",
+    "asked": "who was asked",
+    "answered": "who answered again",
+    "spoken": "what people said before and after",
+    "modes": "how interviews were held",
+    "worth": "what the change is worth to people",
 }
 
 

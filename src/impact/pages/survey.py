@@ -40,6 +40,7 @@ CAPTION = (
     "before, so that all questions share a scale; right of the line is better. Each mark is the best "
     "estimate, its line the 95% range. Filled circle: a clear change. Diamond: not clear."
 )
+_RECALLED = "What counts would say if people with support told too few or too many"
 _KNEW = "People knew whether they had support, and some may have answered accordingly."
 
 
@@ -205,9 +206,10 @@ def effects(released: Mapping[str, Released]) -> Shown:
     tables = [_effects(one, str(wave), i == 0) for i, wave in enumerate(waves)]
     laid = [Shown(t.text, t.html, (one,), seal=SEAL) for t in tables]
     more = [fold("At the other interviews", *laid[1:])] if len(laid) > 1 else []
-    drawn = show(standard(released["said_standard"]), numbers=False)
-    recalled = [show(released["said_recalled"])] if "said_recalled" in released else []
-    return show(laid[0], drawn, *more, *recalled)
+    scaled = released.get("said_standard")
+    drawn = [] if scaled is None else [show(standard(scaled), numbers=False)]
+    recalled = [show(released["said_recalled"], caption=_RECALLED)] if "said_recalled" in released else []
+    return show(laid[0], *drawn, *more, *recalled)
 
 
 def _effects(one: Released, wave: str, main: bool) -> Table:
@@ -267,7 +269,7 @@ def beside(released: Mapping[str, Released]) -> Shown:
             f"and in {inside(label(main[0].name))} before."
         )
     one = released["said_weighted"]
-    table = table_of(one, "The same changes, three ways of looking", columns, under)
+    table = table_of(one, "The same changes, looked at in other ways", columns, under)
     sources = tuple(released[n] for n in ("said", *titles) if n in released)
     return Shown(table.text, table.html, sources, seal=SEAL)
 

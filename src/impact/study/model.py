@@ -187,7 +187,7 @@ class Study(Plans):
     def reported(self) -> dict[str, Any]:
         """Plain keyword arguments of ``impact.interpret.checklists``: what a person says, and the plan."""
         answers = self.reporting.model_dump(exclude_none=True) if self.reporting else {}
-        estimated = bool(self.did or self.matching)
+        estimated = bool(self.did or self.matching or self.survey)
         return {"answers": answers, "protocol": self.protocol, "is_estimated": estimated}
 
     @property

@@ -236,3 +236,10 @@ def test_who_answered_adds_up(cohort):
 
 def test_without_a_section_there_is_nothing(cohort):
     assert surveyed(cohort, asked=None) == {}
+
+
+def test_counts_alone_have_no_scale_in_common(cohort):
+    found = surveyed(cohort, asked=ASKED | {"outcomes": ["n_gp"], "recall_error": (-0.36, 0.35)})
+    assert "said_standard" not in found
+    told, corrected = found["said"].estimate[0], found["said_recalled"].estimate
+    assert corrected.tolist() == pytest.approx([told - np.log1p(-0.36), told - np.log1p(0.35)])
