@@ -215,3 +215,39 @@ def replicates(worlds, draws, *, people):
         rows[world] = {**found.mean(), **{f"{k}_mc": v for k, v in error.items()}}
         rows[world] |= {f"{k}_sd": v for k, v in found.std(ddof=1).items()}
     return pd.DataFrame(rows).T
+
+
+def over_time(draw, seed, ratio, n=4000, **more):
+    """A difference in differences of people of whom support keeps back some of the later events, as a page.
+
+    What the page says beside it of the choice of people: see ``impact.pages.evidence``.
+    """
+    rng = np.random.default_rng(seed)
+    one = draw(rng, n, **more)
+    after = np.where(one.supported, rng.binomial(one.after, ratio), one.after)
+    around = panel_of(Draw(one.before, after, one.months, one.later, one.supported, one.pool))
+    counts = [x.astype(float) for x in (one.before, after)]
+    alike, error = _by_people_alike(around, counts, [one.months, one.later])
+    others = ~one.supported
+    everyone = np.log(after[others].sum() / one.later[others].sum())
+    everyone -= np.log(one.before[others].sum() / one.months[others].sum())
+    ends = {"percent": alike, "low": alike - 1.96 * error, "high": alike + 1.96 * error}
+    expected = {f"alike_{end}": 100 * np.expm1(value) for end, value in ends.items()}
+    row = {"control_change_percent": 100 * np.expm1(everyone), **expected}
+    return summarise(two_by_two(around, outcome="events")), row
+
+
+def of_the_unwell(rng, n, **more):
+    """The trial of unwell people alone."""
+    one, unwell = given_by_lot(rng, n, **more)
+    kept = (getattr(one, name)[unwell] for name in ("before", "after", "months", "later", "supported"))
+    return Draw(*kept, one.pool)
+
+
+CLAIMED = {
+    "two contacts or more": partial(over_time, lasting, mean=0.6, shape=0.7),
+    "a bad spell": partial(over_time, passing),
+    "by lot": partial(over_time, of_the_unwell, mean=1.0, shape=0.7),
+    "need, alike": partial(over_time, two_groups, supported=1.7, control=1.7),
+    "need, apart": partial(over_time, two_groups, supported=2.2, control=1.2),
+}

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from impact.disclosure import Released
 from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages.answers import Answer, answers
+from impact.pages.called import DID, called
 from impact.pages.characteristics import characteristics
 from impact.pages.formats import inside, label, listed, number, numeric
 from impact.pages.verdicts import verdicts
@@ -42,6 +43,7 @@ BALANCED = 0.1
 _PASSED = f"of its spread (standard deviations; passed up to {number(BALANCED, 2)})"
 # A whole range this near to no change, in per cent, is strong evidence that there is none to speak of.
 _VERY_NEAR = 5
+_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,9 @@ def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
     page : mapping of name to Released
         Of these, ``pretrend`` (whether the groups moved alike before support), ``balance`` (whether they are
         alike after matching), ``negative_control`` (services that support cannot change), ``beside``
-        (whether a second method agrees with ``effects``) and ``checks`` (the batch of ``interpret.checks``:
-        see ``verdicts``) are checks.
+        (whether a second method agrees with ``effects``), ``naive`` (whether a clear change over time goes
+        beyond what the choice of people by their use would bring by itself) and ``checks`` (the batch of
+        ``interpret.checks``: see ``verdicts``) are checks.
     """
     known = (
         ("pretrend", _alike_before),
@@ -113,6 +116,8 @@ def checks_on(page: Mapping[str, Released]) -> tuple[Check, ...]:
     )
     found = [check for name, make in known if name in page and (check := make(page[name]))]
     found += [_agrees(page["effects"], page["beside"])] if "beside" in page else []
+    if {"naive", "effects"} <= page.keys() and (check := _beyond_the_choice(page["effects"], page["naive"])):
+        found.append(check)
     for v in verdicts(page["checks"]) if "checks" in page else ():
         # A service that support cannot change counts once, wherever it was looked at.
         if v.check != "negative_control" or "negative_control" not in page:
@@ -191,6 +196,58 @@ def _none_expected(effects: Released) -> Check:
         return Check(f"There is a clear difference in {listed(clear)}, which support cannot change.", False)
     names = listed([a.name for a in known])
     return Check(f"No clear difference in {names}, which support cannot change.", True)
+
+
+def _beyond_the_choice(effects: Released, naive: Released) -> Check | None:
+    """Whether a clear change over time stays clear less what choosing people by their use would bring.
+
+    A comparison over time takes off what changed for everyone, and not that people who were picked at their
+    worst get better: of that there is no sign in trends when the time before support is one bad year.
+    """
+    first = answers(effects)[0]
+    rows = naive.table[naive.table["outcome"] == first.outcome]
+    if called(effects) != DID or not first.is_clear or first.percent is None or rows.empty:
+        return None
+    alone, error = by_choice(rows.iloc[0])
+    if not np.isfinite([alone, error]).all():
+        return None
+    lead = f"Choosing people for how much they had used would by itself bring {_change(alone)} {first.name}"
+    if abs(alone) <= _Z * error:
+        return Check(f"{lead}, which is no more than chance.", True)
+    goes = beyond(*np.log1p(np.array(first.percent) / 100), alone, error)
+    end = "the change found goes clearly beyond it" if goes else "the change found is not clearly more"
+    return Check(f"{lead}: {end}.", goes)
+
+
+def beyond(best: float, low: float, high: float, alone: float, error: float) -> bool:
+    """Whether a clear change stays clear, and on its side, less what the choice alone would bring.
+
+    All are logarithms of ratios. What the choice brings no more than by chance is not taken off.
+    """
+    if abs(alone) <= _Z * error:
+        return True
+    left, reach = best - alone, _Z * float(np.hypot((high - low) / (2 * _Z), error))
+    return bool(abs(left) > reach and left * best > 0)
+
+
+def by_choice(row: pd.Series) -> tuple[float, float]:
+    """Logarithm of the change that the choice alone would bring, less that of everyone, and its error.
+
+    What became of people alike holds what changed for everyone; the formula does not.
+    """
+    everyone = row["control_change_percent"]
+    for way, less in (("alike", everyone), ("formula", 0.0)):
+        at = [row.get(f"{way}_{end}") for end in ("percent", "low", "high")]
+        with np.errstate(divide="ignore"):
+            best, low, high, anyway = np.log1p(numeric([*at, less]) / 100)
+        if np.isfinite([best, low, high, anyway]).all():
+            return float(best - anyway), float(high - low) / (2 * _Z)
+    return np.nan, np.nan
+
+
+def _change(log_ratio: float) -> str:
+    percent = 100 * np.expm1(log_ratio)
+    return f"about {number(abs(percent))}% {'fewer' if percent < 0 else 'more'}"
 
 
 def _agrees(main: Released, other: Released) -> Check:

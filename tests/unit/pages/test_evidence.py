@@ -137,3 +137,42 @@ def test_a_failed_check_weakens_the_headline(effects: Make, pretrend: Callable[[
     assert "The comparison failed its one check." in text
     assert passed((Check("Not known.", None),)) == "No check of the comparison could be made."
     assert passed(()) == ""
+
+
+@pytest.mark.parametrize(
+    ("effect", "control", "passes", "said"),
+    [
+        # All have changed as much as people alike: 0.72 / (232 / 330) is 2% more, within its own error.
+        (
+            (-58.0, 22.0, -0.18, 0.07),
+            (330, 232),
+            True,
+            "about 2% more emergency admissions, which is no more",
+        ),
+        # Nobody else has changed, so people alike fell by 28% for nothing: 16% fewer is not even that.
+        ((-58.0, 22.0, -0.18, 0.07), (300, 300), False, "about 28% fewer emergency admissions: the change"),
+        # log(0.5) - log(0.72) is 0.36, and 1.96 times the root of 0.07 squared and 0.102 squared is 0.24.
+        ((-170.0, 22.0, -0.6931, 0.07), (300, 300), True, "the change found goes clearly beyond it"),
+        # log(0.6) - log(0.72) is 0.18, less than 0.24.
+        ((-130.0, 22.0, -0.5108, 0.07), (300, 300), False, "the change found is not clearly more"),
+    ],
+)
+def test_a_clear_change_is_set_beside_what_the_choice_of_people_would_bring(
+    effects, naive, effect, control, passes, said
+):
+    page = {"effects": effects({"emergency_admission": effect}), "naive": naive((341, 214), control)}
+    (check,) = checks_on(page)
+    assert (check.passed, check.minor) == (passes, False)
+    assert said in check.said
+    word = evidence(answers(page["effects"])[0], (check,))
+    assert word == ("Moderate evidence" if passes else "Weak evidence")
+
+
+def test_what_the_choice_would_bring_is_by_the_formula_where_nobody_alike_was_left(effects, naive):
+    shown = effects({"emergency_admission": (-58.0, 22.0, -0.18, 0.07)})
+    formula = naive((341, 214), (300, 300), expected={"formula": (-30.0, -36.0, -24.0)})
+    assert "about 30% fewer" in checks_on({"effects": shown, "naive": formula})[0].said
+    unclear = effects({"emergency_admission": (-5.0, 22.0, -0.02, 0.07)})
+    none = naive((341, 214), (300, 300), expected={})
+    assert checks_on({"effects": unclear, "naive": formula}) == ()
+    assert checks_on({"effects": shown, "naive": none}) == ()
