@@ -214,7 +214,8 @@ def _beyond_the_choice(effects: Released, naive: Released) -> Check | None:
     lead = f"Choosing people for how much they had used would by itself bring {_change(alone)} {first.name}"
     if abs(alone) <= _Z * error:
         return Check(f"{lead}, which is no more than chance.", True)
-    goes = beyond(*np.log1p(np.array(first.percent) / 100), alone, error)
+    best, low, high = np.log1p(np.array(first.percent) / 100)
+    goes = beyond(best, low, high, alone, error)
     end = "the change found goes clearly beyond it" if goes else "the change found is not clearly more"
     return Check(f"{lead}: {end}.", goes)
 
