@@ -23,6 +23,8 @@ from typing import IO, Any
 
 # The matrices are small: several threads for each wait for each other, and on a busy machine for long.
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# glibc gives each thread a heap of its own, which keeps what it once needed, in each child.
+_ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 _ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
 LARGEST, _LONGEST_FOLDER = 1 << 20, 80
 
@@ -133,7 +135,7 @@ class _Server:
         self.address = os.path.join(tempfile.mkdtemp(prefix="impact-", dir="/tmp" if deep else None), "all")
         self._code = _code()
         # The backend for pictures is each child's own choice.
-        env = {**ONE_THREAD, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
+        env = {**ONE_THREAD, **_ONE_HEAP, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
         # As kernels that can be debugged are started.
         python = [sys.executable, "-Xfrozen_modules=off"]
         self._process = subprocess.Popen(
