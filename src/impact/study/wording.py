@@ -89,13 +89,9 @@ def contradictions(study: Study) -> Iterator[tuple[Location, str]]:
             ("did",),
             "design.months_before is 0, and a difference-in-differences needs a time before; leave did out.",
         )
-    yield from _arguments(study)
-    yield from _clusters(study)
     if did:
         yield from _available(did, len(study.outcomes))
-    yield from _dating(study)
-    yield from _unit(study)
-    for find in (unclear, unpriced, misplaced, unasked):
+    for find in (_arguments, _clusters, _dating, _unit, unclear, unpriced, misplaced, unasked):
         yield from find(study)
     if study.matching:
         yield from _matching(study.matching, study.outcomes)
