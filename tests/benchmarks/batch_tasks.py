@@ -154,6 +154,8 @@ def inside(folder: str) -> Iterator[None]:
 def main() -> None:
     task, small, folder = sys.argv[1:]
     os.environ.update(ONE_THREAD)
+    # Whoever has installed the package has it compiled, as the others are.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if task == "impact: unchanged":
         for place in (small, folder):
             with inside(place):
