@@ -97,8 +97,8 @@ def who_answered(asked: Released, answered: Released) -> Table:
     columns += [Column(title, cells[arm]) for arm, title in _GROUPS.items()]
     before, after = answered.method["before"], answered.method["after"]
     under = [
-        f"Before: interview “{before}”. Again: “{after}”. Percentages are of those in the study who answered before, and "
-        "of those who answered before who did so again; who had died is among those who did not."
+        f"Before: interview “{before}”. Again: “{after}”. Percentages are of those in the study who answered "
+        "before, and of those who answered before who did so again; who had died is among those who did not."
     ]
     return table_of(answered, "Who answered", columns, under)
 
