@@ -85,7 +85,7 @@ def test_every_page_and_the_manifest_say_what_remains_to_be_done(demo_project: P
     share = demo_project / "outputs/demo/share"
     assert "has it checked first" in NOTICE
     pages = sorted(share.glob("*.html"))
-    assert len(pages) == 5
+    assert len(pages) == 6
     assert [page.name for page in pages if NOTICE not in page.read_text()] == []
     manifest = json.loads((share / "manifest.json").read_text())
     assert manifest["disclosure"] == {"policy": "hes", "title": policy("hes").title, "note": NOTICE}
@@ -152,7 +152,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     root = tmp_path_factory.mktemp("planted")
     for folder in ("params", "notebooks", "data"):
         (root / folder).mkdir()
-    for name in ("contacts.csv", "coverage.csv"):
+    for name in ("contacts.csv", "coverage.csv", "survey.csv"):
         (root / "data" / name).symlink_to(demo / name)
     people = pd.read_csv(demo / "people.csv").rename(columns={"tenure": "=1+1"})
     people["arm"] = people["arm"].replace("pool", HTML)
@@ -167,7 +167,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     at = next(i for i, cell in enumerate(notebook.cells) if "impact.read(" in cell.source) + 1
     notebook.cells[at:at] = cells(*PLANTED)
     nbformat.write(notebook, root / "notebooks/cohort.ipynb")
-    for name in ("matching", "findings"):
+    for name in ("matching", "survey", "findings"):
         stub(root, name)
     done = run(root)
     assert done.returncode == 0, done.stderr
