@@ -260,7 +260,7 @@ def _worth(main: Effects, asked: Mapping[str, Mapping[str, Any]]) -> Effects:
     weights = np.zeros((len(main), len(prices)))
     weights[rows[0]] = list(prices.values())
     labels = main.labels.iloc[np.repeat(rows, len(prices))].assign(
-        term=[f"{which} price" for which in prices], unit=f"GBP a person, {value.prices}"
+        term=[f"{which} price" for which in prices], unit=f"GBP a person, {value.terms}, {value.prices}"
     )
     counts = main.counts.iloc[np.repeat(rows, len(prices))].reset_index(drop=True)
     return main.combine(weights, labels=labels, counts=counts)

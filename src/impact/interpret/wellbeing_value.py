@@ -22,6 +22,7 @@ class Worth:
     central: float
     high: float
     prices: str
+    terms: str
 
     def __add__(self, other: Worth) -> Worth:
         if both := sorted(self.of & other.of):
@@ -38,6 +39,7 @@ class Worth:
             central=self.central + other.central,
             high=self.high + other.high,
             prices=self.prices,
+            terms="; ".join(dict.fromkeys((self.terms, other.terms))),
         )
 
 
@@ -66,7 +68,9 @@ def wellby(change: float, *, people: float, years: float, of: str = "life satisf
     price = appraisal("wellby")
     if not -10 <= change <= 10:
         raise ParameterError(f"change: got {change}; life satisfaction has points from 0 to 10.")
-    return _worth(change * people * years, price, of, "WELLBY", str(price["note"]))
+    source = str(price["vintage"]).replace(" (", ", ").replace(")", "")
+    terms = f"{_lasting(years)}: GBP {price['value']:,.0f} a point and year, {source}"
+    return _worth(change * people * years, price, of, "WELLBY", str(price["note"]), terms)
 
 
 def qaly(change: float, *, people: float, years: float, price_gbp: float, prices: str, of: str) -> Worth:
@@ -83,9 +87,14 @@ def qaly(change: float, *, people: float, years: float, price_gbp: float, prices
     impact.errors.ParameterError: 'pain' is valued twice (QALY and WELLBY): the same change ...
     """
     price = {"value": price_gbp, "low": price_gbp, "high": price_gbp}
-    return _worth(change * people * years, price, of, "QALY", prices)
+    terms = f"{_lasting(years)}: GBP {price_gbp:,.0f} a year in full health, a price of the study's own"
+    return _worth(change * people * years, price, of, "QALY", prices, terms)
 
 
-def _worth(amount: float, price: dict[str, float], of: str, route: str, prices: str) -> Worth:
+def _lasting(years: float) -> str:
+    return f"if it lasts {years:g} year{'s' * (years != 1)}"
+
+
+def _worth(amount: float, price: dict[str, float], of: str, route: str, prices: str, terms: str) -> Worth:
     low, central, high = (amount * float(price[name]) for name in ("low", "value", "high"))
-    return Worth(frozenset({of}), frozenset({route}), low, central, high, prices)
+    return Worth(frozenset({of}), frozenset({route}), low, central, high, prices, terms)

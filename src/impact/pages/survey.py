@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ CAPTION = (
 )
 _RECALLED = "What counts would say if people with support told too few or too many"
 _KNEW = "People knew whether they had support, and some may have answered accordingly."
+_NO_LOT = "Support was not given by lot: who took it up may have been going to change anyway."
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Change:
     @property
     def is_clear(self) -> bool:
         """Whether there was a change; of the questions after the first with Holm's allowance for several."""
-        return self.is_shown and self.p < 0.05
+        # What is the same to the last digit is no change, however small its error.
+        return self.is_shown and self.p < 0.05 and not np.isclose(self.estimate, self.null, atol=1e-9)
 
     @property
     def word(self) -> str:
@@ -129,10 +131,13 @@ def said(released: Mapping[str, Released]) -> Statement:
     return Statement("sentence", (("list", tuple(filter(None, sentences))),), sources, SEAL)
 
 
-def headline(released: Mapping[str, Released]) -> Statement:
-    """Say how the first answer changed, as the answer of the page."""
+def headline(
+    released: Mapping[str, Released], *, assignment: Literal["observed", "randomised"] = "observed"
+) -> Statement:
+    """Say how the first answer changed, as the answer of the page, and whether support was given by lot."""
     first, *others = changes_of(released["said"])
-    parts = (("lead", (_main(first),)), ("also", (_others(others), _KNEW)))
+    lot = "" if assignment == "randomised" else _NO_LOT
+    parts = (("lead", (_main(first),)), ("also", (_others(others), lot, _KNEW)))
     return Statement("headline", parts, (released["said"],), SEAL)
 
 
@@ -145,8 +150,8 @@ def findings(released: Mapping[str, Released]) -> Shown:
 
 
 _WAYS = {
-    "better": "changed for the better with support, beyond any change without it",
-    "worse": "changed for the worse with support, beyond any change without it",
+    "better": "was better with support than the change without it would have made it",
+    "worse": "was worse with support than the change without it would have made it",
     "more": "rose with support, compared with without it",
     "fewer": "fell with support, compared with without it",
 }
@@ -207,7 +212,7 @@ def effects(released: Mapping[str, Released]) -> Shown:
     laid = [Shown(t.text, t.html, (one,), seal=SEAL) for t in tables]
     more = [fold("At the other interviews", *laid[1:])] if len(laid) > 1 else []
     scaled = released.get("said_standard")
-    drawn = [] if scaled is None else [show(standard(scaled), numbers=False)]
+    drawn = [] if scaled is None else [show(standard(scaled, one), numbers=False)]
     recalled = [show(released["said_recalled"], caption=_RECALLED)] if "said_recalled" in released else []
     return show(laid[0], *drawn, *more, *recalled)
 
@@ -289,7 +294,7 @@ def worth(released: Mapping[str, Released]) -> Statement:
         str(r["term"]): numeric(pd.Series(r)[["estimate", "conf_low", "conf_high"]])
         for r in shown.to_dict("records")
     }
-    unit = str(shown["unit"].iloc[0]).removeprefix("GBP a person, ")
+    lasting, _, price = str(shown["unit"].iloc[0]).removeprefix("GBP a person, ").partition(": ")
     best, low, high = values["central price"]
     if not np.isfinite([best, low, high]).all():
         return Statement(
@@ -297,7 +302,8 @@ def worth(released: Mapping[str, Released]) -> Statement:
         )
     lines = [
         f"For one person with support, the change in {inside(label(shown['outcome'].iloc[0]))} is worth "
-        f"{_pounds(best)} (95% range {_pounds(low)} to {_pounds(high)}) at the central price, in {unit}."
+        f"{_pounds(best)} (95% range {_pounds(low)} to {_pounds(high)}) at the central price, {lasting}, as "
+        f"this study assumes ({price.replace('GBP ', '£')})."
     ]
     if "low price" in values:
         lines.append(
@@ -317,17 +323,20 @@ def _pounds(value: float) -> str:
     return f"{'−' * (rounded < 0)}£{abs(rounded):,.0f}"
 
 
-def standard(released: Released) -> Axes:
+def standard(released: Released, said: Released) -> Axes:
     """Draw the changes in standard deviations, better to the right.
 
     Parameters
     ----------
     released : Released
         ``said_standard`` of ``interpret.surveyed``.
+    said : Released
+        ``said``: which changes are clear, allowing for all that was asked, as in the table.
     """
     from impact.pages.style import INK, SOFT, TEAL, figure
 
     found = changes_of(released)
+    clearly = {c.name for c in changes_of(said) if c.is_clear}
     ends = [abs(v) for c in found if c.is_shown for v in (c.low, c.high)]
     reach = 1.08 * max([0.3, *ends])
     with figure(released, "said", [0.95 + 0.62 * len(found)]) as axes:
@@ -343,7 +352,7 @@ def standard(released: Released) -> Axes:
             told = _in_deviations(one) if one.is_shown else "too few to show"
             ax.text(1, -i + 0.26, told, ha="right", **over)
             if one.is_shown:
-                clear = one.is_clear
+                clear = one.name in clearly
                 ax.plot(
                     [one.low, one.high],
                     [-i, -i],

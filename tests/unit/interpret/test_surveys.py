@@ -136,7 +136,10 @@ def test_one_change_has_one_value(cohort):
     found = surveyed(cohort, asked=asked, worth={"wellby": {"years": 2}})
     effect = found["said"].estimate[0]
     assert found["worth"].estimate.tolist() == pytest.approx([2 * p * effect for p in (1e4, 1.3e4, 1.6e4)])
-    assert found["worth"].labels["unit"].unique().tolist() == ["GBP a person, 2019 prices"]
+    assert found["worth"].labels["unit"].unique().tolist() == [
+        "GBP a person, if it lasts 2 years: GBP 13,000 a point and year, "
+        "HM Treasury Wellbeing Guidance for Appraisal, July 2021, 2019 prices"
+    ]
     health = {"of": "utility", "years": 1, "price_gbp": 20_000, "prices": "2019 prices"}
     alone = surveyed(cohort, asked=asked, worth={"qaly": health})["worth"]
     assert alone.estimate.tolist() == pytest.approx([20_000 * found["said"].estimate[1]])

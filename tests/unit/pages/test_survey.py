@@ -48,11 +48,13 @@ def unclear() -> dict[str, Any]:
 
 def test_the_answer_says_which_way_how_much_and_how_sure(better, unclear):
     found = survey.headline(better).text
-    said = r"Satisfaction with life changed for the better with support, beyond any change without it: \+"
+    said = r"Satisfaction with life was better with support than the change without it would have made it: \+"
     assert re.match(
         said + r"[\d.]+ points \(95% range \+[\d.]+ to \+[\d.]+\), on a scale from 0 to 10\.", found
     )
     assert "no clear change: anxiety yesterday and in paid work" in found
+    assert "Support was not given by lot" in found
+    assert "by lot" not in survey.headline(better, assignment="randomised").text
     assert survey.headline(unclear).text.startswith("The survey cannot tell whether satisfaction with life")
 
 
@@ -92,7 +94,24 @@ def test_the_figure_has_words_for_those_who_cannot_see_it(better):
 def test_a_value_is_told_apart_from_money_saved(better, unclear):
     said = survey.worth(better).text
     assert re.search(
-        r"worth £[\d,]+ \(95% range £[\d,]+ to £[\d,]+\) at the central price, in 2019 prices", said
+        r"worth £[\d,]+ \(95% range £[\d,]+ to £[\d,]+\) at the central price, if it lasts 1 year, as this "
+        r"study assumes \(£13,000 a point and year, HM Treasury .*, July 2021, 2019 prices\)\.",
+        said,
     )
     assert "must not be added" in said
     assert "−£" in survey.worth(unclear).text
+
+
+def test_what_is_the_same_to_the_last_digit_is_no_clear_change():
+    told = {"name": "in_work", "kind": "yes or no", "better": "higher", "scale": "", "unit": "per 100 people"}
+    same = survey.Change(**told, estimate=1e-14, low=1e-14, high=1e-14, p=0.0)
+    assert same.word == "not clear"
+    assert survey.Change(**told, estimate=5.0, low=1.0, high=9.0, p=0.01).word == "better"
+
+
+def test_the_figure_and_the_table_call_the_same_changes_clear(better):
+    words = {c.name: c.is_clear for c in survey.changes_of(better["said"])}
+    drawn = survey.standard(better["said_standard"], better["said"])
+    marks = [line.get_marker() for line in drawn.lines if line.get_marker() in ("o", "D")]
+    names = [c.name for c in survey.changes_of(better["said_standard"])]
+    assert marks == ["o" if words[name] else "D" for name in names]
