@@ -46,7 +46,7 @@ def read(
         Folder in which what is read and counted is kept for the next who reads the same files in the same
         way: see ``read_cohort``.
     **tables
-        ``people, contacts, coverage, survey, rename`` for a cohort, and ``treated`` and ``control``.
+        ``people, contacts, coverage, survey, waves, rename`` for a cohort, and ``treated`` and ``control``.
 
     Returns
     -------

@@ -20,6 +20,7 @@ from impact.data.reading import Found, Source, ask, connect, guessed, quote, sca
 from impact.data.rule import Rule
 from impact.data.rules import RULES
 from impact.data.services import STAYS
+from impact.data.unlisted import name_unlisted
 from impact.errors import DataError, ParameterError, nearest, together
 
 Rename = Mapping[str, Mapping[str, str]]
@@ -51,6 +52,7 @@ def load(
     control: Sequence[str],
     rename: Rename | None,
     cache: str | Path | None = None,
+    waves: Sequence[str] = (),
 ) -> Store:
     """Read, type and check all tables, or open those that are kept in ``cache``.
 
@@ -63,20 +65,24 @@ def load(
     columns = {name: dict(mine) for name, mine in (rename or {}).items()}
     con, facts, kept = opened(
         connect(),
-        lambda con: _tables(con, sources, arms, columns),
+        lambda con: _tables(con, sources, arms, columns, waves),
         cache=cache,
         sources=sources,
-        asked=["tables of the contract", arms, columns],
+        asked=["tables of the contract", arms, columns, *([list(waves)] if waves else [])],
     )
     return Store(con, facts["columns"], pd.DataFrame(facts["quality"]), tuple(treated), tuple(control), kept)
 
 
 def _tables(
-    con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], arms: Mapping[str, bool], rename: Rename
+    con: duckdb.DuckDBPyConnection,
+    sources: Mapping[str, Source],
+    arms: Mapping[str, bool],
+    rename: Rename,
+    waves: Sequence[str],
 ) -> dict[str, Any]:
     """Make the tables; return the columns of people and the count of every rule."""
     found = _find(con, sources, rename)
-    _listed(con, arms)
+    _listed(con, arms, waves)
     extras = _people(con, found["people"])
     for name in ("coverage", "survey"):
         _plain(con, name, found.get(name))
@@ -86,6 +92,7 @@ def _tables(
     absent = {"contacts", "survey"} - set(found)
     absent |= {"coverage"} if "contacts" in absent else set()
     quality = pd.concat([*unreadable, _checked(con, absent)], ignore_index=True)
+    quality = name_unlisted(con, quality)
     _stop(con, quality, [name for name in ("people", "contacts", "survey") if name in found])
     _events(con)
     for name in sources:
@@ -121,7 +128,8 @@ def _find(con: duckdb.DuckDBPyConnection, sources: Mapping[str, Source], rename:
         for ours, theirs in mine.items():
             if ours not in table.names:
                 problems.append(
-                    f"rename.{name}: the contract has no column {ours!r}.{nearest(ours, table.names)}"
+                    f"rename.{name}: the contract has no column {ours!r}.{nearest(ours, table.names)} "
+                    "Columns of your own need no rename: use their name as it is."
                 )
             if theirs not in types:
                 problems.append(f"rename.{name}: the file has no column {theirs!r}.{nearest(theirs, types)}")
@@ -201,7 +209,8 @@ def _row(rule: Rule, count: int | None, stops: bool, name: str | None = None) ->
     }
 
 
-def _listed(con: duckdb.DuckDBPyConnection, arms: Mapping[str, bool]) -> None:
+def _listed(con: duckdb.DuckDBPyConnection, arms: Mapping[str, bool], waves: Sequence[str]) -> None:
+    con.execute("CREATE TABLE asked AS SELECT unnest(?::VARCHAR[]) AS wave", [list(waves)])
     con.execute("CREATE TABLE listed (arm VARCHAR, treated BOOLEAN)")
     con.executemany("INSERT INTO listed VALUES (?, ?)", [[a, t] for a, t in arms.items()])
 

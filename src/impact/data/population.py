@@ -37,6 +37,7 @@ def read_cohort(
     control: Sequence[str],
     rename: Rename | None = None,
     cache: str | Path | None = None,
+    waves: Sequence[str] = (),
 ) -> Cohort:
     """Read the tables of the contract, check them, and say who is in the study.
 
@@ -52,6 +53,8 @@ def read_cohort(
     cache : path, optional
         Folder in which the tables, and what is counted from them, are kept for the next who reads the same
         files in the same way; only you can open what is kept. DataFrames are not kept.
+    waves : sequence of str
+        Of the survey, those the study uses. Others are counted and named in ``quality``; none, no check.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def read_cohort(
         control=control,
         rename=rename,
         cache=cache,
+        waves=waves,
     )
     return _cohort(store, _AS_STARTED)
 

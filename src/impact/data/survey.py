@@ -86,6 +86,9 @@ def waves(
     _known(found, [before, after], cohort, [*covariates, *([cluster] if cluster else [])])
     held, notes = _in_time(cohort, {when: found[found["wave"] == when] for when in (before, after)})
     asked = [measure(name, own) for name in outcomes]
+    for one in asked:
+        # What does not fit is counted over the whole column, before it is looked at wave by wave.
+        scored(found, one)
     values, exposure = {}, {}
     for one in asked:
         pairs = [_placed(cohort, wave, scored(wave, one)) for wave in held.values()]
@@ -101,6 +104,11 @@ def waves(
         empty = [when for when, there in zip(held, answered.T, strict=True) if not there.any()]
         if empty:
             raise DataError(f"survey: nobody answered {one.name!r} in {' or '.join(map(repr, empty))}.")
+        if not answered.all(axis=1).any():
+            raise DataError(
+                f"survey: nobody answered {one.name!r} both in {before!r} and in {after!r}. Check the names "
+                "of waves in the file, and that a person has the same person_id in both."
+            )
     rows = np.maximum.reduce(list(exposure.values())).any(1)
     groups, more = clusters_of(cohort, cluster)
     panel = Panel(

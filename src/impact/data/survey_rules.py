@@ -26,6 +26,14 @@ SURVEY_RULES: tuple[Rule, ...] = (
     ),
     warning(
         "survey",
+        "wave",
+        "wave not listed",
+        "are of a wave the study does not list, or of none",
+        "EXISTS (FROM asked) AND (wave IS NULL OR wave NOT IN (SELECT wave FROM asked))",
+        "not used",
+    ),
+    warning(
+        "survey",
         "interview_date",
         "after death",
         "are dated after the person's death",

@@ -46,6 +46,8 @@ class Plans(Sections):
         tables = {k: located(v) for k in TABLES if (v := getattr(self.data, k))}
         if self.data.rename:
             tables["rename"] = {k: v for k, v in self.data.rename.model_dump().items() if v}
+        if self.survey:
+            tables["waves"] = [self.survey.before, *self.survey.after]
         return {**tables, **arms}
 
     @property

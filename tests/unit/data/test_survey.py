@@ -148,3 +148,37 @@ def test_people_and_interviews_alone_are_a_study():
     assert two(alone, ["life_satisfaction"]).n == 5
     with pytest.raises(DataError, match="people and a survey, or else a panel"):
         read(people=PEOPLE, **ARMS)
+
+
+def test_a_wave_that_is_misspelt_is_counted_and_named_with_the_nearest():
+    answers = survey().replace({"wave": {"6": "6 months", "0": "before"}})
+    answers.loc[[1, 5], "wave"] = "6 month"
+    asked = ["before", "6 months"]
+    found = cohort(answers, waves=asked).quality.set_index("rule").loc["wave not listed"]
+    assert found["count"] == 2
+    assert found["action"] == "not used: '6 month' (did you mean '6 months'?)"
+    # What is like no wave and stands in few rows might be of one person: it is counted and not named.
+    answers.loc[[1, 5], "wave"] = "Ann Other"
+    found = cohort(answers, waves=asked).quality.set_index("rule").loc["wave not listed"]
+    assert (found["count"], found["action"]) == (2, "not used")
+    assert not cohort(answers).quality.set_index("rule").loc["wave not listed", "count"]
+
+
+def test_who_never_answered_twice_is_told_to_look_at_the_waves():
+    answers = survey().drop(index=[1, 5])
+    with pytest.raises(DataError, match=r"both in '0' and in '6'\. Check the names of waves"):
+        two(cohort(answers), ["life_satisfaction"])
+
+
+def test_values_that_do_not_fit_are_counted_over_all_waves():
+    answers = survey().assign(utility=[2, 3, 0.5, 0.5, 0.5, 4, 0.5])
+    own = {"utility": {"low": 0, "high": 1}}
+    with pytest.raises(DataError, match="utility: 3 row"):
+        two(cohort(answers), ["utility"], own=own)
+
+
+def test_an_arm_that_is_misspelt_is_named_with_the_nearest():
+    people = PEOPLE.assign(arm=["help", "help", "helpp", "usual", "usual"])
+    found = read_cohort(people=people, contacts=CONTACTS, **ARMS).quality
+    told = found[found["table"] == "people"].set_index("rule").loc["arm not listed", "action"]
+    assert told == "left out and counted: 'helpp' (did you mean 'help'?)"
