@@ -89,4 +89,5 @@ def test_a_way_of_asking_a_few_is_withheld_with_another(released: Any) -> None:
     """Three of a hundred and twenty were asked by letter: neither they nor the others are shown."""
     modes = released["modes"]
     for arm in ("supported", "control"):
-        assert set(shown(modes, "persons", arm=arm, when="before")) == {None}
+        for mode in ("letter", "telephone"):
+            assert set(shown(modes, "persons", arm=arm, when="before", mode=mode)) == {None}

@@ -145,10 +145,15 @@ def interviews(cohort: Cohort) -> pd.DataFrame:
 
 
 def how_asked(cohort: Cohort, panel: Panel) -> pd.DataFrame:
-    """Return how each interview of a panel was held: ``wave, treated, mode, recall_days``, a row each."""
+    """Return how interviews were held: ``wave, treated, mode, recall_days``, a row each.
+
+    Of the people who answered in both waves of the panel alone, so that there are as many of them as answered
+    again, and nobody else could be counted by the difference.
+    """
     found = interviews(cohort)
     treated = pd.Series(cohort.treated, index=cohort.person).groupby(level=0).first()
-    inside = pd.Series(cohort.person, index=cohort.person_id).reindex(panel.unit)
+    both = (np.maximum.reduce(list(panel.exposure.values())) > 0).all(axis=1)
+    inside = pd.Series(cohort.person, index=cohort.person_id).reindex(panel.unit[both])
     found = found[found["wave"].isin(panel.periods) & found["pid"].isin(inside)]
     mode = found["mode"].astype("string").str.strip().str.lower().fillna(NOT_SAID)
     return pd.DataFrame(

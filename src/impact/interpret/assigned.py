@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from impact.data import Cohort, LongData, Panel, counted_from_offer
+from impact.errors import DataError, DesignError
 from impact.interpret.check_rows import fewest
 from impact.interpret.subsets import SCALES, Mask, stackable
 from impact.numbers.inference import cr1, root_by
@@ -52,10 +53,10 @@ def as_assigned(
         treat). ``take_up``: how many of 100 offered took it up, by the time they are observed, and of those
         not offered it where any found support. ``took_up_because``: the difference among those who took it
         up because it was offered, that of the offer divided by the difference in take-up (Wald); only by lot,
-        by difference-in-differences with errors by one clustering, and where the F of take-up
-        (``take_up.method['f']``) is 10 or more. ``withdrawn``: how many have a day on which they were
-        withdrawn. ``without_withdrawn``: the effect without them, beside that with everyone as assigned
-        (``offered`` where there is one, or else the main result).
+        by difference-in-differences with errors by one clustering, and where the F of take-up is 10 or more
+        (``take_up.method['weak']`` says whether it is less). ``withdrawn``: how many have a day on which they
+        were withdrawn. ``without_withdrawn``: the effect without them, beside that with everyone as assigned
+        (``offered`` where there is one, or else the main result); left out where too few remain.
 
         The counts are those of the main result; ``fewest`` knows by how many people and events an analysis
         differs from what it stands beside.
@@ -72,19 +73,25 @@ def as_assigned(
     if also_from is not None:
         kept = counted_from_offer(data)
         of_kept, panel = analyse(kept)
-        found["offered"] = _beside(of_kept, everyone, everyone, _apart(kept, data), "counted from the offer")
+        offered = _beside(of_kept, everyone, everyone, _apart(kept, data), "counted from the offer")
+        found["offered"] = offered
         if panel is not None:
             # Errors by two clusterings are not put beside those of a share.
             told = assignment == "randomised" and of_kept.sign is None
-            found |= _took_up(kept, panel, of_kept, everyone, because=told)
+            found |= _took_up(kept, panel, of_kept, offered, because=told)
     day = kept.people.get("withdrew", pd.Series(pd.NaT, kept.people.index))
     gone = day.notna().to_numpy(bool)
     if gone.any():
         out = [int((gone & arm).sum()) for arm in (kept.treated, ~kept.treated)]
         table = pd.DataFrame({"arm": ["supported", "control"], "withdrew": "yes", "persons": out})
-        found["withdrawn"] = Summary(table, {"shows": "withdrawn"}, people=("persons",))
-        rest, _ = analyse(kept.subset(~gone))
-        found["without_withdrawn"] = _beside(rest, of_kept, everyone, out, "without those withdrawn")
+        said = {"shows": "withdrawn", "notes": list[str]()}
+        found["withdrawn"] = Summary(table, said, people=("persons",))
+        try:
+            rest, _ = analyse(kept.subset(~gone))
+        except (DataError, DesignError):
+            said["notes"] = ["Without those withdrawn there are too few people to estimate an effect."]
+        else:
+            found["without_withdrawn"] = _beside(rest, of_kept, everyone, out, "without those withdrawn")
     return found
 
 
@@ -112,17 +119,20 @@ def _counts(effects: Effects, outcome: Any) -> Mapping[str, Any]:
 
 
 def _took_up(
-    people: Cohort, panel: Panel, offered: Effects, main: Effects, *, because: bool
+    people: Cohort, panel: Panel, offered: Effects, beside: Effects, *, because: bool
 ) -> dict[str, Result]:
     outcomes = list(dict.fromkeys(offered.labels["outcome"]))
     took = people.people.set_index("person_id")["took_up"].loc[panel.unit].to_numpy(bool)
-    shares = {str(name): _share(panel, took, str(name), main) for name in outcomes}
+    shares = {str(name): _share(panel, took, str(name), beside) for name in outcomes}
     first = shares[str(outcomes[0])]
-    moved = {name: _difference(share) for name, share in shares.items()}
+    # An effect divided by a share tells of both: nothing of it is told that either withholds.
+    moved = {name: _difference(share, _counts(beside, name)["fewest"]) for name, share in shares.items()}
     strength = {name: _f(share) for name, share in moved.items()}
-    said = {**first.method, "f": round(min(strength.values()), 1)} if because else first.method
+    # The F itself gives away how many took support up: it is (n - 1) p / (1 - p) where no control found any.
+    weak = min(strength.values()) < STRONG
+    said = {**first.method, "weak": weak} if because else first.method
     found: dict[str, Result] = {"take_up": replace(first, method=said)}
-    if because and min(strength.values()) >= STRONG:
+    if because and not weak:
         found["took_up_because"] = because_offered(offered, moved)
     return found
 
@@ -151,9 +161,11 @@ def _share(panel: Panel, took: Mask, outcome: str, main: Effects) -> Effects:
     return made if numbers[2] else made.select([True, False])
 
 
-def _difference(share: Effects) -> Effects:
+def _difference(share: Effects, least: int) -> Effects:
     by = np.array([[1.0], [-1.0]])[: len(share)]
-    return share.combine(by, labels=share.labels.iloc[[0]].assign(term="because offered"))
+    counts = share.counts.iloc[[0]].reset_index(drop=True)
+    counts["fewest"] = counts["fewest"].clip(upper=least)
+    return share.combine(by, labels=share.labels.iloc[[0]].assign(term="because offered"), counts=counts)
 
 
 def _f(moved: Effects) -> float:

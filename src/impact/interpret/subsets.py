@@ -166,17 +166,19 @@ def in_groups(
     """
     primary = list(dict.fromkeys(everyone.labels["outcome"]))
     parts, named, left = [stackable(everyone)], [("people", "all")], dict[str, list[str]]()
+    most = 0
     for one in divided:
         found = {level: _group(analysis, one, level, primary) for level in one.levels}
         if few := [level for level, own in found.items() if primary[0] not in own]:
             left[one.column] = few
         kept = [level for level in one.levels if level not in few]
+        most = max(most, len(kept))
         for level in kept:
             # Everyone less the others must be the same people for each outcome, or two of them tell a third.
             of_all = [outcome for outcome in primary if all(outcome in found[other] for other in kept)]
             parts += [found[level][outcome] for outcome in of_all]
             named += [(one.column, level)] * len(of_all)
-    if len(parts) < 3:
+    if most < 2:
         return None
     said = {**everyone.method, "shows": shows, "notes": [*analysis.notes]}
     return _stacked(parts, named, said, left)

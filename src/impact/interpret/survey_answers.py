@@ -19,6 +19,7 @@ from impact.results import Result, Summary
 
 ASKED, NOT_ASKED = "answered before", "not asked, or no answer before"
 ANSWERED, LOST = "answered again", "did not answer again"
+TOGETHER = "all together"
 # Where one way of asking is this much commoner in one group or wave than in the other, it is told.
 _OTHERWISE = 0.1
 # Recall periods that differ by more than this share between groups are no longer the same question.
@@ -137,8 +138,9 @@ def how_held(data: Cohort, panel: Panel, measures: Sequence[Measure]) -> Held:
     asked = {"modes": rows["mode"]} | ({"recalls": said} if any(m.kind == "count" for m in measures) else {})
     for name, values in asked.items():
         how = "mode" if name == "modes" else "recall"
-        counted = rows.assign(**{how: values}).groupby(["when", "arm", how], sort=False).size()
-        table = counted.rename("persons").reset_index()
+        # All are told too, as many as answered again, so that the gate knows what the ways add up to.
+        each = pd.concat([rows.assign(**{how: values}), rows.assign(**{how: TOGETHER})])
+        table = each.groupby(["when", "arm", how], sort=False).size().rename("persons").reset_index()
         tables[name] = Summary(table, {"shows": name}, people=["persons"], adds_up=["when", "arm"])
     return Held(rows, tables)
 

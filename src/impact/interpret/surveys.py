@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from impact.data import Cohort, Panel
+from impact.data.index_dates import arguments
 from impact.data.scores import Measure, measure
 from impact.data.survey import waves
 from impact.did import two_by_two
 from impact.did.design import covariate_matrix
-from impact.errors import DesignError
+from impact.errors import DataError, DesignError
 from impact.interpret.matched_comparison import matched, to_match
 from impact.interpret.recall import recalled
 from impact.interpret.survey_answers import ANSWERED, answered, held_alike, how_held, meant, spoken
@@ -33,6 +34,8 @@ _TOLD = {
 _SD = "standard deviations"
 # Larger weights of those who answered are brought down to this quantile of them.
 _LARGEST = 0.99
+# Changes that differ by less are the same but for rounding.
+_SAME = 1e-9
 # One change of the same people, whichever way it is valued.
 _CHANGE = "what people said of their lives"
 
@@ -93,15 +96,27 @@ def surveyed(
     notes = [n for when, one in panels.items() for n in (*one.notes, *held_alike(held[when], measures))]
     each = {when: changes(one, measures) for when, one in panels.items()}
     main = next(iter(each.values()))
+    notes += [
+        f"{name}: in each group all changed alike, so that there is no range."
+        for name, error in zip(main.labels["outcome"], main.std_error, strict=True)
+        if not error > 0
+    ]
     found: dict[str, Result] = {}
-    weighted = replace(panel, weights=drop_out_weights(panel, measures[0].name))
+    known = panel.covariates.loc[:, panel.covariates.notna().all()]
+    notes += [
+        f"{name} is missing for some people, and is not used to weigh those who answered for those lost."
+        for name in panel.covariates.columns.difference(known.columns, sort=False)
+    ]
+    chances = drop_out_weights(replace(panel, covariates=known), measures[0].name)
+    weighted = replace(panel, weights=chances)
     found["said_weighted"] = _told(changes(weighted, measures), measures, [], weighted="those lost")
     scaled = _standard(main, panel, measures)
     if len(scaled):
         found["said_standard"] = _told(scaled, measures, [])
     if any(m.kind == "count" for m in measures) and (errors := asked.get("recall_error")):
         sides = {
-            f"with support {abs(e):.0%} too {'few' if e < 0 else 'many'}": recalled(
+            # An error that is the same before and after leaves the change as it is.
+            f"with support {abs(e):.0%} too {'few' if e < 0 else 'many'} after, but not before": recalled(
                 main, supported=e, control=0.0
             )
             for e in errors
@@ -109,9 +124,12 @@ def surveyed(
         found["said_recalled"] = Effects.stack(sides)
     if sample is not None and any(m.kind != "count" for m in measures):
         try:
-            found["said_matched"] = _told(_matched(data, panel, measures, sample), measures, [])
+            found["said_matched"] = _told(_matched(data, panel, measures, sample, main), measures, [])
         except DesignError as problem:
             notes.append(f"The people who answered could not be matched: {problem}")
+        except DataError:
+            # What a column lacks is said with a number of people, which a note must not tell.
+            notes.append("The people who answered could not be matched: a value that is needed is missing.")
     if worth:
         found["worth"] = _told(_worth(main, worth), measures, [])
     said = _told(Effects.stack(each), measures, list(dict.fromkeys(notes)), before=asked["before"])
@@ -144,11 +162,25 @@ def changes(panel: Panel, measures: Sequence[Measure]) -> Effects:
         factor, per, scale = _TOLD[one.kind]
         family: Any = "poisson" if one.kind == "count" else "linear"
         fit = two_by_two(replace(twice, rate_scale=factor, per=per), outcome=one.name, family=family)
-        fit = fit.select(fit.labels["scale"] == scale)
+        fit = _exact(fit.select(fit.labels["scale"] == scale), twice, one)
         counts = fit.counts.assign(**_behind(twice.outcomes[one.name], twice.treated, one))
         parts[one.name] = replace(fit, counts=counts)
     both = Effects.stack(parts)
     return replace(both, labels=both.labels.assign(term=str(panel.periods[1]), stage=ANSWERED))
+
+
+def _exact(fit: Effects, panel: Panel, one: Measure) -> Effects:
+    """Where all of a group changed alike there is no error: what a model then gives for it is rounding."""
+    rate = panel.outcomes[one.name] / panel.exposure[one.name]
+    rate = rate if one.kind == "count" else np.diff(rate, axis=1)
+    groups = [rate[panel.treated], rate[~panel.treated]]
+    if any(np.ptp(g, axis=0).max() > _SAME for g in groups):
+        return fit
+    estimate = fit.estimate
+    if one.kind != "count":
+        gap = float(groups[0][0, 0] - groups[1][0, 0])
+        estimate = np.array([_TOLD[one.kind][0] * gap if abs(gap) > _SAME else 0.0])
+    return replace(fit, estimate=estimate, root=np.zeros_like(fit.root), regression=None)
 
 
 def _twice(panel: Panel, one: Measure) -> NDArray[np.bool_]:
@@ -158,16 +190,22 @@ def _twice(panel: Panel, one: Measure) -> NDArray[np.bool_]:
 
 def _behind(values: NDArray[np.float64], treated: NDArray[np.bool_], one: Measure) -> dict[str, int]:
     """What lies behind a change: events, and the smallest of the counts that it is made of."""
+    mine = values[treated]
+    events = int(mine[:, 1].sum()) if one.kind == "count" else len(mine)
+    return {"events": events, "fewest": min(_cells(values, treated, one))}
+
+
+def _cells(values: NDArray[np.float64], treated: NDArray[np.bool_], one: Measure) -> list[int]:
+    """How many people are in each group, and how many of them said yes or no; none is left out."""
     groups = [values[treated], values[~treated]]
-    events = int(groups[0][:, 1].sum()) if one.kind == "count" else len(groups[0])
     cells = [len(g) for g in groups]
     if one.kind != "score":
         happened = [int(n) for g in groups for n in g.sum(0)]
         # Of a yes or no the no is as good as told.
         rest = [len(g) - int(n) for g in groups for n in g.sum(0)] if one.kind == "yes or no" else []
-        # That it happened to nobody, or to all, is no fact about a person.
-        cells += [n for n in (*happened, *rest) if n]
-    return {"events": events, "fewest": min(cells)}
+        cells += [*happened, *rest]
+    # That it happened to nobody, or to all, is no fact about a person.
+    return [n for n in cells if n]
 
 
 def drop_out_weights(panel: Panel, outcome: str) -> NDArray[np.float64]:
@@ -214,33 +252,58 @@ def _standard(main: Effects, panel: Panel, measures: Sequence[Measure]) -> Effec
     return main.combine(weights, labels=labels, counts=main.counts.iloc[kept].reset_index(drop=True))
 
 
-def _matched(data: Cohort, panel: Panel, measures: Sequence[Measure], sample: Mapping[str, Any]) -> Effects:
+def _matched(
+    data: Cohort, panel: Panel, measures: Sequence[Measure], sample: Mapping[str, Any], main: Effects
+) -> Effects:
     """Compare changes with those of people matched to them, also by what they said before."""
     first, *_ = measures
-    named = [m for m in measures if m.kind != "count"]
+    # A study may match on a column that has the name of a question: what is added has names of its own.
+    named = {f"change of {m.name}": m for m in measures if m.kind != "count"}
+    level = f"{first.name} said before"
     rows = pd.Index(panel.unit)
     everyone = to_match(data, **sample)
     at = rows.get_indexer(everyone.person_id)
     twice = np.zeros(len(everyone), bool)
     twice[at >= 0] = _twice(panel, first)[at[at >= 0]]
     people, at = everyone.subset(twice), at[twice]
-    columns = {f"before_{first.name}": panel.outcomes[first.name][at, 0]}
-    for one in named:
+    columns = {level: panel.outcomes[first.name][at, 0]}
+    for name, one in named.items():
         change = _TOLD[one.kind][0] * np.diff(panel.outcomes[one.name][at], axis=1)[:, 0]
-        columns[one.name] = np.where(_twice(panel, one)[at], change, np.nan)
+        columns[name] = np.where(_twice(panel, one)[at], change, np.nan)
     people = replace(people, people=people.people.assign(**columns))
     plan = dict(sample["matching"])
-    plan["on"] = [*plan["on"], f"before_{first.name}"]
-    found = matched(data, baseline=sample["baseline"], matching=plan, people=people)
-    effects = OUTCOMES["mean_difference"](found, outcome=[m.name for m in named])
-    used = np.flatnonzero(rows.isin(found.table.loc[found.table["weight"] > 0, "person_id"]))
-    behind = []
-    for one in named:
-        known = used[_twice(panel, one)[used]]
-        behind.append(_behind(panel.outcomes[one.name][known], panel.treated[known], one))
-    units = effects.labels["outcome"].map({m.name: _TOLD[m.kind][1] for m in named})
-    counts = effects.counts.assign(fewest=[b["fewest"] for b in behind])
-    return replace(effects, labels=effects.labels.assign(unit=units), counts=counts)
+    plan["on"] = [*plan["on"], level]
+    found = matched(data, baseline=_dated(sample["baseline"]), matching=plan, people=people)
+    effects = OUTCOMES["mean_difference"](found, outcome=list(named))
+    used = rows.isin(found.table.loc[found.table["weight"] > 0, "person_id"])
+    asked = [named[name] for name in effects.labels["outcome"]]
+    counts = [
+        _beside_said(panel, one, used, dict(main.counts.iloc[measures.index(one)]), dict(own))
+        for one, (_, own) in zip(asked, effects.counts.iterrows(), strict=True)
+    ]
+    labels = effects.labels.assign(outcome=[m.name for m in asked], unit=[_TOLD[m.kind][1] for m in asked])
+    return replace(effects, labels=labels, counts=pd.DataFrame(counts))
+
+
+def _dated(baseline: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave controls the dates drawn for them where nobody is followed in contacts from a partner's."""
+    dating = arguments(baseline.get("index_date", "drawn"))
+    if baseline["outcomes"] or dating["rule"] != "partner":
+        return baseline
+    return {**baseline, "index_date": dating | {"rule": "drawn"}}
+
+
+def _beside_said(
+    panel: Panel, one: Measure, used: NDArray[np.bool_], said: dict[str, int], own: dict[str, int]
+) -> dict[str, int]:
+    """Show the numbers of all who answered twice, and be as careful as with those that matching left out."""
+    twice, values = _twice(panel, one), panel.outcomes[one.name]
+    parts = [twice & used, twice & ~used]
+    cells = [n for part in parts for n in _cells(values[part], panel.treated[part], one)]
+    # People without a partner who answered the question are left out too.
+    more, fewer = ((c["treated"], c["persons"] - c["treated"]) for c in (said, own))
+    cells += [abs(a - b) for a, b in zip(more, fewer, strict=True) if a != b]
+    return {**said, "fewest": min(said["fewest"], own.get("fewest", said["fewest"]), *cells)}
 
 
 def _worth(main: Effects, asked: Mapping[str, Mapping[str, Any]]) -> Effects:

@@ -156,7 +156,7 @@ def _between(released: Mapping[str, Released], found: Found, assignment: str) ->
 
 def _pair(one: str, other: str, a: Answer) -> str:
     more, less = named(one), named(other)
-    lead = f"Did {more} bring down {a.name} more than {less}?"
+    lead = f"Were there fewer {a.name} with {more} than with {less}?"
     if a.strength == "too rare":
         return f"{lead} There are too few to say."
     if a.is_clear:
@@ -209,8 +209,8 @@ def _share(take_up: Released | None) -> str:
         return ""
     row = take_up.table[take_up.table["term"] == "offered"].iloc[0]
     if pd.isna(row["estimate"]):
-        return "How many took up the offer is not shown: too few did, or did not. "
-    if pd.isna(row["conf_low"]):
+        return "How many took up the offer is not shown: one of the groups behind it is too small. "
+    if pd.isna(row["conf_low"]) and float(row["estimate"]) == 100:
         return "Everyone who was offered support took it up. "
     low, high = (min(max(float(row[end]), 0.0), 100.0) for end in ("conf_low", "conf_high"))
     return (
@@ -224,7 +224,7 @@ def _because(released: Mapping[str, Released]) -> str:
         a = _main(released, "took_up_because")
         said = "Of those who took it up because it was offered, and if an offer by itself changes nothing:"
         return f"{said} {_found(a, _of(a))}."
-    if "take_up" in released and "f" in released["take_up"].method:
+    if "take_up" in released and released["take_up"].method.get("weak"):
         return "The offer led too few to take support up to say what it did for them."
     return ""
 
@@ -235,11 +235,15 @@ def _withdrawn(released: Mapping[str, Released]) -> str:
     counts = released["withdrawn"].marked().set_index("arm")["persons"]
     who = [number(counts[arm]) for arm in ("supported", "control")]
     shown = released["withdrawn"].mark not in who
-    some = f"{who[0]} people with support and {who[1]} without" if shown else "Some people (too few to show)"
+    support = "offered support and {} not" if "offered" in released else "with support and {} without"
+    some = f"{who[0]} people {support.format(who[1])}" if shown else "Some people (too few to show)"
+    lead = f"{some} were withdrawn after they had joined a group."
+    if "without_withdrawn" not in released:
+        return f"{lead} Without them there are too few people to estimate an effect."
     assigned = _main(released, "offered" if "offered" in released else "effects")
     rest = _main(released, "without_withdrawn")
     return (
-        f"{some} were withdrawn after they had joined a group. With them, as they were assigned: "
+        f"{lead} With them, as they were assigned: "
         f"{_found(assigned, _of(assigned))}; without them: {_found(rest, '')}. Nobody is withdrawn by "
         "chance, so that the first is the answer."
     )

@@ -103,8 +103,16 @@ def test_how_they_were_asked():
     answers = survey().assign(mode=["Face to face", "phone", None, "phone", "phone", "phone", "phone"])
     asked = cohort(answers)
     found = how_asked(asked, two(asked, ["life_satisfaction"]))
-    assert found["mode"].tolist() == ["face to face", "phone", NOT_SAID, *["phone"] * 4]
-    assert found["treated"].tolist() == [True] * 4 + [False] * 3
+    panel = two(asked, ["life_satisfaction"])
+    both = panel.treated[(panel.exposure["life_satisfaction"] > 0).all(1)]
+    # Who answered once is not counted: the number who were lost would be the difference.
+    assert found.groupby(["wave", "treated"]).size().to_dict() == {
+        (wave, arm): int((both == arm).sum()) for wave in ("0", "6") for arm in (False, True)
+    }
+    assert set(found["mode"]) == {"face to face", "phone"}
+    assert len(found) == 4
+    blank = cohort(survey().assign(mode=None))
+    assert set(how_asked(blank, two(blank, ["life_satisfaction"]))["mode"]) == {NOT_SAID}
 
 
 @pytest.mark.parametrize(

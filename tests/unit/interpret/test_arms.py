@@ -146,6 +146,8 @@ def test_an_arm_that_is_too_small_is_left_out_and_counted():
     rest = np.flatnonzero(p.arm == "visits")[:12]
     p = p.subset(np.sort(np.concatenate([np.flatnonzero(p.arm != "visits"), rest])))
     assert found(p, outcome=["ae"]) == {}
+    # Two outcomes of one kind are no two kinds.
+    assert found(p) == {}
     three = panel(n=440, kinds=3)
     few = np.flatnonzero(three.arm == "care")[:5]
     three = three.subset(np.sort(np.concatenate([np.flatnonzero(three.arm != "care"), few])))

@@ -100,11 +100,13 @@ def test_only_by_lot_and_where_enough_are_moved_is_there_an_effect_of_taking_it_
     data, _ = trial()
     out = assigned(data, also_from="offer_date")
     assert "took_up_because" not in out
-    assert "f" not in out["take_up"].method
+    assert "weak" not in out["take_up"].method
     weak, _ = trial(take=0.06, found=0.04, seed=3)
     out = assigned(weak, also_from="offer_date", assignment="randomised")
     assert "took_up_because" not in out
-    assert out["take_up"].method["f"] < 10
+    # The F itself would give the number who took it up away.
+    assert out["take_up"].method["weak"] is True
+    assert "f" not in out["take_up"].method
 
 
 def test_errors_by_two_clusterings_are_not_put_beside_those_of_a_share():
@@ -120,7 +122,7 @@ def test_errors_by_two_clusterings_are_not_put_beside_those_of_a_share():
         data, everyone=by_two(data)[0], analyse=by_two, also_from="offer_date", assignment="randomised"
     )
     assert "took_up_because" not in out
-    assert "f" not in out["take_up"].method
+    assert "weak" not in out["take_up"].method
 
 
 def test_both_ways_of_those_withdrawn_are_the_same_method_with_them_and_without():
@@ -151,6 +153,24 @@ def test_the_numbers_are_those_of_the_main_result_and_fewest_those_by_which_it_d
     assert out["take_up"].counts["fewest"].tolist() == [never]
     gone = out["withdrawn"].table["persons"].min()
     assert out["without_withdrawn"].counts["fewest"].max() <= gone
+
+
+def test_the_smallest_group_behind_a_share_is_behind_what_is_divided_by_it():
+    data, _ = trial(found=0.02, effect=-0.4)
+    out = assigned(data, also_from="offer_date", assignment="randomised")
+    least = min(out["take_up"].counts["fewest"].min(), out["offered"].counts["fewest"].min())
+    assert out["took_up_because"].counts["fewest"].tolist() == [least]
+    assert out["took_up_because"].counts["events"].tolist() == [out["offered"].counts["events"].iloc[0]]
+
+
+def test_where_everyone_supported_was_withdrawn_there_is_nothing_without_them():
+    data, _ = trial(n=80)
+    day = data.people["withdrew"].mask(data.treated, pd.Timestamp("2024-03-01"))
+    out = assigned(replace(data, people=data.people.assign(withdrew=day)))
+    assert "without_withdrawn" not in out
+    assert out["withdrawn"].method["notes"] == [
+        "Without those withdrawn there are too few people to estimate an effect."
+    ]
 
 
 def test_a_study_without_days_of_offer_is_told_so():

@@ -13,7 +13,7 @@ from impact.data.scores import measure
 from impact.data.survey import waves
 from impact.errors import DesignError, ParameterError
 from impact.interpret import surveyed
-from impact.interpret.surveys import changes, drop_out_weights
+from impact.interpret.surveys import _beside_said, changes, drop_out_weights
 from impact.match import mean_difference, nearest
 
 N = 240
@@ -156,11 +156,7 @@ def test_a_scale_of_its_own_and_standard_deviations_say_the_same(cohort):
 
 
 def test_matched_people_are_alike_in_what_they_said_before(cohort):
-    sample = {
-        "baseline": {"outcomes": ["gp"], "months": 3, "index_date": "drawn", "seed": 1},
-        "matching": {"method": "nearest", "on": ["age"], "ratio": 1, "caliper": 0.3},
-    }
-    found = surveyed(cohort, asked=ASKED, sample=sample)["said_matched"]
+    found = surveyed(cohort, asked=ASKED, sample=SAMPLE)["said_matched"]
     assert found.labels["outcome"].tolist() == ["life_satisfaction", "in_work"]
     assert found.labels["unit"].tolist() == ["points", "per 100 people"]
     # By hand: the change is compared within pairs that are alike in age and in the answer before.
@@ -171,9 +167,72 @@ def test_matched_people_are_alike_in_what_they_said_before(cohort):
     frame = frame.assign(change=np.diff(answers, axis=1)[:, 0]).astype(float)
     pairs = nearest(Cohort.from_frame(frame, treated="helped"), on=["age", "before"], caliper=0.3)
     assert found.estimate[0] == pytest.approx(mean_difference(pairs, outcome="change").estimate[0])
-    few = sample | {"matching": sample["matching"] | {"exact": ["arm"]}}
+    few = SAMPLE | {"matching": SAMPLE["matching"] | {"exact": ["arm"]}}
     notes = surveyed(cohort, asked=ASKED, sample=few)["said"].method["notes"]
     assert any(note.startswith("The people who answered could not be matched") for note in notes)
+
+
+SAMPLE = {
+    "baseline": {"outcomes": ["gp"], "months": 3, "index_date": "drawn", "seed": 1},
+    "matching": {"method": "nearest", "on": ["age"], "ratio": 1, "caliper": 0.3},
+}
+
+
+def test_a_column_with_the_name_of_a_question_is_matched_on_as_it_is():
+    """What is compared, the change, is not what people are matched on."""
+    given = tables()
+    named = {"life_satisfaction": "age", "before_life_satisfaction": "age"}
+    given["people"] = given["people"].assign(
+        **{n: given["people"][c].astype(float) for n, c in named.items()}
+    )
+    asked = ASKED | {"outcomes": ["life_satisfaction"]}
+    plain = surveyed(read(given), asked=asked, sample=SAMPLE)["said_matched"]
+    on = SAMPLE["matching"] | {"on": ["life_satisfaction"]}
+    same = surveyed(read(given), asked=asked, sample=SAMPLE | {"matching": on})["said_matched"]
+    assert same.estimate.tolist() == pytest.approx(plain.estimate.tolist())
+    assert same.labels["outcome"].tolist() == ["life_satisfaction"]
+
+
+def test_matched_answers_do_not_tell_who_was_left_out(cohort):
+    found = surveyed(cohort, asked=ASKED, sample=SAMPLE)
+    mine, all_ = found["said_matched"].counts, found["said"].counts.iloc[:2]
+    assert mine["persons"].tolist() == all_["persons"].tolist()
+    assert mine["treated"].tolist() == all_["treated"].tolist()
+    assert (mine["fewest"].to_numpy() <= all_["fewest"].to_numpy()).all()
+    panel = waves(cohort, outcomes=["life_satisfaction"], before="0", after="6")
+    one, used = measure("life_satisfaction"), np.ones(panel.n, bool)
+    used[np.flatnonzero((panel.exposure["life_satisfaction"] > 0).all(1))[:3]] = False
+    said = {"persons": 190, "treated": 95, "fewest": 95}
+    assert _beside_said(panel, one, used, said, said)["fewest"] in (1, 2)
+
+
+def test_without_contacts_nobody_needs_a_partner_s_date(cohort):
+    baseline = {"outcomes": [], "months": 3, "index_date": "partner", "seed": 1}
+    found = surveyed(cohort, asked=ASKED, sample=SAMPLE | {"baseline": baseline})
+    drawn = surveyed(cohort, asked=ASKED, sample=SAMPLE)["said_matched"]
+    assert found["said_matched"].estimate.tolist() == pytest.approx(drawn.estimate.tolist())
+
+
+def test_a_column_that_some_lack_is_not_used_for_weights():
+    given = tables()
+    plain = surveyed(read(given), asked=ASKED)["said_weighted"]
+    given["people"]["age"] = given["people"]["age"].astype(float).mask(given["people"].index == 3)
+    found = surveyed(read(given), asked=ASKED | {"drop_out": ["age"]})
+    assert found["said_weighted"].estimate.tolist() == pytest.approx(plain.estimate.tolist())
+    assert any(note.startswith("age is missing for some people") for note in found["said"].method["notes"])
+
+
+def test_where_nobody_changes_there_is_no_change_to_be_sure_of():
+    """What a regression gives for its error is then rounding."""
+    given = tables()
+    given["survey"] = given["survey"].assign(in_work=True, utility=0.7)
+    found = surveyed(read(given), asked=ASKED | {"outcomes": ["life_satisfaction", "in_work", "utility"]})
+    table = found["said"].table.set_index("outcome")
+    for name in ("in_work", "utility"):
+        assert table.loc[name, "estimate"] == 0
+        assert table.loc[name, ["std_error", "p_value", "conf_low"]].isna().all()
+        assert f"{name}: in each group all changed alike" in " ".join(found["said"].method["notes"])
+    assert table.loc["life_satisfaction", "std_error"] > 0
 
 
 def lost_by_level(seed: int, n: int) -> tuple[float, float, float]:
@@ -245,4 +304,5 @@ def test_counts_alone_have_no_scale_in_common(cohort):
     found = surveyed(cohort, asked=ASKED | {"outcomes": ["n_gp"], "recall_error": (-0.36, 0.35)})
     assert "said_standard" not in found
     told, corrected = found["said"].estimate[0], found["said_recalled"].estimate
+    assert found["said_recalled"].labels["term"].str.endswith(" after, but not before").all()
     assert corrected.tolist() == pytest.approx([told - np.log1p(-0.36), told - np.log1p(0.35)])

@@ -70,12 +70,12 @@ def page(
     return release({**results, **(more or {})}, "hes")
 
 
-def assigned(*, few: int = 40, gone: tuple[int, int] = (30, 20), late: bool = True, f: float = 90.0) -> Any:
+def assigned(*, few: int = 40, gone: tuple[int, int] = (30, 20), late: bool = True) -> Any:
     """An offer that 70 of 100 took up, and people who were withdrawn."""
     share = {"outcome": "ae", "term": "offered", "scale": "difference", "unit": "per 100 people"}
     offer = effects(both((-6.0, 1.0)), {"shows": "counted from the offer"}, [346, 346])
     rest = effects(both((-7.0, 1.0)), {"shows": "without those withdrawn"}, [346, 346])
-    take_up = effects([share | {"estimate": 70.0, "error": 2.0}], {"f": f}, [346])
+    take_up = effects([share | {"estimate": 70.0, "error": 2.0}], {"weak": not late}, [346])
     table = pd.DataFrame({"arm": ["supported", "control"], "withdrew": "yes", "persons": gone})
     out = {
         "offered": replace(offer, counts=offer.counts.assign(fewest=few)),
@@ -97,20 +97,35 @@ def test_an_offer_is_told_beside_the_support_with_how_many_took_it_up() -> None:
 
 
 def test_a_weak_offer_says_nothing_of_those_who_took_it_up() -> None:
-    text = arms.arms(page(more=assigned(late=False, f=4.0))).text
+    text = arms.arms(page(more=assigned(late=False))).text
     assert "The offer led too few to take support up to say what it did for them." in text
     assert "if an offer by itself" not in text
 
 
 def test_those_withdrawn_are_told_both_ways_and_counted() -> None:
     text = arms.arms(page(more=assigned())).text
-    assert "30 people with support and 20 without were withdrawn after they had joined a group." in text
+    assert "30 people offered support and 20 not were withdrawn after they had joined a group." in text
     assert "without them: about 84 fewer (60 to 108 fewer). Nobody is withdrawn by chance" in text
+
+
+def test_who_was_withdrawn_had_support_where_nothing_is_counted_from_an_offer() -> None:
+    more = {name: one for name, one in assigned().items() if name in ("withdrawn", "without_withdrawn")}
+    assert "30 people with support and 20 without were withdrawn" in arms.arms(page(more=more)).text
+    del more["without_withdrawn"]
+    assert "group. Without them there are too few people to" in arms.arms(page(more=more)).text
+
+
+def test_everyone_took_it_up_only_where_it_says_100() -> None:
+    for share, told in ((100.0, True), (70.0, False)):
+        more = assigned()
+        one = more["take_up"]
+        more["take_up"] = replace(one, estimate=np.array([share]), root=np.zeros_like(one.root))
+        assert ("Everyone who was offered support took it up." in arms.arms(page(more=more)).text) == told
 
 
 def test_what_would_tell_of_few_is_not_shown() -> None:
     text = arms.arms(page(more=assigned(few=3, gone=(30, 2)))).text
-    assert "How many took up the offer is not shown: too few did, or did not." in text
+    assert "How many took up the offer is not shown: one of the groups behind it is too small." in text
     assert "Some people (too few to show) were withdrawn" in text
     assert "Counted from the offer, whoever took it up: too few to say." in text
     assert "without them: too few to say" in text
@@ -145,7 +160,7 @@ def test_each_kind_is_told_by_its_range(found: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("between", "said"),
     [
-        ((-1.0, 2.0), "more than advice? The study cannot tell (59 fewer to 35 more with visits)."),
+        ((-1.0, 2.0), "than with advice? The study cannot tell (59 fewer to 35 more with visits)."),
         (
             (-9.0, 2.0),
             "Yes: about 108 fewer for every 1,000 people a year with visits than with advice (61 to",
@@ -160,7 +175,7 @@ def test_each_kind_is_told_by_its_range(found: Any, said: str) -> None:
 def test_two_kinds_are_told_apart_by_their_difference_and_not_by_two_ranges(between: Pair, said: str) -> None:
     """One clear and the other not is no difference between them."""
     text = arms.arms(page(advice=(-9.0, 2.0), visits=(-3.0, 2.0), between=between)).text
-    assert "Did visits bring down A&E attendances more than advice?" in text
+    assert "Were there fewer A&E attendances with visits than with advice?" in text
     assert said in text
 
 
