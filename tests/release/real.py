@@ -22,6 +22,7 @@ from impact.data.survey import waves
 from impact.disclosure import Policy
 from impact.disclosure.policies import policy as find_policy
 from impact.interpret.arms import KIND
+from impact.interpret.survey_answers import TOGETHER
 from impact.study import Study
 
 from .reader import ALL, Count, Figure, Kinds, Mask
@@ -188,7 +189,10 @@ def _interviewed(found: World, everyone: pd.DataFrame, data: Any) -> None:
         panel = waves(data, outcomes=names, before=asked.before, after=wave)
         times = {name: np.asarray(panel.exposure[name]) > 0 for name in names}
         every = _state(np.any(list(times.values()), axis=0))
-        found.people.cross(f"stage {wave}", _of(every, panel, everyone), rule=TENANTS)
+        stage = _of(every, panel, everyone)
+        found.people.cross(f"stage {wave}", stage, rule=TENANTS)
+        if wave == asked.after[0]:
+            again = np.asarray(stage) == "again"
         for name in names:
             answers = panel.outcomes[name].astype(int).astype(str)
             state = _state(times[name])
@@ -198,7 +202,8 @@ def _interviewed(found: World, everyone: pd.DataFrame, data: Any) -> None:
     held = pd.read_csv(found.study.files["survey"][0], dtype=str)
     for when, wave in (("before", asked.before), ("after", asked.after[0])):
         mode = held[held["wave"] == wave].set_index("person_id")["mode"]
-        found.people.cross(f"mode {when}", mode.reindex(everyone.index).fillna(""), rule=TENANTS)
+        mode = mode.reindex(everyone.index).fillna("not said").where(again, "")
+        found.people.cross(f"mode {when}", mode, rule=TENANTS)
 
 
 def _state(answered: NDArray[np.bool_]) -> list[str]:
@@ -441,13 +446,13 @@ def _spoken(w: World, page: str, name: str, row: Row) -> Made:
         yield "yes", "people", w.people.of(block, yes, arm=row["arm"], rule=TENANTS)
 
 
-def _unknown(w: World, page: str, name: str, row: Row) -> Made:
-    """Who of those who answered is matched, only the matching knows."""
-    yield from ()
-
-
 def _modes(w: World, page: str, name: str, row: Row) -> Made:
-    yield "persons", "people", w.people.of(f"mode {row['when']}", row["mode"], arm=row["arm"], rule=TENANTS)
+    block = f"mode {row['when']}"
+    modes = [row["mode"]] if row["mode"] != TOGETHER else [x for x in w.people.levels(block) if x]
+    yield "persons", "people", w.people.of(block, modes, arm=row["arm"], rule=TENANTS)
+    if row["mode"] == TOGETHER:
+        again = w.people.of(f"stage {_wave(w)}", "again", arm=row["arm"], rule=TENANTS)
+        yield "persons", "people", again
 
 
 def _naive(w: World, page: str, name: str, row: Row) -> Made:
@@ -465,6 +470,6 @@ _TABLES = {
     "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
     "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
     "said": _said, "said_weighted": _said, "said_standard": _said, "worth": _said, "asked": _asked,
-    "answered": _asked, "said_matched": _unknown, "spoken": _spoken, "modes": _modes,
+    "answered": _asked, "said_matched": _said, "spoken": _spoken, "modes": _modes,
     "by_arm": _kind, "arm_against_arm": _effects, "per_step": _effects,
 }  # fmt: skip

@@ -23,7 +23,7 @@ ELSEWHERE = {
     "quality count", "bounds persons", "by_time persons", "by_time events", "pretrend persons",
     "pretrend treated", "pretrend events", "checks events", "effects events", "bounds events",
     "said events", "said_weighted events", "said_standard events", "worth events", "spoken events",
-    "said_matched persons", "said_matched treated", "said_matched events",
+    "said_matched events",
     "by_group events", "trends events", "by_arm events", "arm_against_arm events", "per_step events",
 }  # fmt: skip
 COUNTED = ("persons", "treated", "events", "count", "all", "died", "out", "ended")

@@ -210,13 +210,13 @@ def _share(take_up: Released | None) -> str:
     row = take_up.table[take_up.table["term"] == "offered"].iloc[0]
     if pd.isna(row["estimate"]):
         return "How many took up the offer is not shown: one of the groups behind it is too small. "
-    if pd.isna(row["conf_low"]) and float(row["estimate"]) == 100:
-        return "Everyone who was offered support took it up. "
+    said = f"Of every 100 offered support, {number(row['estimate'])} took it up"
+    if pd.isna(row["conf_low"]):
+        # A share near to all is rounded to 100, and has a range.
+        everyone = "Everyone who was offered support took it up"
+        return f"{everyone if float(row['estimate']) == 100 else said}. "
     low, high = (min(max(float(row[end]), 0.0), 100.0) for end in ("conf_low", "conf_high"))
-    return (
-        f"Of every 100 offered support, {number(row['estimate'])} took it up (95% range {number(low)} to "
-        f"{number(high)}). "
-    )
+    return f"{said} (95% range {number(low)} to {number(high)}). "
 
 
 def _because(released: Mapping[str, Released]) -> str:

@@ -120,7 +120,9 @@ def test_everyone_took_it_up_only_where_it_says_100() -> None:
         more = assigned()
         one = more["take_up"]
         more["take_up"] = replace(one, estimate=np.array([share]), root=np.zeros_like(one.root))
-        assert ("Everyone who was offered support took it up." in arms.arms(page(more=more)).text) == told
+        text = arms.arms(page(more=more)).text
+        assert ("Everyone who was offered support took it up." in text) == told
+        assert ("Of every 100 offered support, 70 took it up. " in text) != told
 
 
 def test_what_would_tell_of_few_is_not_shown() -> None:
