@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from impact.cli.starter import starter
+from impact.errors import ParameterError
 from impact.interpret import price_list
 from impact.study import Study
 
@@ -91,3 +92,9 @@ def test_what_people_were_asked_is_proposed_where_a_file_of_interviews_is_there(
     # Without a second wave nothing can be compared.
     assert "# survey:" in written(project, TABLES | {"survey": survey | {"wave": ["0", "0"]}})
     assert "survey" not in written(project, TABLES)
+
+
+def test_without_contacts_it_says_where_to_read_on(project: Path) -> None:
+    interviews = {"person_id": ["1"], "wave": ["0"], "interview_date": ["2023-01-01"]}
+    with pytest.raises(ParameterError, match=r"No contacts\? See docs/surveys\.md, A study of answers alone"):
+        written(project, {"people": TABLES["people"], "survey": interviews})

@@ -84,6 +84,7 @@ ALONE = {"data": {"people": "p.csv", "survey": "s.csv"}, "design": SMALL["design
 def test_a_study_of_what_people_said_counts_no_services():
     alone = Study(**ALONE | {"survey": ASKED | {"own": OWN}, "matching": {"on": ["age"]}})
     assert set(_skipped(alone)) == {"did", "matching", "findings"}
+    assert "answers of similar people" in _skipped(alone)["matching"]
     assert alone.protocol["Outcomes"] == "life_satisfaction (main result) and utility."
     assert "interviews called 0 to those called 12 and 6" in alone.protocol["Follow-up"]
     with pytest.raises(ParameterError, match="did: outcomes is empty: only what people said is compared"):
@@ -115,3 +116,15 @@ def test_a_check_looks_for_the_interviews_before_anything_is_estimated():
     sections["survey"]["after"] = ["13"]
     with pytest.raises(DataError, match="there is no wave '13'"):
         _interviewed(Study(**sections), source)
+
+
+def test_the_logs_of_a_study_of_answers_alone_assume_nothing_of_services():
+    from impact.run.logs import _assumptions, _quality
+
+    made = {"plan": {}, "disclosure": {"note": "Kept.", "title": "HES"}, "packages": {}, "python": "3"}
+    made["code"] = {"impact": "1", "sha256": "0"}
+    study = Study(title="T", **ALONE, survey=ASKED | {"own": OWN})
+    said = "\n".join(_assumptions(study, made))
+    assert "speak for those who did not" in said
+    assert "services" not in said.split("## Caveats")[0]
+    assert "Nothing was estimated" not in "\n".join(_quality(study, {}, made, {}))

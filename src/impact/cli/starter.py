@@ -45,7 +45,10 @@ def starter(files: Sequence[Path], *, title: str) -> str:
     if missing:
         raise ParameterError(
             f"None of {', '.join(p.name for p in files)} looks like the {' or the '.join(missing)} table: it "
-            "needs columns for " + " and ".join(", ".join(_required(t)) for t in missing) + "."
+            "needs columns for "
+            + " and ".join(", ".join(_required(t)) for t in missing)
+            + "."
+            + " No contacts? See docs/surveys.md, A study of answers alone." * (missing == ["contacts"])
         )
     renames = {t: _renames(t, found[paths[0]]) for t, paths in tables.items()}
     arms, services = (

@@ -49,11 +49,11 @@ def without(cohort: Cohort, why: NDArray[Any]) -> Cohort:
 
 
 def losses_of(people: pd.DataFrame, treated: NDArray[np.bool_]) -> Summary:
-    """Deaths, moves and ended tenancies within the time people were observed, by arm."""
+    """Deaths, moves and ended tenancies within the time people were observed, by arm, of those recorded."""
     columns = {"died": "died", "moved_out": "moved_out", "tenancy_ended": "tenancy_end"}
-    never = pd.Series(pd.NaT, people.index)
     last = people["observed_to"]
-    gone = {name: people.get(column, never) <= last for name, column in columns.items()}
+    # What the people table has no column for was never recorded, and is not zero.
+    gone = {name: people[column] <= last for name, column in columns.items() if column in people}
     arm = np.where(treated, "supported", "control")
     frame = pd.DataFrame({"arm": arm, "persons": 1, **gone})
     table = frame.groupby("arm", sort=False).sum().astype(int).reset_index()

@@ -145,7 +145,9 @@ def _cohort(store: Store, counted: _Counted) -> Cohort:
     """Say who is in the study, counted from one day or the other."""
     treated, control = store.treated, store.control
     frame, why = _everyone(store, counted)
-    reasons = [_named(r, counted) for r in RULES if r.table == "people" and r.drops]
+    # Nobody is left out for what the file has no column for, and no line says so.
+    drops = [r for r in RULES if r.table == "people" and r.drops]
+    reasons = [_named(r, counted) for r in drops if r.column in {"start_date", *store.columns}]
     steps = [("in the file", "", len(frame))]
     steps += [("left out", name, int((why == name).sum())) for name in reasons]
     unseen = (why == "") & ~(frame["observed_from"] <= frame["observed_to"]).to_numpy(bool)

@@ -111,9 +111,9 @@ def ask(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> duckdb.DuckDBPyC
         line = re.search(r"[Ll]ine:? (\d+)", str(error))
         where = f" near line {line[1]}" if line else ""
         hint = (
-            "save it as UTF-8"
+            "save it as UTF-8, with line endings of one kind"
             if "nicode" in str(error) or "utf" in str(error).lower()
-            else "open it and look"
+            else "open it and look, also for line endings of two kinds"
         )
         raise DataError(
             f"{name}: the file could not be read as a table{where} ({type(error).__name__}); {hint}."

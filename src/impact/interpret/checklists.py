@@ -27,7 +27,11 @@ NOT_REPORTED = "not reported"
 
 
 def checklists(
-    *, answers: Mapping[str, str], protocol: Mapping[str, str], is_estimated: bool
+    *,
+    answers: Mapping[str, str],
+    protocol: Mapping[str, str],
+    is_estimated: bool,
+    answers_alone: bool = False,
 ) -> dict[str, Summary]:
     """Fill the checklists of a study.
 
@@ -39,6 +43,8 @@ def checklists(
         As ``Study.protocol``.
     is_estimated : bool
         Whether the study has a method, and so a page of findings.
+    answers_alone : bool
+        Whether it counts no services, so that what it found is on the page of what people said.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def checklists(
     known = {"person": answers, "plan": protocol}
     said = [
         known[how].get(answer) if how in known else answer if how == "page" or is_estimated else None
-        for how, answer in zip(items["how"], items["answer"], strict=True)
+        for how, answer in zip(items["how"], _places(items, answers_alone), strict=True)
     ]
     filled = items.assign(answer=[words or NOT_REPORTED for words in said])
     out = {}
@@ -72,6 +78,13 @@ def checklists(
         }
         out[name] = Summary(table, method)
     return out
+
+
+def _places(items: pd.DataFrame, answers_alone: bool) -> list[str]:
+    """Where each item is answered: with answers alone an estimate is not among the findings, if anywhere."""
+    if not answers_alone:
+        return items["answer"].tolist()
+    return items["answer"].where(items["how"] != "estimate", items["alone"].fillna("")).tolist()
 
 
 @cache

@@ -42,6 +42,7 @@ CAPTION = (
 )
 _RECALLED = "What counts would say if people with support told too few or too many"
 _KNEW = "People knew whether they had support, and some may have answered accordingly."
+_UNSAID = "not said"
 _NO_LOT = "Support was not given by lot: who took it up may have been going to change anyway."
 
 
@@ -248,7 +249,16 @@ def who(released: Mapping[str, Released]) -> Shown:
 
 def modes(released: Mapping[str, Released]) -> Shown:
     """How the interviews were held, and how far back they looked."""
-    return show(*(_laid(how_asked(released[name])) for name in ("modes", "recalls") if name in released))
+    told = [how_asked(released[name]) for name in ("modes", "recalls") if _says(released, name)]
+    if not told:
+        unsaid = ("The file does not say how interviews were held.",)
+        return show(Statement("sentence", (("list", unsaid),), (released["modes"],), SEAL))
+    return show(*map(_laid, told))
+
+
+def _says(released: Mapping[str, Released], name: str) -> bool:
+    """Whether the file says of anybody how it was asked."""
+    return name in released and set(released[name].table[name.removesuffix("s")]) != {_UNSAID}
 
 
 def _laid(table: Table) -> Shown:

@@ -129,7 +129,8 @@ def _asked(one: Released, names: list[str]) -> list[str]:
         kind, better, _, scale = one.method["asked"][name]
         if scale:
             end = {"higher": "higher is better", "lower": "lower is better"}[better]
-            said.append(f"{label(name)}: {scale}, {end}.")
+            metric = ", on the metric scale, not sums" if name == "swemwbs" else ""
+            said.append(f"{label(name)}: {scale}{metric}, {end}.")
         elif kind == "count":
             said.append(f"{label(name)}: a person and year.")
     return [" ".join(said)] if said else []

@@ -22,6 +22,11 @@ _ALWAYS = (
     "Support to one person does not change how much others use services.",
     "The records hold every contact within the time that they are said to cover.",
 )
+_ANSWERS_ALONE = (
+    "Support to one person does not change what others say.",
+    "Those who answered again speak for those who did not, once weighed by what is known of them.",
+    "Without support, answers would have changed in those supported as they did in the comparison.",
+)
 _STAY = {
     False: "Those who died, moved or were lost would have gone on as those who stayed.",
     True: "Those who died, moved or were lost would have gone on as people like them who stayed.",
@@ -45,7 +50,7 @@ def write_logs(
     logs = {
         "data-log": ("Data log", _data(results, planned.made_from)),
         "assumptions-caveats": ("Assumptions and caveats log", _assumptions(study, planned.made_from)),
-        "qa-log": ("Quality assurance log", _quality(results, planned.made_from, pages)),
+        "qa-log": ("Quality assurance log", _quality(study, results, planned.made_from, pages)),
     }
     (folder / "logs").mkdir()
     files = []
@@ -82,11 +87,11 @@ def _data(results: Results, made_from: Mapping[str, Any]) -> list[str]:
 def _assumptions(study: Study, made_from: Mapping[str, Any]) -> list[str]:
     """What must hold for the answer to be right, and what a reader must know."""
     censored = study.did is not None and study.did.censoring is not None
-    assumed = [*_ALWAYS, _STAY[censored]]
+    assumed = [*_ALWAYS, _STAY[censored]] if study.outcomes else [*_ANSWERS_ALONE]
     if study.design.assignment == "randomised":
         assumed.append(_LOT)
     elif study.matching:
-        assumed.append(_MATCHED)
+        assumed.append(_MATCHED if study.outcomes else _MATCHED.replace("use", "answers"))
     if study.did:
         assumed.append(_TREND.get(study.did.estimator, _ALIKE))
     caveats = list(study.remarks)
@@ -104,7 +109,9 @@ def _assumptions(study: Study, made_from: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str, Entry]) -> list[str]:
+def _quality(
+    study: Study, results: Results, made_from: Mapping[str, Any], pages: Mapping[str, Entry]
+) -> list[str]:
     """Which checks were made and how they came out, by which versions; and who must still look."""
     shown = [
         (pages[page].title, _NAMES.get(item["name"], str(item["name"]).replace("_", " ")))
@@ -124,7 +131,7 @@ def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str,
     plan = made_from["plan"]
     return [
         *("## Plan", "", f"- {_PLANS.get(str(plan.get('status')), _PLANS['none'])}", ""),
-        *("## Evidence", "", *(evidence or ["- Nothing was estimated."]), ""),
+        *("## Evidence", "", *(evidence or [_UNSURE[bool(study.survey and not study.outcomes)]]), ""),
         *("## Checks on the pages", "", *_table(("Page", "Check"), shown), ""),
         *("## Checklists", "", *told, "") * bool(told),
         *("## Disclosure", "", f"- {made_from['disclosure']['title']}.", ""),
@@ -133,6 +140,10 @@ def _quality(results: Results, made_from: Mapping[str, Any], pages: Mapping[str,
     ]
 
 
+_UNSURE = {
+    False: "- Nothing was estimated.",
+    True: "- What people said was compared; the strength of the evidence is not rated for answers.",
+}
 _NAMES = {
     "quality": "checks of the records",
     "pretrend": "whether the groups moved alike before support",

@@ -69,6 +69,8 @@ def _skipped(study: Study) -> dict[str, str]:
     }
     if not study.outcomes:
         skipped |= dict.fromkeys(("did", "matching"), NO_SERVICES)
+        if study.matching:
+            skipped["matching"] += "; the page What people said compares answers of similar people"
         skipped["findings"] = f"{NO_SERVICES}; the answer stands on the page What people said"
     elif {"did", "matching"} <= set(skipped):
         skipped["findings"] = "the parameter file has no did or matching section, so nothing was estimated"

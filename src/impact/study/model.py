@@ -188,7 +188,8 @@ class Study(Plans):
         """Plain keyword arguments of ``impact.interpret.checklists``: what a person says, and the plan."""
         answers = self.reporting.model_dump(exclude_none=True) if self.reporting else {}
         estimated = bool(self.did or self.matching or self.survey)
-        return {"answers": answers, "protocol": self.protocol, "is_estimated": estimated}
+        told = {"answers": answers, "protocol": self.protocol, "is_estimated": estimated}
+        return told | {"answers_alone": self.survey is not None and not self.outcomes}
 
     @property
     def brief(self) -> dict[str, str]:

@@ -190,3 +190,8 @@ def test_an_arm_that_is_misspelt_is_named_with_the_nearest():
     found = read_cohort(people=people, contacts=CONTACTS, **ARMS).quality
     told = found[found["table"] == "people"].set_index("rule").loc["arm not listed", "action"]
     assert told == "left out and counted: 'helpp' (did you mean 'help'?)"
+
+
+def test_what_was_never_recorded_is_not_counted_as_nobody():
+    assert cohort().losses().table.columns.tolist() == ["arm", "persons", "died"]
+    assert not {"no consent", "opted out", "not linked"} & set(cohort().flow.table["rule"])

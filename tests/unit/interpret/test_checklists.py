@@ -17,7 +17,7 @@ from impact.study import Study
 from impact.study.reporting import Reporting
 
 ROOT = Path(__file__).parents[3]
-PAGES = {"Who is in the study": "cohort", "Findings": "findings"}
+PAGES = {"Who is in the study": "cohort", "Findings": "findings", "What people said": "survey"}
 STUDY = Study.read(ROOT / "params/demo.yaml")
 
 
@@ -44,7 +44,8 @@ def test_where_it_points_is_a_heading_of_that_page() -> None:
         text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
         headings[title] = {h.lower() for h in re.findall(r"^## (.+)", text, re.MULTILINE)}
     items = _items()
-    for place in items.loc[items["how"].isin(["page", "estimate"]), "answer"]:
+    places = [*items.loc[items["how"].isin(["page", "estimate"]), "answer"], *items["alone"].dropna()]
+    for place in places:
         page, _, where = place.partition(": ")
         known = headings[page]
         assert any(heading in where.lower() for heading in known) or where == "the question at its head", (
@@ -64,6 +65,14 @@ def test_what_a_person_says_is_reported_and_what_was_not_estimated_is_not() -> N
     none = checklists(answers={}, protocol=STUDY.protocol, is_estimated=False)
     assert none["TARGET"].method["reported"] == "6 of 21"
     assert none["TARGET"].table.loc[12, "answer"] == NOT_REPORTED
+
+
+def test_a_study_of_answers_alone_points_at_no_findings() -> None:
+    made = checklists(answers={}, protocol=STUDY.protocol, is_estimated=True, answers_alone=True)
+    said = made["TARGET"].table["answer"]
+    assert not said.str.startswith("Findings").any()
+    assert said.str.startswith("What people said").sum() == 5
+    assert said[2] == NOT_REPORTED
 
 
 def test_the_page_says_how_much_and_what_is_missing() -> None:
