@@ -42,7 +42,7 @@ CAPTION = (
 )
 _RECALLED = "What counts would say if people with support told too few or too many"
 _KNEW = "People knew whether they had support, and some may have answered accordingly."
-_UNSAID = "not said"
+_UNSAID = {"not said", "all together"}
 _NO_LOT = "Support was not given by lot: who took it up may have been going to change anyway."
 
 
@@ -258,7 +258,7 @@ def modes(released: Mapping[str, Released]) -> Shown:
 
 def _says(released: Mapping[str, Released], name: str) -> bool:
     """Whether the file says of anybody how it was asked."""
-    return name in released and set(released[name].table[name.removesuffix("s")]) != {_UNSAID}
+    return name in released and not set(released[name].table[name.removesuffix("s")]) <= _UNSAID
 
 
 def _laid(table: Table) -> Shown:
