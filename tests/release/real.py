@@ -423,7 +423,6 @@ def _said(w: World, page: str, name: str, row: Row) -> Made:
 
 
 _STAGES = {
-    "answered before": ["again", "lost"],
     "not asked, or no answer before": ["none"],
     "answered again": ["again"],
     "did not answer again": ["lost"],
@@ -431,10 +430,9 @@ _STAGES = {
 }
 
 
-def _asked(w: World, page: str, name: str, row: Row) -> Made:
-    block, whole = f"stage {_wave(w)}", "in the study" if name == "asked" else "answered before"
-    for column, stage in (("persons", row["stage"]), ("all", whole)):
-        yield column, "people", w.people.of(block, _STAGES[stage], arm=row["arm"], rule=TENANTS)
+def _answered(w: World, page: str, name: str, row: Row) -> Made:
+    who = w.people.of(f"stage {_wave(w)}", _STAGES[row["stage"]], arm=row["arm"], rule=TENANTS)
+    yield "persons", "people", who
 
 
 def _spoken(w: World, page: str, name: str, row: Row) -> Made:
@@ -469,7 +467,7 @@ _TABLES = {
     "overlap": _overlap, "feasibility": _feasible, "matched": _matched, "naive": _naive,
     "balance": _balance, "effects": _effects, "bounds": _effects, "rates": _rates, "by_group": _group,
     "by_deprivation": _deprivation, "reach": _uneven, "need": _uneven, "trends": _effects,
-    "said": _said, "said_weighted": _said, "said_standard": _said, "worth": _said, "asked": _asked,
-    "answered": _asked, "said_matched": _said, "spoken": _spoken, "modes": _modes,
+    "said": _said, "said_weighted": _said, "said_standard": _said, "worth": _said,
+    "answered": _answered, "said_matched": _said, "spoken": _spoken, "modes": _modes,
     "by_arm": _kind, "arm_against_arm": _effects, "per_step": _effects,
 }  # fmt: skip

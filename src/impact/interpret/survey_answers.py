@@ -17,7 +17,7 @@ from impact.errors import DesignError
 from impact.interpret.description import GROUPS
 from impact.results import Result, Summary
 
-ASKED, NOT_ASKED = "answered before", "not asked, or no answer before"
+NOT_ASKED = "not asked, or no answer before"
 ANSWERED, LOST = "answered again", "did not answer again"
 TOGETHER = "all together"
 # Where one way of asking is this much commoner in one group or wave than in the other, it is told.
@@ -35,7 +35,9 @@ class Held:
 
 
 def answered(data: Cohort, panel: Panel) -> dict[str, Result]:
-    """Count who was asked, who answered again, and who was lost, the dead among them, by group.
+    """Count who answered again, who was lost, the dead among them, and who had not been asked, by group.
+
+    How many answered before is no count of its own: it follows where the two that make it are shown.
 
     Parameters
     ----------
@@ -46,30 +48,19 @@ def answered(data: Cohort, panel: Panel) -> dict[str, Result]:
     Returns
     -------
     dict
-        ``asked``, of everyone in the study who answered before; ``answered``, of these who answered again.
+        ``answered``: a row a group and ``stage``; the three add up to everyone in the study.
     """
     times = np.maximum.reduce(list(panel.exposure.values())) > 0
     before, after = times.T
-    first, second = [], []
+    rows = []
     for treated, arm in GROUPS.items():
         mine = panel.treated == treated
         everyone, said = int((data.treated == treated).sum()), int((mine & before).sum())
-        first += _rows(arm, everyone, {"in the study": everyone, ASKED: said, NOT_ASKED: everyone - said})
         again = int((mine & before & after).sum())
-        second += _rows(arm, said, {ASKED: said, ANSWERED: again, LOST: said - again})
+        stages = {"in the study": everyone, ANSWERED: again, LOST: said - again, NOT_ASKED: everyone - said}
+        rows += [{"arm": arm, "stage": stage, "persons": n} for stage, n in stages.items()]
     method = {"shows": "who answered", "before": str(panel.periods[0]), "after": str(panel.periods[1])}
-    return {name: _counted(rows, method) for name, rows in (("asked", first), ("answered", second))}
-
-
-def _rows(arm: str, everyone: int, counts: dict[str, int]) -> list[dict[str, Any]]:
-    return [
-        {"arm": arm, "stage": stage, "persons": n, "all": everyone, "percent": 100 * n / max(everyone, 1)}
-        for stage, n in counts.items()
-    ]
-
-
-def _counted(rows: Sequence[dict[str, Any]], method: dict[str, Any]) -> Summary:
-    return Summary(pd.DataFrame(rows), method, people=["persons"], percent={"percent": ("persons", "all")})
+    return {"answered": Summary(pd.DataFrame(rows), method, people=["persons"])}
 
 
 def spoken(panel: Panel, measures: Sequence[Measure]) -> dict[str, Result]:

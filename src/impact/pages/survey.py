@@ -30,7 +30,7 @@ from impact.pages.formats import (
 )
 from impact.pages.layout import Column, Table, table_of
 from impact.pages.statement import Statement
-from impact.pages.survey_tables import before_and_after, how_asked, lost, who_answered
+from impact.pages.survey_tables import before_and_after, how_asked, lost, share_again, who_answered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,14 +191,11 @@ def _others(others: list[Change]) -> str:
 
 
 def _lost(released: Mapping[str, Released], first: Change) -> str:
-    shown = released["answered"]
-    again = shown.table["stage"] == "answered again"
-    shares = dict(zip(shown.table.loc[again, "arm"], numeric(shown.table.loc[again, "percent"]), strict=True))
-    if not np.isfinite(list(shares.values())).all():
-        told = "Not everyone answered again"
-    else:
-        told = f"Of those who answered before, {number(shares['supported'])}% with support and "
-        told += f"{number(shares['control'])}% without it answered again"
+    mine, theirs = (100 * share_again(released["answered"], arm) for arm in ("supported", "control"))
+    told = "Not everyone answered again"
+    if np.isfinite([mine, theirs]).all():
+        told = f"Of those who answered before, {number(mine)}% with support and "
+        told += f"{number(theirs)}% without it answered again"
     weighted, *_ = changes_of(released["said_weighted"])
     if not (weighted.is_shown and first.is_shown):
         return f"{told}."
@@ -244,7 +241,7 @@ def means(released: Mapping[str, Released]) -> Shown:
 
 def who(released: Mapping[str, Released]) -> Shown:
     """Who was asked, who answered again, and what those who were lost had said before."""
-    return show(_laid(who_answered(released["asked"], released["answered"])), _laid(lost(released["spoken"])))
+    return show(_laid(who_answered(released["answered"])), _laid(lost(released["spoken"])))
 
 
 def modes(released: Mapping[str, Released]) -> Shown:

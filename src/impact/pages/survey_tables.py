@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from impact.disclosure import Released
-from impact.pages.formats import capital, label, number, require_released
+from impact.pages.formats import capital, label, number, numeric, require_released
 from impact.pages.layout import Column, Table, cells_of, table_of
 
 _GROUPS = {"supported": "With support", "control": "Comparison"}
@@ -73,34 +75,41 @@ def lost(one: Released) -> Table:
     return table_of(one, "What those who were lost had said before", columns, under)
 
 
-def who_answered(asked: Released, answered: Released) -> Table:
+def who_answered(answered: Released) -> Table:
     """How many were in the study, answered before, and answered again, by group."""
-    parts = (require_released(asked), require_released(answered))
-    stages: list[str] = []
-    cells: dict[str, list[str]] = {arm: [] for arm in _GROUPS}
-    for one in parts:
-        fresh = [
-            s for s in dict.fromkeys(one.table["stage"]) if s not in stages and not s.startswith("not asked")
-        ]
-        stages += fresh
-        for arm in _GROUPS:
-            rows = _rows(one, arm=arm)[fresh]
-            shares = cells_of(one, "percent", rows, lambda v: f"{number(v)}%")
-            counts = cells_of(one, "persons", rows)
-            whole = one is asked
-            cells[arm] += [
-                n if n == share or (whole and stage == "in the study") else f"{n} ({share})"
-                for stage, n, share in zip(fresh, counts, shares, strict=True)
-            ]
-    columns = [Column("", [capital(stage) for stage in stages], words=True)]
-    columns[0] = columns[0]._replace(header="People")
-    columns += [Column(title, cells[arm]) for arm, title in _GROUPS.items()]
+    columns = [
+        Column("People", ["In the study", "Answered before", "Answered again", "Did not answer again"], True)
+    ]
+    for arm, title in _GROUPS.items():
+        rows = _rows(answered, arm=arm)[["in the study", "answered again", "did not answer again"]]
+        (everyone, *parts), counts = cells_of(answered, "persons", rows), _shown(answered, rows)
+        before = counts[1] + counts[2]
+        told = answered.mark if np.isnan(before) else number(before)
+        cells = [everyone, _of(told, before, counts[0])]
+        cells += [_of(part, n, before) for part, n in zip(parts, counts[1:], strict=True)]
+        columns.append(Column(title, cells))
     before, after = answered.method["before"], answered.method["after"]
     under = [
         f"Before: interview “{before}”. Again: “{after}”. Percentages are of those in the study who answered "
         "before, and of those who answered before who did so again; who had died is among those who did not."
     ]
     return table_of(answered, "Who answered", columns, under)
+
+
+def share_again(answered: Released, arm: str) -> float:
+    """Which part of a group who answered before did so again; missing where it would tell a small number."""
+    again, lost = _shown(answered, _rows(answered, arm=arm)[["answered again", "did not answer again"]])
+    return float(again / (again + lost)) if again + lost > 0 else np.nan
+
+
+def _shown(one: Released, rows: pd.Series) -> NDArray[np.float64]:
+    """The numbers of people in some rows, as they are shown; missing where one is not."""
+    persons = numeric(one.table["persons"].iloc[rows])
+    return np.where(one.hidden["persons"].iloc[rows], np.nan, persons)
+
+
+def _of(cell: str, count: float, whole: float) -> str:
+    return f"{cell} ({number(100 * count / whole)}%)" if count >= 0 and whole > 0 else cell
 
 
 def how_asked(one: Released) -> Table:

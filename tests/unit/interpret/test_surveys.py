@@ -288,8 +288,8 @@ def test_who_answered_adds_up(cohort):
     found = surveyed(cohort, asked=ASKED)
     stages = found["answered"].table.set_index(["arm", "stage"])["persons"]
     for arm in ("supported", "control"):
-        assert stages[arm, "answered before"] == N / 2
         assert stages[arm, "answered again"] + stages[arm, "did not answer again"] == N / 2
+        assert stages[arm, "in the study"] - stages[arm, "not asked, or no answer before"] == N / 2
     spoken = found["spoken"].table
     rows = long(cohort, "life_satisfaction")
     mine = spoken.query("outcome == 'life_satisfaction' and arm == 'supported' and stage == 'answered again'")
