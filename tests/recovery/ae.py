@@ -8,13 +8,13 @@ them, so a test at 5% should find an effect in 5% of the draws.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact import did
 from impact.data import read_panel
@@ -94,11 +94,7 @@ def replicate(
 
 def replicates(draws: int, *, workers: int = 1, **how: Any) -> pd.DataFrame:
     """The draws 0, 1, ... of the start months."""
-    one = partial(replicate, **how)
-    if workers == 1:
-        return pd.DataFrame([row for seed in range(draws) for row in one(seed)])
-    with ProcessPoolExecutor(workers) as pool:
-        return pd.DataFrame([row for rows in pool.map(one, range(draws), chunksize=10) for row in rows])
+    return pd.DataFrame(rows_of(partial(replicate, **how), draws, workers=workers))
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:

@@ -9,12 +9,12 @@ three of five buildings; the needier die and leave sooner, and of those with sup
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact import did
 from impact.data import Cohort
@@ -188,15 +188,8 @@ def replicate(seed: int, *, ratio: float) -> list[dict]:
 
 def replicates(draws: int, *, ratios: Sequence[float] = RATIOS, workers: int = 1) -> pd.DataFrame:
     """Replicates of the seeds 0, 1, ..., without an effect and with one."""
-    found: list[list[dict]] = []
-    for ratio in ratios:
-        one = partial(replicate, ratio=ratio)
-        if workers == 1:
-            found += map(one, range(draws))
-            continue
-        with ProcessPoolExecutor(workers) as pool:
-            found += pool.map(one, range(draws), chunksize=4)
-    return pd.DataFrame([row for rows in found for row in rows])
+    every = [rows_of(partial(replicate, ratio=ratio), draws, workers=workers) for ratio in ratios]
+    return pd.DataFrame([row for rows in every for row in rows])
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:

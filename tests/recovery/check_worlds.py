@@ -7,13 +7,13 @@ one thing is not as the analysis takes it to be. Counts are Poisson given need (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from time import process_time
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact import did
 from impact.data.panel import Panel
@@ -132,13 +132,8 @@ def replicates(
     """Replicates of the seeds 0, 1, ... of each world, with an effect and without one."""
     found = []
     for world, ratio in product(worlds, ratios):
-        one = partial(replicate, world=world, ratio=ratio)
-        if workers == 1:
-            found += map(one, range(draws))
-            continue
-        with ProcessPoolExecutor(workers) as pool:
-            found += pool.map(one, range(draws), chunksize=4)
-    return pd.DataFrame([row for rows in found for row in rows])
+        found += rows_of(partial(replicate, world=world, ratio=ratio), draws, workers=workers)
+    return pd.DataFrame(found)
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:

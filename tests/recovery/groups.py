@@ -8,12 +8,12 @@ months on; the needier leave sooner. Counts are Poisson given all that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact.data import Cohort
 from impact.data.panel import Panel
@@ -158,13 +158,7 @@ def replicates(draws: int, *, designs: Sequence[Mapping[str, object]], workers: 
     """All draws of all designs, one row a scale."""
     rows: list[Mapping[str, object]] = []
     for design in designs:
-        ask = partial(one, **design)
-        if workers > 1:
-            with ProcessPoolExecutor(workers) as pool:
-                found = list(pool.map(ask, range(draws), chunksize=10))
-        else:
-            found = [ask(seed) for seed in range(draws)]
-        rows += [row for each in found for row in each]
+        rows += rows_of(partial(one, **design), draws, workers=workers)
     return pd.DataFrame(rows)
 
 

@@ -6,12 +6,12 @@ before an index date and a year after it, in quarters; counts are Poisson. Suppo
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact import match
 from impact.data import Cohort
@@ -267,13 +267,8 @@ def replicates(draws, *, worlds=tuple(WORLDS), workers=1):
     """Repeats of the seeds 0, 1, ... in each world."""
     found = []
     for world in worlds:
-        one = partial(replicate, world=world)
-        if workers == 1:
-            found += map(one, range(draws))
-            continue
-        with ProcessPoolExecutor(workers) as pool:
-            found += pool.map(one, range(draws), chunksize=5)
-    return pd.DataFrame([row for rows in found for row in rows])
+        found += rows_of(partial(replicate, world=world), draws, workers=workers)
+    return pd.DataFrame(found)
 
 
 def summary(results):

@@ -9,7 +9,6 @@ they are supported. Counts are Poisson given all that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from seeds import rows_of
 
 from impact import did
 from impact.data.panel import Panel
@@ -248,12 +248,8 @@ def replicates(
     for sites, leaving, ratio in product(draws, (False, True), ratios):
         here = [m for m in methods if sites in m.sites and leaving in m.leaving]
         one = partial(replicate, sites=sites, leaving=leaving, ratio=ratio, methods=here)
-        if workers == 1:
-            found += map(one, range(draws[sites]))
-            continue
-        with ProcessPoolExecutor(workers) as pool:
-            found += pool.map(one, range(draws[sites]), chunksize=5)
-    return pd.DataFrame([row for rows in found for row in rows])
+        found += rows_of(one, draws[sites], workers=workers)
+    return pd.DataFrame(found)
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:

@@ -85,7 +85,7 @@ def test_a_study_of_what_people_said_counts_no_services():
     alone = Study(**ALONE | {"survey": ASKED | {"own": OWN}, "matching": {"on": ["age"]}})
     assert set(_skipped(alone)) == {"did", "matching", "findings"}
     assert "answers of similar people" in _skipped(alone)["matching"]
-    assert alone.protocol["Outcomes"] == "life_satisfaction (main result) and utility."
+    assert alone.protocol["Outcomes"] == "`life_satisfaction` (main result) and `utility`."
     assert "interviews called 0 to those called 12 and 6" in alone.protocol["Follow-up"]
     with pytest.raises(ParameterError, match="did: outcomes is empty: only what people said is compared"):
         Study(**ALONE | {"survey": ASKED | {"own": OWN}, "did": {}})
@@ -95,7 +95,7 @@ def test_a_study_of_what_people_said_counts_no_services():
 
 def test_services_and_answers_stand_beside_each_other_in_the_plan():
     said = study().protocol
-    assert said["Outcomes"] == "ae (main result); and what people said of life_satisfaction and utility."
+    assert said["Outcomes"] == "ae (main result); and what people said of `life_satisfaction` and `utility`."
     assert (
         "What people said: the change from 0 to 12 and 6 with support less that without it"
         in said["Analysis"]

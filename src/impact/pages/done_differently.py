@@ -134,7 +134,7 @@ def draw(released: Released) -> Axes:
         Of ``interpret.checks``.
     """
     table, judged = readers_units(batch(released)), {v.row: v for v in verdicts(released)}
-    shown = table[table["scale"] != ""]
+    shown = _drawn(table)
     ratio = bool((shown["scale"] == "log ratio").any())
     names = [textwrap.fill(judged[i].changed if i in judged else "As planned", 40) for i in shown.index]
     tall = np.array([0.13 + 0.155 * (name.count("\n") + 1) for name in names])
@@ -169,6 +169,11 @@ def draw(released: Released) -> Axes:
     return axes[0]
 
 
+def _drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """What has a place in the figure: the estimates that are shown."""
+    return table[(table["scale"] != "") & table["estimate"].notna()]
+
+
 def _draw_row(ax: Axes, y: float, row: Any, verdict: Verdict | None) -> None:
     value, low, high = (float(numeric([row[c]])[0]) for c in ("estimate", "conf_low", "conf_high"))
     if verdict is None:
@@ -190,7 +195,7 @@ def _draw_row(ax: Axes, y: float, row: Any, verdict: Verdict | None) -> None:
 def alt(released: Released, _: str | None = None) -> str:
     """Describe the figure for somebody who cannot see it."""
     table = readers_units(batch(released))
-    shown = table[table["scale"] != ""]
+    shown = _drawn(table)
     planned = _cells(shown.iloc[:1])[0]
     return f"{len(shown)} estimates with their ranges. As planned: {planned}. {' '.join(sentences(released))}"
 

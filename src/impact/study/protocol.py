@@ -115,18 +115,19 @@ def brief(study: Study) -> dict[str, str]:
 
 
 def _outcomes(study: Study, first: str) -> str:
-    one, *others = marked(study.outcomes or _asked(study), study.labels)
+    one, *others = marked(study.outcomes, study.labels) or _asked(study)
     return _words((f"{one} ({first})", *others))
 
 
 def _beside(study: Study) -> str:
     """What people are asked, where services are counted too."""
-    asked = marked(_asked(study), study.labels) if study.outcomes else []
+    asked = _asked(study) if study.outcomes else []
     return f"; and what people said of {_words(asked)}" if asked else ""
 
 
-def _asked(study: Study) -> tuple[str, ...]:
-    return study.survey.outcomes if study.survey else ()
+def _asked(study: Study) -> list[str]:
+    """The questions asked, between backticks, which pages replace by what readers call them."""
+    return [f"`{name}`" for name in study.survey.outcomes] if study.survey else []
 
 
 _BRIEF_START = {
