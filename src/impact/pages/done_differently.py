@@ -196,7 +196,7 @@ def alt(released: Released, _: str | None = None) -> str:
     """Describe the figure for somebody who cannot see it."""
     table = readers_units(batch(released))
     shown = _drawn(table)
-    planned = _cells(shown.iloc[:1])[0]
+    planned = _cells(table[table["check"] == "planned"])[0]
     return f"{len(shown)} estimates with their ranges. As planned: {planned}. {' '.join(sentences(released))}"
 
 

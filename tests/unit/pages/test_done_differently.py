@@ -167,6 +167,18 @@ def test_a_check_of_the_batch_counts_for_the_evidence(effects):
     assert [c.minor for c in checks_on(minor)] == [True]
 
 
+def test_what_is_withheld_has_no_line_in_the_figure():
+    few = row("few", -62.0, -110.0, -14.0, term="Without the first month") | {"fewest": 3}
+    released = page(row("start", *MAIN, term="Without the month support began"), few)["checks"]
+    said = done_differently.alt(released)
+    assert said.startswith("2 estimates with their ranges. As planned: −720 (−1,200 to −240).")
+    (ax,) = done_differently.draw(released).figure.axes
+    assert [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()] == [
+        "As planned",
+        "Without the month support began",
+    ]
+
+
 def test_the_figure_and_the_table_say_the_same():
     released = full()["checks"]
     shown = done_differently.checks({"checks": released})
