@@ -185,7 +185,9 @@ class Comparisons:
                 break
         _, information = self._curvature(coef, np.arange(len(coef)))
         self.bread, found = pseudo_inverses(information)
-        lost = [*active.tolist(), *np.flatnonzero(found < rank).tolist()]
+        # Where everyone's propensity is rounded to 0 or 1, the steps end though nothing was found.
+        foretold = information[:, 0, 0] < 1e-9 * treated[:, 0, 0]
+        lost = [*active.tolist(), *np.flatnonzero((found < rank) | foretold).tolist()]
         if lost:
             raise self._error(
                 lost[0],
