@@ -23,6 +23,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
@@ -35,11 +36,15 @@ _STACK = (
     *("matplotlib.pyplot", "seaborn", "matplotlib.backends.backend_agg"),
     *("ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger"),
     *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic"),
+    *("IPython.core.debugger", "IPython.core.logger", "IPython.core.pylabtools", "sqlite3"),
+    "tornado.platform.asyncio",
     *(f"impact.{name}" for name in ("data", "disclosure.gate", "interpret", "run.worker")),
     *(f"impact.pages.{name}" for name in ("briefing", "plots", "services", "tables")),
 )
 # What is only there for jsonschema to judge addresses in other scripts, at the price of a second and 17 MB.
 _NOT_USED = "rfc3987_syntax"
+# The files of what the server has imported.
+_FILES: list[str] = []
 _LOOKS, _BETWEEN_LOOKS = 100, 0.01
 _SIGNAL_WHEN_PARENT_DIES = 1
 
@@ -79,10 +84,11 @@ def _serve(address: str) -> None:
             _leave(address)
     _call("impact.run.worker:prepare", [])
     del sys.modules[_NOT_USED]
-    # A kernel looks at the file of every module, and so copies the page that says it: side by side, a few.
-    for module in list(sys.modules.values()):
-        if file := getattr(module, "__file__", None):
-            module.__file__ = file.encode().decode()
+    # A kernel asks each module's name and file, and so copies the pages that hold them: side by side, a few.
+    for name in list(sys.modules):
+        sys.modules[name.encode().decode()] = sys.modules.pop(name)
+    places = [getattr(module, "__file__", None) for module in sys.modules.values()]
+    _FILES.extend(place.encode().decode() for place in places if place)
     gc.freeze()
     gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -188,13 +194,18 @@ def _kernel(*arguments: str) -> None:
     """Be a kernel, as one is that was started by itself."""
     import matplotlib
     import pandas as pd
+    from ipykernel import ipkernel
     from ipykernel.kernelapp import IPKernelApp
 
     # pandas chooses this when it is imported, by whether there is a kernel.
     pd.set_option("display.max_columns", 20)
     sys.argv = ["ipykernel_launcher.py", *arguments]
     app = IPKernelApp.instance(parent_handle=os.getppid())
+    # It would ask each module for its file, for the debugger, and a page of memory is copied for each.
+    vars(ipkernel)["sys"] = SimpleNamespace(**{**vars(sys), "modules": {}})
     app.initialize(list(arguments))
+    vars(ipkernel)["sys"] = sys
+    app.kernel._kernel_modules += _FILES
     matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
     app.start()
 

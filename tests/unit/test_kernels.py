@@ -34,6 +34,9 @@ CELLS = [
     "os.getcwd(), os.environ['SAID'], __name__, plt.get_backend(), sys.path[0], pd.options.display.width",
     "plt.rcParams['figure.dpi'], plt.rcParams['figure.figsize'], sorted(np.geterr().items())",
     "from IPython.display import HTML, display\ndisplay(HTML('<b>x</b>'), metadata={'a': 1})",
+    # What a debugger steps over.
+    "from ipykernel import ipkernel\nkernel = get_ipython().kernel\n"
+    "ipkernel.sys is sys, os.__file__ in kernel._kernel_modules, os.__file__ in kernel.debugger.kernel_modules",
     "import asyncio\nawait asyncio.sleep(0.01)\n'waited'",
     "from multiprocessing import Pool\nwith Pool(2) as pool:\n    found = pool.map(abs, [-1, 2])\nfound",
     "1 / 0",

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from impact.errors import ParameterError, nearest
+
+# Whoever only asks for a policy's name, as the command line does, need not wait for numpy.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 NOTICE = "Small numbers are withheld by rule; whoever sends this page has it checked first."
 
@@ -119,6 +121,8 @@ class Policy:
 
     def small(self, counts: ArrayLike) -> NDArray[np.bool_]:
         """Which counts may not be shown; a missing count is not small."""
+        import numpy as np
+
         n = np.asarray(counts, float)
         return np.asarray((n < self.smallest_shown) & ~((n == 0) & self.zero_shown))
 
@@ -133,14 +137,20 @@ class Policy:
         >>> policy("opensafely").small([0, 7, 8]).tolist(), policy("opensafely").protected([0, 7, 8]).tolist()
         ([True, True, False], [False, True, False])
         """
+        import numpy as np
+
         return np.asarray(self.small(counts) & (np.asarray(counts, float) > 0))
 
     def enough(self, counts: ArrayLike) -> NDArray[np.bool_]:
         """Which counts are large enough to carry an estimate; missing is not, and neither is 0."""
+        import numpy as np
+
         return np.asarray(np.asarray(counts, float) >= self.smallest_shown)
 
     def rounded(self, counts: ArrayLike) -> NDArray[np.float64]:
         """Counts to the nearest multiple of ``round_to``, or to the middle of its step; 0 stays 0."""
+        import numpy as np
+
         n = np.asarray(counts, float)
         if self.rounding == "midpoint":
             shown = np.ceil(n / self.round_to) * self.round_to - self.round_to // 2 * (n != 0)
@@ -161,6 +171,8 @@ class Policy:
         >>> policy("threshold_10").dominated([100, 100, 100], [45, 46, 85], [45, 45, 6]).tolist()
         [False, True, True]
         """
+        import numpy as np
+
         n, first, both = (np.asarray(v, float) for v in (total, largest, np.add(largest, second)))
         # Shares such as 0.9 are not exact in binary: nobody is withheld for the last digit.
         over, rest = both - self.two_largest * n, self.p_ratio * first - (n - both)
@@ -178,6 +190,8 @@ class Policy:
         >>> policy("threshold_10").guard([100, 100, 100], [45, 46, 85], [45, 45, 6]).tolist()
         [0, 2, 2]
         """
+        import numpy as np
+
         n, first, both = (np.asarray(v, float) for v in (total, largest, np.add(largest, second)))
         least = np.maximum(both / self.two_largest - n, self.p_ratio * first - (n - both))
         return np.where(self.dominated(total, largest, second), np.ceil(least - 1e-9), 0).astype(np.int64)

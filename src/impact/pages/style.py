@@ -80,10 +80,13 @@ def _png(figure: Figure) -> str:
     import base64
     import io
 
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    raw, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="png", dpi=200, metadata={"Software": None})
-    image = Image.open(raw).convert("RGB").quantize(colors=64, dither=Image.Dither.NONE)
-    image.save(small, format="png", optimize=True)
+    figure.set_dpi(200)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    size, small = canvas.get_width_height(physical=True), io.BytesIO()
+    drawn = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+    drawn.quantize(colors=64, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
