@@ -36,7 +36,8 @@ CELLS = [
     "from IPython.display import HTML, display\ndisplay(HTML('<b>x</b>'), metadata={'a': 1})",
     # What a debugger steps over.
     "from ipykernel import ipkernel\nkernel = get_ipython().kernel\n"
-    "ipkernel.sys is sys, os.__file__ in kernel._kernel_modules, os.__file__ in kernel.debugger.kernel_modules",
+    "[os.__file__ in files for files in (kernel._kernel_modules, kernel.debugger.kernel_modules)], "
+    "ipkernel.sys is sys",
     "import asyncio\nawait asyncio.sleep(0.01)\n'waited'",
     "from multiprocessing import Pool\nwith Pool(2) as pool:\n    found = pool.map(abs, [-1, 2])\nfound",
     "1 / 0",
