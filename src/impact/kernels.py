@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from impact.processes import LARGEST, forked, server
+from impact.processes import LARGEST, RETIRE, forked, server
 
 # What notebooks and reports import. Nothing here may compute with threads when it is imported.
 _STACK = (
@@ -72,7 +72,10 @@ class WarmProvisioner(LocalProvisioner):
 
 
 def _serve(address: str) -> None:
-    """Import the stack, then fork a child for whoever asks, until the owner ends or closes our input."""
+    """Import the stack, then fork a child for whoever asks, until the owner ends or closes our input.
+
+    Where the owner has a newer server, until the last child has ended: it may still ask for others.
+    """
     # Where the server happened to be started is no place to import from.
     del sys.path[0]
     # What is never collected is never written to, and so stays shared with the children.
@@ -103,13 +106,16 @@ def _serve(address: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(tell)
     lines: dict[int, socket.socket] = {}
-    while True:
+    retired = False
+    while lines or not retired:
         watched: list[Any] = [0, listener, died, *lines.values()]
         ready = select.select(watched, [], [])[0]
+        owned = 0 not in ready or os.read(0, 1) == RETIRE
+        retired |= 0 in ready
         # A child whose owner has gone is of no use to anyone, nor is any when ours has.
-        _end([pid for pid, line in lines.items() if line in ready or 0 in ready])
-        if 0 in ready:
-            _leave(address)
+        _end([pid for pid, line in lines.items() if line in ready or not owned])
+        if not owned:
+            break
         if died in ready:
             os.read(died, LARGEST)
         _tell_who_ended(lines)
@@ -128,11 +134,11 @@ def _serve(address: str) -> None:
                 os.close(died)
                 os.close(tell)
                 _be(json.loads(said), files, line)
+    _leave(address)
 
 
 def _leave(address: str) -> NoReturn:
     shutil.rmtree(os.path.dirname(address), ignore_errors=True)
-    # Libraries complain of being taken apart.
     os._exit(0)
 
 
@@ -154,7 +160,7 @@ def _tell_who_ended(lines: dict[int, socket.socket]) -> None:
 
 
 def _be(asked: dict[str, Any], files: list[int], line: socket.socket) -> NoReturn:
-    """Be what was asked for, and end."""
+    """Be the child that was asked for, and end."""
     os.setsid()
     ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_DIES, signal.SIGKILL)
     line.send(str(os.getpid()).encode())
@@ -165,13 +171,18 @@ def _be(asked: dict[str, Any], files: list[int], line: socket.socket) -> NoRetur
     os.environ.clear()
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
+    import numpy as np
+
+    # All children would draw the same numbers from numpy's old generator.
+    np.random.seed()  # noqa: NPY002
+    _do(asked["call"], asked["arguments"])
+
+
+def _do(call: str, arguments: Sequence[str]) -> NoReturn:
+    """Call it, and end as Python does, but without taking libraries apart: some complain of that."""
     code = 1
     try:
-        import numpy as np
-
-        # All children would draw the same numbers from numpy's old generator.
-        np.random.seed()  # noqa: NPY002
-        _call(asked["call"], asked["arguments"])
+        _call(call, arguments)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -211,4 +222,4 @@ def _kernel(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    _call(sys.argv[1], sys.argv[2:])
+    _do(sys.argv[1], sys.argv[2:])

@@ -27,6 +27,8 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 _ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
 LARGEST, _LONGEST_FOLDER = 1 << 20, 80
+# What a server reads when a newer one has taken its place.
+RETIRE = b"."
 
 
 class Forked:
@@ -102,8 +104,10 @@ def start(
         With ``pid``, ``poll``, ``wait``, ``send_signal`` and ``kill``.
     """
     more: dict[str, Any] = {"env": env, "cwd": cwd, "stdin": stdin, "stdout": stdout, "stderr": stderr}
-    if address := server():
-        return forked(address, call, arguments, more)
+    # Between the address and the child no other thread ends that server for a newer one.
+    with _STARTING:
+        if address := server():
+            return forked(address, call, arguments, more)
     command = [sys.executable, "-m", "impact.kernels", call, *arguments]
     more["stdin"] = subprocess.DEVNULL if stdin is None else stdin
     return subprocess.Popen(command, start_new_session=os.name == "posix", **more)
@@ -132,7 +136,9 @@ class _Server:
     def __init__(self) -> None:
         # The address of a socket is short, and clusters have deep folders for what is temporary.
         deep = len(tempfile.gettempdir()) > _LONGEST_FOLDER
-        self.address = os.path.join(tempfile.mkdtemp(prefix="impact-", dir="/tmp" if deep else None), "all")
+        # With our number in its name, a later sweep knows whose it was.
+        folder = tempfile.mkdtemp(prefix=f"impact-{os.getpid()}-", dir="/tmp" if deep else None)
+        self.address = os.path.join(folder, "all")
         self._code = _code()
         # The backend for pictures is each child's own choice.
         env = {**ONE_THREAD, **_ONE_HEAP, **{k: v for k, v in os.environ.items() if k != "MPLBACKEND"}}
@@ -141,15 +147,20 @@ class _Server:
         self._process = subprocess.Popen(
             [*python, "-m", "impact.kernels", "impact.kernels:_serve", self.address],
             # From its first moment no Ctrl-C at our terminal reaches it: we end it ourselves.
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=env, start_new_session=True,
         )  # fmt: skip
         atexit.register(self.close)
 
     def is_stale(self) -> bool:
-        """Whether it has ended, or the package was changed since."""
-        if self._process.poll() is None and self._code == _code():
+        """Whether it has ended, or the package was changed since: then it ends after its last child."""
+        if self._process.poll() is not None:
+            self.close()
+        elif self._code == _code():
             return False
-        self.close()
+        else:
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(RETIRE)
         return True
 
     def is_ready(self, *, wait: bool) -> bool:
@@ -173,7 +184,7 @@ class _Server:
 
 
 _STARTED: dict[int, _Server] = {}
-_STARTING = threading.Lock()
+_STARTING = threading.RLock()
 
 
 def _code() -> int:

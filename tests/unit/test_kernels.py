@@ -170,12 +170,26 @@ def test_processes_start_as_usual_where_that_is_asked_for(
     assert (tmp_path / "out.txt").read_text().strip() == str(tmp_path)
 
 
-def test_a_changed_package_has_a_new_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = processes._Server()
-    assert not server.is_stale()
-    monkeypatch.setattr(processes, "_code", lambda: 0)
-    assert server.is_stale()
-    assert server._process.poll() is not None
+def test_a_changed_package_has_a_new_server_and_the_old_one_ends_after_its_last_child(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a study's process does, it asks for a child of its own after the package was changed.
+    code = (
+        "import pathlib, time; from impact import processes\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.02)\n"
+        "assert processes.start('os:system', ['touch made']).wait(10) == 0"
+    )
+    child = processes.start("builtins:exec", [code], cwd=tmp_path)
+    old = processes._STARTED[os.getpid()]
+    monkeypatch.setattr(old, "_code", 0)
+    assert processes.start("os:system", ["true"]).wait(10) == 0
+    assert processes._STARTED[os.getpid()] is not old
+    assert old._process.poll() is None
+    (tmp_path / "go").touch()
+    assert child.wait(20) == 0
+    assert (tmp_path / "made").exists()
+    assert old._process.wait(10) == 0
+    assert not Path(old.address).parent.exists()
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

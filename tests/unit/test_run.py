@@ -267,6 +267,22 @@ def test_the_command_says_what_stopped_and_exits_with_its_code(
     assert "943 476 5919" not in done.stdout + done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_nothing_to_print_into_is_no_hindrance(project: Path, closed: str) -> None:
+    """As cron and daemons start commands."""
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/small.yaml"]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, text=True)
+    assert (done.returncode, "small: " in done.stdout, done.stderr) == (0, False, "")
+    assert (project / "outputs/small/share/index.html").exists()
+
+
+def test_plain_processes_end_without_a_word(project: Path) -> None:
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/small.yaml"]
+    done = subprocess.run([*command, "--quiet", "--engine", "papermill"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no_findings():
     from impact.run.plan import NOTEBOOKS, _skipped
     from impact.study import Study

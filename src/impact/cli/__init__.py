@@ -124,7 +124,7 @@ def run(
             limits=limits,
             workers=workers,
             executor=executor,
-            progress=Progress(None if quiet else _terminal()),
+            progress=Progress(_terminal() if sys.stderr and not quiet else None),
         )
     except KeyboardInterrupt:
         typer.echo("Stopped. Reports that were written stand; the same command makes the rest.", err=True)
@@ -307,6 +307,10 @@ def demo(
 
 def main() -> None:
     """Run the command line: the user's mistakes as sentences, faults of ours as one sentence and a log."""
+    # What cron or a daemon has closed would be the next file that is opened, and be printed into.
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
     try:
         app()
     except ImpactError as error:
