@@ -116,8 +116,14 @@ def _before_and_after(study: Study, source: Cohort | LongData) -> None:
 
 
 def _around_start(study: Study, source: Cohort | LongData) -> None:
-    """Make the panel in months from the start of support, which every study of services shows."""
-    if study.outcomes:
+    """Make the panel in months from the start of support, which every study of services shows.
+
+    It holds what is counted of people who are to be matched, and if they can be counted so can it, unless a
+    window of months cuts it.
+    """
+    months = study.design
+    matched = study.matching is not None and isinstance(source, Cohort)
+    if study.outcomes and (not matched or months.start or months.end):
         source.around_start(**study.around)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from impact.data.contract import TABLES, Column
 from impact.data.kept import Kept, opened
-from impact.data.reading import Found, Source, ask, connect, guessed, quote, scan
+from impact.data.reading import Found, Source, as_written, ask, connect, guessed, quote, scan
 from impact.data.rule import Rule
 from impact.data.rules import RULES
 from impact.data.services import STAYS
@@ -83,9 +83,10 @@ def _tables(
     """Make the tables; return the columns of people and the count of every rule."""
     found = _find(con, sources, rename)
     _listed(con, arms, waves)
-    extras = _people(con, found["people"])
-    for name in ("coverage", "survey"):
-        _plain(con, name, found.get(name))
+    with as_written(con):
+        extras = _people(con, found["people"])
+        for name in ("coverage", "survey"):
+            _plain(con, name, found.get(name))
     _contacts(con, found.get("contacts", _nothing("contacts")))
     _cover(con, by_interviews="contacts" not in found)
     unreadable = [_unreadable(con, table) for table in found.values()]

@@ -176,13 +176,14 @@ def _counted(
     ]
     if not days:
         return out
+    con.execute(f"CREATE TEMP TABLE seen AS FROM (VALUES {', '.join(days)}) _(outcome, arm, lo, hi)")
     _register(con, risk)
     plain = [name for name in outcomes if name not in DERIVED_OUTCOMES]
     for names, sql in ((plain, _CONTACTS), ([n for n in outcomes if n in DERIVED_OUTCOMES], _NIGHTS)):
         if not names:
             continue
         months = {name: _MONTHS.format(day=name) for name in ("start", "last")}
-        query = sql.format(**months, seen=", ".join(days), first=grid.first, step=grid.step, count=grid.count)
+        query = sql.format(**months, first=grid.first, step=grid.step, count=grid.count)
         got = con.execute(query, [names]).fetchnumpy()
         outcome = np.asarray(got["outcome"], np.int64)
         for i, name in enumerate(names):
@@ -190,6 +191,7 @@ def _counted(
             at = np.asarray(got["row"], np.int64)[mine], np.asarray(got["t"], np.int64)[mine]
             out[name][at] = np.asarray(got["n"], float)[mine]
     con.execute("DROP TABLE who")
+    con.execute("DROP TABLE seen")
     return out
 
 
@@ -218,7 +220,7 @@ def _register(con: duckdb.DuckDBPyConnection, risk: Risk) -> None:
 
 
 _CONTACTS = """
-WITH seen (outcome, arm, lo, hi) AS (VALUES {seen}), at_risk AS (
+WITH at_risk AS (
     SELECT w.row, w.anchor, e.service, e.start
     FROM events e JOIN who w USING (pid) JOIN seen v ON v.outcome = e.service AND v.arm = w.arm
     WHERE e.start >= greatest(w.lo, v.lo) AND e.start < least(w.hi, v.hi) AND list_contains($1, e.service)
@@ -231,7 +233,7 @@ GROUP BY ALL
 # A stay is cut to the days at risk and to the window, then laid over every period it touches. The night of a
 # day belongs to that day: a stay is the interval [start, end), and there is none on the day of discharge.
 _NIGHTS = """
-WITH seen (outcome, arm, lo, hi) AS (VALUES {seen}), cut AS (
+WITH cut AS (
     SELECT v.outcome, w.row, w.anchor,
            greatest(s.lo, w.lo, v.lo, CAST(w.anchor + to_months({first}) AS DATE)) AS start,
            least(s.hi, w.hi, v.hi, CAST(w.anchor + to_months({first} + {step} * {count}) AS DATE)) - 1 AS last

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -118,6 +119,20 @@ def ask(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> duckdb.DuckDBPyC
         raise DataError(
             f"{name}: the file could not be read as a table{where} ({type(error).__name__}); {hint}."
         ) from None
+
+
+@contextmanager
+def as_written(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Plan queries that read one table as they are written.
+
+    To look for a better plan takes longer than to read a small file, and finds none for a large one; only
+    what is written twice is worked out once.
+    """
+    named = "SELECT string_agg(name, ',') FROM duckdb_optimizers() WHERE name <> 'common_subexpressions'"
+    ((names,),) = con.execute(named).fetchall()
+    con.execute(f"SET disabled_optimizers = {literal(names)}")
+    yield
+    con.execute("RESET disabled_optimizers")
 
 
 def files_of(name: str, source: str | Path | Iterable[str | Path]) -> list[str]:

@@ -86,13 +86,11 @@ def waves(
     _known(found, [before, after], cohort, [*covariates, *([cluster] if cluster else [])])
     held, notes = _in_time(cohort, {when: found[found["wave"] == when] for when in (before, after)})
     asked = [measure(name, own) for name in outcomes]
-    for one in asked:
-        # What does not fit is counted over the whole column, before it is looked at wave by wave.
-        scored(found, one)
+    # What does not fit is counted over the whole column, before it is looked at wave by wave.
+    scores = [scored(found, one) for one in asked]
     values, exposure = {}, {}
-    for one in asked:
-        pairs = [_placed(cohort, wave, scored(wave, one)) for wave in held.values()]
-        said = np.column_stack(pairs)
+    for one, score in zip(asked, scores, strict=True):
+        said = np.column_stack([_placed(cohort, wave, score[wave.index]) for wave in held.values()])
         time = np.ones_like(said)
         if one.kind == "count":
             days = [
