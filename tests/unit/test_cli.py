@@ -110,6 +110,15 @@ def test_bad_input_has_one_message_and_its_exit_code(
     assert not (project / "hit").exists()
 
 
+def test_check_sees_that_a_window_holds_nothing_of_people_who_can_be_matched(
+    impact: Impact, project: Path
+) -> None:
+    window = ("design.start=2020-01", "design.end=2020-12", "did=null", "survey=null")
+    done = impact("check", "params/demo.yaml", *(word for key in window for word in ("--set", key)))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "never happens to anyone at risk in the panel" in done.stderr
+
+
 def test_outside_a_project_the_message_says_where_to_go(impact: Impact, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text((ROOT / "params/demo.yaml").read_text())
     done = impact("run", "x.yaml")
