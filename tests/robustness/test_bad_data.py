@@ -176,6 +176,12 @@ def test_too_many_contacts_after_death_or_before_birth_stop_the_study():
     refused(early, "contacts.start, before birth: 1 row(s)")
 
 
+def test_contacts_of_another_place_are_named_as_the_cause():
+    given = tables()
+    given["contacts"]["person_id"] = "elsewhere " + given["contacts"]["person_id"].astype(str)
+    refused(given, "contacts.person_id: no contact belongs to anybody in people; are both files of the same")
+
+
 def test_everyone_supported_before_the_window_and_an_outcome_that_never_happens():
     given = tables()
     given["people"].loc[:14, "start_date"] = "2023-06-01"

@@ -32,6 +32,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     ("old", "new", "expected"),
     [
         ("title: N", "titel: N", "1: titel: there is no such key. Did you mean 'title'?"),
+        ("title: N", "matrx: {seed: 1}\ntitle: N", "1: matrx: there is no such key. Did you mean 'matrix'?"),
         ("treated: [a]", "treted: [a]", "3: design.treted: there is no such key. Did you mean 'treated'?"),
         (
             "{on:",

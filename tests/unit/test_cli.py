@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -142,7 +143,9 @@ def test_schema_is_json_and_the_contract_is_markdown(impact: Impact) -> None:
 
 
 def test_demo_makes_a_project_and_never_overwrites_own_data(impact: Impact, tmp_path: Path) -> None:
-    assert impact("demo", "--data-only", "--people", "300").returncode == 0
+    done = impact("demo", "--data-only", "--people", "300")
+    assert done.returncode == 0
+    assert done.stdout == "The data are in data, the parameter file is params/demo.yaml.\n"
     made = (tmp_path / "data/people.csv").read_text()
     assert made.count("\n") == 301
     assert (tmp_path / "params/demo.yaml").exists()
@@ -220,6 +223,11 @@ def test_new_says_what_it_did_not_find(impact: Impact, tmp_path: Path) -> None:
     assert "person_id" in done.stderr
 
 
+def test_new_says_that_a_file_is_not_there(impact: Impact) -> None:
+    done = impact("new", "foo.csv")
+    assert (done.returncode, done.stderr) == (3, "foo.csv: there is no such file.\n")
+
+
 def test_what_a_person_must_look_at_is_said_beside_where_the_report_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +243,17 @@ def test_what_a_person_must_look_at_is_said_beside_where_the_report_is(
     told = capsys.readouterr()
     assert told.err.splitlines() == [f"small: {said}", "small: a second remark"]
     assert told.out.splitlines()[-1].endswith("/share/index.html")
+
+
+def test_check_says_once_a_file_that_there_is_no_plan(impact: Impact, project: Path) -> None:
+    (project / "other").mkdir()
+    shutil.copy(project / "data/people.csv", project / "other")
+    with (project / "params/demo.yaml").open("a") as file:
+        file.write("\nmatrix: {data.people: [data/people.csv, other/people.csv]}\n")
+    done = impact("check", "params/demo.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("parameters are right") == 2
+    assert done.stdout.count("and 1 more: there is no plan") == done.stdout.count("there is no plan") == 1
 
 
 def test_check_says_once_what_runs_of_the_same_data_share(impact: Impact, project: Path) -> None:

@@ -156,12 +156,14 @@ def check(
     for study in read_studies(files, changes=changes):
         same.setdefault(repr(study.source), []).append(study)
     problems: list[ImpactError] = []
+    checked: list[Any] = []
     for studies in same.values():
         source, sound, found = rehearse(studies)
         if sound:
             show_quality(whose([study.name for study in sound]), source)
-            show_plans(sound)
+        checked += sound
         problems += found
+    show_plans(checked)
     if problems:
         raise type(problems[0])(together([str(p) for p in problems]))
 
@@ -305,7 +307,10 @@ def demo(
     from impact.cli.demonstration import prepare
 
     file, changes = prepare(people)
-    if not data_only:
+    if data_only:
+        data = file.parents[1] / "data"
+        typer.echo(f"The data are in {os.path.relpath(data)}, the parameter file is {os.path.relpath(file)}.")
+    else:
         run([str(file)], changes=changes)
 
 

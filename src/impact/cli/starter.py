@@ -255,7 +255,8 @@ def _columns(path: Path) -> list[str]:
     try:
         return [str(name) for name in _relation(path).columns]
     except (duckdb.Error, OSError):
-        raise DataError(f"{path}: this cannot be read as CSV or Parquet.") from None
+        why = "this cannot be read as CSV or Parquet" if path.exists() else "there is no such file"
+        raise DataError(f"{path}: {why}.") from None
 
 
 def _relation(*paths: Path) -> Any:

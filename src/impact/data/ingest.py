@@ -343,6 +343,12 @@ def _checked(con: duckdb.DuckDBPyConnection, absent: Collection[str]) -> pd.Data
 def _stop(con: duckdb.DuckDBPyConnection, quality: pd.DataFrame, given: Sequence[str]) -> None:
     if empty := [t for t in given if not con.execute(f"FROM {t} LIMIT 1").fetchone()]:
         raise DataError(together([f"{table}: the file holds no rows." for table in empty]))
+    linked = "FROM contacts c JOIN people p USING (pid) LIMIT 1"
+    if "contacts" in given and not con.execute(linked).fetchone():
+        raise DataError(
+            "contacts.person_id: no contact belongs to anybody in people; are both files of the same place, "
+            "with the same study numbers?"
+        )
     problems = []
     for row in quality[quality["stops"]].to_dict("records"):
         if row["rule"] == "unknown arm":

@@ -111,16 +111,17 @@ def _said(naive: Released, effects: Released, assignment: str) -> tuple[tuple[st
     before, after, c_before, c_after = (
         factor * float(numeric([row[f"{arm}_{when}"]])[0]) for arm in _ARMS for when in ("before", "after")
     )
+    change, c_change = numeric([row[f"{arm}_change_percent"] for arm in _ARMS])
     name, those = label(row["outcome"]), who(naive)
-    if not min(before, c_before) > 0 or np.isnan([after, c_after]).any():
+    if not min(before, c_before) > 0 or np.isnan([after, c_after, change, c_change]).any():
         return (("list", (f"{name}: too few to show a change before and after.",)),)
     unwell = after < before and those == "people" and assignment != "randomised"
     ways = {way: float(v) for way in _WAYS if np.isfinite(v := numeric([row[f"{way}_percent"]])[0])}
     also = "also " if np.sign(after - before) == np.sign(c_after - c_before) else ""
     lines = (
-        f"{name} among {those} with support {_moved(before, after)} {unit}.",
+        f"{name} among {those} with support {_moved(change, before, after)} {unit}.",
         _anyway(ways, unwell),
-        f"Among everyone in the comparison they {also}{_moved(c_before, c_after)}.",
+        f"Among everyone in the comparison they {also}{_moved(c_change, c_before, c_after)}.",
         _estimate(_answers(effects).get(str(row["outcome"]))),
     )
     return (("why", (_UNWELL if unwell else _ANYWAY,)), ("list", (" ".join(filter(None, lines)),)))
@@ -155,15 +156,14 @@ def _estimate(a: Answer | None) -> str:
 
 
 def _verb(percent: float) -> str:
-    if abs(percent) < 0.5:
+    if round(percent) == 0:
         return "stayed about the same"
     return f"{'fell' if percent < 0 else 'rose'} by {abs(percent):.0f}%"
 
 
-def _moved(before: float, after: float) -> str:
-    """'fell by 37%, from 341 to 214'."""
-    verb = _verb(100 * (after / before - 1))
-    return f"{verb}, from {about(before, [after])} to {about(after, [before])}"
+def _moved(percent: float, before: float, after: float) -> str:
+    """'fell by 37%, from 341 to 214': the change as the table has it, and not that of rounded rates."""
+    return f"{_verb(percent)}, from {about(before, [after])} to {about(after, [before])}"
 
 
 def changes(naive: Released, effects: Released) -> Axes:

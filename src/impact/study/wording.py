@@ -351,7 +351,8 @@ def _suggestion(name: str, at: Location, model: type[BaseModel]) -> str:
         for section, info in owner.model_fields.items():
             if name in _keys(info.annotation):
                 return f" It belongs in {'.'.join(map(str, (*path, section)))}."
-    here = _keys(_field(model, at))
+    # A file may have a matrix beside the sections of a study.
+    here = [*_keys(_field(model, at)), *([] if at else ["matrix"])]
     return nearest(name, here) or f" Known keys: {', '.join(here)}."
 
 

@@ -94,7 +94,7 @@ def naive() -> Callable[..., Released]:
         for arm, (before, after) in (("supported", supported), ("control", control)):
             row |= {f"{arm}_persons": 346, f"{arm}_before": before / 12, f"{arm}_after": after / 12}
             row |= {f"{arm}_before_events": events, f"{arm}_after_events": events}
-            row[f"{arm}_change_percent"] = 100 * (after / before - 1)
+            row[f"{arm}_change_percent"] = round(100 * (after / before - 1), 1)
         arms = ("supported", "control")
         counted = [f"{a}_{w}" for a in arms for w in ("persons", "before_events", "after_events")]
         summary = Summary(

@@ -44,6 +44,14 @@ def test_the_comparison_may_move_the_other_way(page: Make) -> None:
     assert "they rose by 10%" in before_after.meter(page((341, 214), (300, 330))).text  # type: ignore[arg-type]
 
 
+def test_a_change_is_rounded_once_in_words_and_in_the_table(page: Make) -> None:
+    shown = page((450, 560.4), (330, 332))
+    text = before_after.meter(shown).text  # type: ignore[arg-type]
+    assert "rose by 24%, from 450 to 560" in text
+    assert "rose by 1%, from 330 to 332" in text
+    assert [row[1] for row in tables.table(shown["naive"], shown["effects"]).rows] == ["+24% (450 to 560)"]  # type: ignore[index]
+
+
 def test_alone_it_is_refused(naive: Make, effects: Make) -> None:
     for show in (pages.show, tables.table):
         with pytest.raises(DisclosureError, match="not shown alone"):
