@@ -245,6 +245,32 @@ def test_what_a_person_must_look_at_is_said_beside_where_the_report_is(
     assert told.out.splitlines()[-1].endswith("/share/index.html")
 
 
+def test_the_table_of_outcomes_tells_places_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from impact.cli.terminal import show_outcomes
+    from impact.run import Outcome
+    from impact.study import read_studies
+
+    monkeypatch.setenv("IMPACT_ROOT", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    sites = "".join(f"\nSite {i},data/site{i}/people.csv,data/site{i}/contacts.csv" for i in (1, 2))
+    (tmp_path / "runs.csv").write_text(f"title,data.people,data.contacts{sites}")
+    (tmp_path / "places.yaml").write_text(
+        "data: {people: p.csv, contacts: c.csv}\ndesign: {treated: [a], control: [b]}\noutcomes: [ae]\n"
+        "matrix: runs.csv\n"
+    )
+    studies = read_studies([tmp_path / "places.yaml"])
+    assert [study.name[:18] for study in studies] == ["places--data-site1", "places--data-site2"]
+    assert [study.choices for study in studies] == [{}, {}]
+    show_outcomes([Outcome(study, tmp_path / study.name, 1.0, headline="Fewer. " * 20) for study in studies])
+    table = capsys.readouterr().out
+    assert "…" not in table
+    for study in studies:
+        assert study.title in table
+        assert study.name[:18] in table
+
+
 def test_check_says_once_a_file_that_there_is_no_plan(impact: Impact, project: Path) -> None:
     (project / "other").mkdir()
     shutil.copy(project / "data/people.csv", project / "other")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,10 @@ def read(*changes: str) -> Study:
 def hash_of(text: str, tmp_path: Path) -> str:
     (tmp_path / "one.yaml").write_text(text)
     return fingerprint(counted(Study.read(tmp_path / "one.yaml")))
+
+
+def text_of(page: Path) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))).split())
 
 
 def results_exist(project: Path, name: str = "north", file: str = "data/people.csv") -> None:
@@ -386,8 +392,26 @@ def test_places_are_told_apart_by_their_folders(project: Path) -> None:
     change(project, "title: Northtown", f"title: Northtown\nmatrix: {json.dumps({'data': [north, south]})}")
     protocols.write("params/north.yaml")
     said = json.loads((project / "protocols/north/v1.json").read_text())
-    assert said["trial"]["Runs"].endswith("Varied: data: north people, south people.")
+    assert said["trial"]["Runs"] == "2 places, with one run each: north, south."
     assert [study.planned["status"] for study in read_studies(["params/north.yaml"])] == ["kept"] * 2
+
+
+def test_places_times_choices_are_one_plan_with_the_files_title(project: Path) -> None:
+    rows = [
+        f'{place},data/{place}/people.csv,data/{place}/contacts.csv,"{services}",{months}'
+        for place, services, months in product(("North", "South"), ("[ae, gp]", "[outpatient]"), (12, 6))
+    ]
+    heads = "title,data.people,data.contacts,outcomes,design.months_after"
+    (project / "params/runs.csv").write_text("\n".join([heads, *rows]))
+    change(project, "title: Northtown", "title: Two places\nmatrix: params/runs.csv")
+    page = text_of(protocols.write("params/north.yaml").page)
+    assert "Two places · plan of" in page
+    assert "8 runs in 2 places: North, South. The main run of each place has" in page
+    assert "has services counted, the main one first: A&E attendances and GP contacts; months with" in page
+    assert "first (A&E attendances and GP contacts; or outpatient appointments); months with support" in page
+    study = read_studies(["params/north.yaml"])[3]
+    assert study.masthead["subtitle"] == "services `outpatient`; months with support 6"
+    assert study.name.startswith("north--data-North--months_after-6--outcomes-outpatient-")
 
 
 def test_a_notebook_run_by_hand_finds_the_plan_by_what_it_says_or_its_title(project: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from impact.errors import whose
 from impact.study import Study
@@ -24,10 +24,14 @@ _SEVERITY = {"E": "error", "W": "warning"}
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> int:
     """Print what became of each study and where it is; return the exit code."""
-    table = Table("Study", "Result", "Seconds", box=SIMPLE_HEAD)
+    # The names of a matrix's runs differ at their ends, so none is cut.
+    table = Table(Column("Study", overflow="fold"), "Result", "Seconds", box=SIMPLE_HEAD)
+    # Titles tell studies apart only where they differ.
+    titled = len({outcome.study.title for outcome in outcomes}) > 1
     for outcome in outcomes:
         result = "stopped" if outcome.problem else outcome.headline or "report written"
-        table.add_row(outcome.study.name, _literal(result), f"{outcome.seconds:.0f}")
+        called = f"{outcome.study.title}\n{outcome.study.name}" if titled else outcome.study.name
+        table.add_row(_literal(called), _literal(result), f"{outcome.seconds:.0f}")
     console = Console()
     console.print(table)
     for outcome in outcomes:

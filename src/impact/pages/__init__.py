@@ -171,16 +171,19 @@ def masthead(
 ) -> Shown:
     """Put a line above the title of the page: which study it is, whose and from when to when.
 
-    With a question, that is the title, in place of the notebook's first heading. Below it, columns, their
-    values and what is counted are called as ``labels`` and ``unit`` say.
+    With a question, that is the title, in place of the notebook's first heading. Columns between backticks in
+    the subtitle, and below it all columns, their values and what is counted, are called as ``labels`` and
+    ``unit`` say.
     """
-    text = " · ".join(part for part in (title, subtitle) if part)
-    _refuse_identifiers("masthead: it", f"{text} {question or ''}")
+    from impact.pages.formats import called
+
+    _refuse_identifiers("masthead: it", f"{title} {subtitle} {question or ''}")
     for column, words in (labels or {}).items():
         _refuse_identifiers(
             f"labels: {column}", " ".join([words.get("name") or "", *words["levels"].values()])
         )
     own_words.use(labels or {}, unit)
+    text = " · ".join(part for part in (title, called(subtitle)) if part)
     line = f'<p class="kicker">{html.escape(text)}</p>'
     role = {"role": "masthead", "text": text} | ({"question": question} if question else {})
     return Shown(text, line, (), role, SEAL)

@@ -384,6 +384,17 @@ def plain(text: str) -> str:
     return re.sub(codes, lambda m: inside(label(m[1] or m[0])), text)
 
 
+def called(text: str) -> str:
+    """Put the names readers know in place of those between backticks.
+
+    Examples
+    --------
+    >>> called("gp services: `ae` and `gp`")
+    'gp services: A&E attendances and GP contacts'
+    """
+    return re.sub(r"`([^`]+)`", lambda m: inside(label(m[1])), text)
+
+
 def capital(text: object) -> str:
     """Begin a sentence or cell with a capital, and leave the rest as it is."""
     return str(text)[:1].upper() + str(text)[1:]

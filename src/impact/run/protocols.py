@@ -17,6 +17,7 @@ from impact.pages import masthead
 from impact.pages.protocol import protocol, refuse
 from impact.run.outputs import Outputs
 from impact.study import Study, project_root, read_studies
+from impact.study.document import read_document
 from impact.study.model import named_by_title
 from impact.study.planned import FOLDER, changes, plan_of, trial, versions
 
@@ -55,7 +56,7 @@ def write(file: str | Path, *, because: str = "", output: str | Path | None = No
         For a parameter file with mistakes, an amendment without a reason, or a plan on file that was changed.
     """
     studies = read_studies([file])
-    main, stem = studies[0], _stem(studies[0])
+    main, stem, title = studies[0], _stem(studies[0]), _title(file, studies)
     folder = project_root() / FOLDER / stem
     before = versions(folder)
     plan = plan_of(studies)
@@ -66,7 +67,7 @@ def write(file: str | Path, *, because: str = "", output: str | Path | None = No
     after_results, same_data = _results_of(studies, stem, output)
     said = {
         "study": stem,
-        "title": main.title,
+        "title": title,
         "version": len(before) + 1,
         "written": dt.date.today().isoformat(),
         "made_with": {"impact": version("impact")},
@@ -79,7 +80,7 @@ def write(file: str | Path, *, because: str = "", output: str | Path | None = No
     }
     # The masthead also takes the study's own words for its columns.
     masthead(**main.masthead)
-    page = protocol([*before, said], title=main.title)
+    page = protocol([*before, said], title=title)
     _keep(folder, said, page)
     return Written(stem, folder / "protocol.html", said["version"], True, after_results)
 
@@ -87,6 +88,13 @@ def write(file: str | Path, *, because: str = "", output: str | Path | None = No
 def _stem(study: Study) -> str:
     assert study.parameter_file is not None
     return study.parameter_file.stem
+
+
+def _title(file: str | Path, studies: Sequence[Study]) -> str:
+    """Return the title of all runs: their own, or where they differ that of the file."""
+    main, *others = (study.title for study in studies)
+    own = read_document(file).sections.get("title") if {*others} - {main} else None
+    return str(own or main)
 
 
 def _refuse_without_reason(

@@ -15,6 +15,7 @@ import nbformat
 
 from impact.disclosure import NOTICE
 from impact.disclosure.released import as_cell
+from impact.pages import masthead
 from impact.pages.report import Entry, entry, harvest, index, render
 from impact.run.logs import write_logs
 from impact.run.pdf import Printer
@@ -46,7 +47,7 @@ def share(
     # Readers want the answer first; the rest is how it was come by.
     pages = {name: pages[name] for name in sorted(pages, key=lambda name: name != _answers(pages))}
     links = [_ALL, *((page.title, page.href) for page in pages.values())]
-    above = " · ".join(filter(None, (study.title, study.masthead["subtitle"])))
+    above = masthead(**study.masthead).text
     for name, notebook in executed.items():
         file = folder / pages[name].href
         _write(file, render(notebook, links=links, kicker=above, with_code=with_code))
@@ -58,7 +59,7 @@ def share(
     _write(folder / "manifest.json", _json({**planned.made_from, "headline": headline(pages)}))
     page = index(
         title=study.title,
-        kicker=study.masthead["subtitle"],
+        kicker=masthead(**{**study.masthead, "title": ""}).text,
         pages=list(pages.values()),
         skipped=[(name, _sentence(why)) for name, why in planned.skipped.items() if name not in pages],
         files=[*files, ("Manifest: inputs, parameters, versions (JSON)", "manifest.json")],

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from impact.disclosure.identifiers import found_in
 from impact.errors import DataError, ImpactError
 from impact.interpret.studies import released_studies
+from impact.pages.formats import called
 from impact.pages.report import Entry
 from impact.pages.signed import MIME, signed
 from impact.pages.studies import Listed
@@ -76,7 +77,8 @@ def _of(study: Study) -> dict[str, Any]:
         "study": row["id"],
         "title": row["title"],
         "file": row["file"] or "",
-        "choices": study.choices,
+        "choices": {key: called(said) for key, said in study.choices.items()},
+        "place": study.place,
         "main": study.is_main,
         "pretend": study.design.placebo is not None,
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 from impact.errors import ParameterError, nearest, together
 from impact.stores import NO_SECRETS, find, has_secret, is_address
+from impact.study.choices import place
 from impact.study.counted import TOLD
 from impact.study.document import read_document
 from impact.study.matrix import Matrix, written
@@ -139,19 +140,19 @@ def _runs(file: str, changes: Sequence[str]) -> list[Study]:
     studies: dict[bytes, tuple[Study, Run]] = {}
     same: list[str] = []
     first = _analysis(_varied(matrix.runs[0])) if matrix.runs else {}
+    titled = _titles_tell_places(matrix.runs)
     for number, run in enumerate(matrix.runs):
         varied = _varied(run)
         main = _analysis(varied) == first
         try:
-            study = Study.of_run(
-                matrix.document(run), run_name(stem, varied), file=file, varied=varied, main=main
-            )
+            said: Any = {"varied": varied, "main": main, "titled": titled}
+            study = Study.of_run(matrix.document(run), run_name(stem, varied), file=file, **said)
         except ParameterError as error:
             faults.add(number, str(error).splitlines())
             continue
         # What the run is, whichever way it was written.
-        said = study.model_dump_json(exclude=set(TOLD))
-        key = hashlib.blake2b(said.encode(), digest_size=16).digest()
+        whole = study.model_dump_json(exclude=set(TOLD))
+        key = hashlib.blake2b(whole.encode(), digest_size=16).digest()
         if key in studies:
             same.append(_same(run, studies[key][1]))
         else:
@@ -170,6 +171,15 @@ def _varied(run: Run) -> dict[str, Any]:
 def _analysis(varied: Mapping[str, Any]) -> dict[str, Any]:
     """What is varied but the data: of each site's runs, those that choose as the first run does are main."""
     return {key: value for key, value in varied.items() if key.partition(".")[0] != "data"}
+
+
+def _titles_tell_places(runs: Sequence[Run]) -> bool:
+    """Whether each title is of one place alone, so that nothing else need say which data a run has."""
+    places: dict[str, set[str]] = {}
+    for run in runs:
+        title = next((written(value.value) for value in run.values if value.key == "title"), "")
+        places.setdefault(title, set()).add(place(_varied(run)))
+    return all(len(several) == 1 for several in places.values())
 
 
 def _line(said: str, file: str) -> tuple[bool, int]:

@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from impact.study.choices import choices
+from impact.study.choices import _called
 from impact.study.matrix import written
 from impact.study.plans import TABLES
 from impact.study.protocol import METHODS
+from impact.study.wording import _or
 
 if TYPE_CHECKING:
     from impact.study.model import Study
@@ -175,8 +176,7 @@ def in_words(key: str, value: Any) -> tuple[str, str]:
     """
     if said := METHODS.get(key, {}).get(str(value)):
         value = said[:1].lower() + said[1:].rstrip(",")
-    (name, _), *_ = choices({key: value}).items()
-    return _CALLED.get(key, name), ", ".join(_words(value))
+    return _CALLED.get(key) or _called(key), _or(list(_words(value)), "and")
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, Va
 
 from impact.errors import DataError, ParameterError, nearest, together
 from impact.stores import is_address
-from impact.study.choices import choices
+from impact.study.choices import choices, place
 from impact.study.document import SEVERAL, Document, Location, as_given, read_document
 from impact.study.planned import kept
 from impact.study.plans import TABLES, Plans
@@ -52,6 +52,7 @@ class Study(Plans):
     _file: Path | None = PrivateAttr(None)
     _varied: dict[str, Any] = PrivateAttr(default_factory=dict)
     _main: bool = PrivateAttr(True)
+    _titled: bool = PrivateAttr(False)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, changes: Sequence[str] = ()) -> Self:
@@ -79,6 +80,7 @@ class Study(Plans):
         file: str | os.PathLike[str],
         varied: Mapping[str, Any] | None = None,
         main: bool = True,
+        titled: bool = False,
     ) -> Self:
         """Validate the sections of one run of a parameter file, and give it its name.
 
@@ -94,6 +96,8 @@ class Study(Plans):
             What the file's matrix varies, and what this run holds: ``{"did.estimator": "twfe"}``.
         main : bool
             Whether the answer of this run is the file's own, and the other runs are beside it.
+        titled : bool
+            Whether its title says which of the file's data it has.
 
         Raises
         ------
@@ -101,8 +105,9 @@ class Study(Plans):
             With all problems of the run together, each with file and line.
         """
         study = cls.model_validate(document.sections, context=document)
-        place = Path(os.fspath(file).rpartition("/")[2] if is_address(file) else file)
-        study._name, study._file, study._varied, study._main = name, place, dict(varied or {}), main
+        study._file = Path(os.fspath(file).rpartition("/")[2] if is_address(file) else file)
+        study._name, study._varied = name, dict(varied or {})
+        study._main, study._titled = main, titled
         return study
 
     @model_validator(mode="wrap")
@@ -151,7 +156,12 @@ class Study(Plans):
     @property
     def choices(self) -> dict[str, str]:
         """What its file's matrix varies, and what this run holds, in words for readers."""
-        return choices(self._varied)
+        return choices(self._varied, titled=self._titled)
+
+    @property
+    def place(self) -> str:
+        """Which of the data that its file's matrix varies it has, in a word; or nothing."""
+        return place(self._varied)
 
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:

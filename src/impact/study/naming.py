@@ -10,6 +10,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from impact.study.choices import FILES, place
 from impact.study.document import Document, _scalar
 from impact.study.matrix import exactly
 from impact.study.model import Study
@@ -43,6 +44,8 @@ def run_name(stem: str, varied: Mapping[str, Any]) -> str:
     'northtown--months_after-6--estimator-twfe'
     >>> run_name("northtown", {"design.treated": ["a b"]})
     'northtown--treated-a-b-dd603420f4'
+    >>> run_name("northtown", {"data.people": "east/p.csv", "data.contacts": "east/c.csv", "seed": 1})
+    'northtown--data-east--seed-1-bf1473cd54'
     >>> run_name("northtown", {})
     'northtown'
     """
@@ -50,6 +53,9 @@ def run_name(stem: str, varied: Mapping[str, Any]) -> str:
         return stem
     pairs = sorted(varied.items())
     said = [(key, *_words(value, _known().get(key, ()))) for key, value in pairs]
+    if sum(key in FILES for key in varied) > 1 or "data" in varied:
+        # Several files are one place, and may be others of the same place.
+        said = [("data", _slug(place(varied)), False), *(one for one in said if one[0] not in FILES)]
     words = "--".join(f"{_called(key)}-{word}" for key, word, _ in said)
     room = max(LONGEST - len(stem), _LEAST) - len("--")
     if all(plain for _, _, plain in said) and len(words) <= room:

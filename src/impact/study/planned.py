@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact.errors import ParameterError
-from impact.study.choices import choices
+from impact.study.choices import FILES
 from impact.study.counted import canonical, counted, differences, fingerprint, flat, in_words, varied
 from impact.study.project import project_root
 
@@ -207,17 +207,32 @@ def trial(studies: Sequence[Study]) -> dict[str, str]:
         "Kinds of support": _options(main.arms) if main.arms else "None are told apart.",
         "Money": _options(main.money) if main.money else "Costs are not worked out.",
     }
+    return said | ({"Runs": _runs(studies)} if any(study.varied for study in studies) else {})
+
+
+def _runs(studies: Sequence[Study]) -> str:
+    """Say how many runs there are, of how many places, which are the main ones, and what is varied."""
     keys: dict[str, dict[str, None]] = {}
+    places: dict[str, str] = {}
     for study in studies:
+        # Places go by their titles, where these tell them apart.
+        named = study.place if "data" in study.choices else study.title
+        places.setdefault(study.place, named)
         for key, value in study.varied.items():
-            # Places are told apart by their folders, whose names stand before those of the files.
-            place = choices({key: value}) if key.partition(".")[0] == "data" else {}
-            what, chosen = next(iter(place.items()), None) or in_words(key, value)
-            keys.setdefault(what, {})[chosen] = None
-    if keys:
-        each = "; ".join(f"{what}: {', '.join(chosen)}" for what, chosen in keys.items())
-        said["Runs"] = f"{len(studies)} runs, of which the first is the main one. Varied: {each}."
-    return said
+            if key not in FILES:
+                what, chosen = in_words(key, value)
+                keys.setdefault(what, {})[chosen] = None
+    if len(places) == 1:
+        said = f"{len(studies)} runs, of which the first is the main one."
+    elif keys:
+        main = [in_words(*pair) for pair in studies[0].varied.items() if pair[0] not in FILES]
+        of_each = "; ".join(f"{what}: {chosen}" for what, chosen in main) or "what the file says"
+        said = f"{len(studies)} runs in {len(places)} places: {', '.join(places.values())}. "
+        said += f"The main run of each place has {of_each}."
+    else:
+        said = f"{len(places)} places, with one run each: {', '.join(places.values())}."
+    each = "; ".join(f"{what} ({'; or '.join(chosen)})" for what, chosen in keys.items())
+    return f"{said} Varied: {each}." if keys else said
 
 
 def _options(section: Section) -> str:
