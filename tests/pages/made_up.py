@@ -49,7 +49,10 @@ def rows(rng: np.random.Generator, shift: float = 0.0) -> list[dict[str, Any]]:
 
 
 def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
-    """Add a study with a report; ``more`` is what its summary says beside what it says here."""
+    """Add a study with a report; ``more`` is what its summary says beside what it says here.
+
+    ``gone`` are counts that it withholds for the sake of others.
+    """
     place = folder / name
     (place / "private").mkdir(parents=True)
     (place / "share").mkdir()
@@ -57,6 +60,8 @@ def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
     for _, href in PAGES:
         (place / "share" / href).write_text("<p>A page.</p>")
     people = str(more.pop("people", name))
+    gone = dict.fromkeys(more.pop("gone", ()))
+    table = [row | gone for row in rows(rng, more.pop("shift", 0.0))]
     method = {"estimator": "etwfe", "estimand": more.pop("estimand", ESTIMAND)}
     effects = {"name": "effects", "kind": "effects", "policy": "hes", "method": method, "people": [people]}
     summary = {
@@ -77,7 +82,7 @@ def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
         "policy": "hes",
         "inputs": [people, f"{people} contacts"],
         "code": {"impact": "0.1.0", "sha256": code_hash()},
-        "effects": {**effects, "table": rows(rng, more.pop("shift", 0.0))},
+        "effects": {**effects, "table": table},
     }
     summaries._write(place / "private" / summaries.SUMMARY, summary | more)
 

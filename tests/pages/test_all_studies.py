@@ -174,6 +174,36 @@ def test_only_the_main_run_of_the_same_people_is_averaged(several: Path) -> None
     assert "by their own answers: inconclusive 6" in said
 
 
+def test_sites_that_withhold_how_many_people_they_have_are_averaged_like_others(
+    tmp_path: Path, rng: Any
+) -> None:
+    """Persons of some and people with support of all, added up in part, once made fewer than no controls."""
+    for i in range(12):
+        add(tmp_path, f"site{i}", rng, gone=["persons", "clusters"] if i < 8 else [])
+    write_pages(tmp_path)
+    said = text_of(tmp_path / ACROSS)
+    assert "On average over 12 studies" in said
+    assert "2,400 (1,800)" in said
+    assert "not shown" not in said
+    assert "added up" not in said
+    add(tmp_path, "secret", rng, gone=["persons", "treated", "clusters"])
+    write_pages(tmp_path)
+    said = text_of(tmp_path / ACROSS)
+    assert "On average over 13 studies" in said
+    assert said.count("People with support are not added up, as they are not shown of secret.") == 2
+    assert said.count("2,400 (1,800)") == 2
+    assert "On average over 13 studies" in text_of(tmp_path / LISTS)
+
+
+def test_where_nothing_of_the_average_may_be_shown_the_page_says_that(tmp_path: Path, rng: Any) -> None:
+    for name in ("north", "south", "west"):
+        add(tmp_path, name, rng, gone=["persons", "treated", "events"], policy="hes")
+    add(tmp_path, "east", rng, policy="threshold_10")
+    write_pages(tmp_path)
+    said = text_of(tmp_path / ACROSS)
+    assert "On average over the studies there were too few emergency admissions" in said
+
+
 def test_without_a_main_run_none_takes_its_place(tmp_path: Path, rng: Any) -> None:
     first, *others = add_runs(tmp_path, rng)
     shutil.rmtree(tmp_path / first)

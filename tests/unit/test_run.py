@@ -283,6 +283,20 @@ def test_plain_processes_end_without_a_word(project: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_where_the_pages_over_all_studies_fail_the_list_is_there_and_the_command_says_so(
+    project: Path,
+) -> None:
+    (project / "params/small.yaml").write_text(STUDY + "matrix: {design.months_before: [6, 3]}\n")
+    row = {"outcome": "y", "scale": "difference", "unit": "", "estimate": -1.5, "std_error": "no number"}
+    broken = RESULT | {"name": "effects", "table": [row]}
+    notebook(project, "findings", SHOW.replace(repr(RESULT), repr(broken)))
+    command = [sys.executable, "-c", "from impact.cli import main; main()", "run", "params/small.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("Fewer.")) == (6, 2)
+    assert done.stderr.splitlines()[-1].startswith("the pages over all studies could not be made")
+    assert (project / "outputs/index.html").read_text().count("/share/findings.html") == 2
+
+
 def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no_findings():
     from impact.run.plan import NOTEBOOKS, _skipped
     from impact.study import Study

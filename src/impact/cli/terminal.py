@@ -47,7 +47,10 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> int:
             for remark in outcome.remarks:
                 typer.echo(f"{outcome.study.name}: {remark}", err=True)
             typer.echo(f"{place}/share/index.html")
-    return next((outcome.problem.exit_code for outcome in outcomes if outcome.problem), 0)
+        if outcome.overview:
+            typer.echo(str(outcome.overview), err=True)
+    problems = [o.problem for o in outcomes] + [o.overview for o in outcomes]
+    return next((problem.exit_code for problem in problems if problem), 0)
 
 
 def _near(folder: Path) -> str:

@@ -30,14 +30,20 @@ _STEPS: dict[str, Steps] = {
 
 
 def enough_behind(counts: pd.DataFrame, policy: Policy) -> NDArray[np.bool_]:
-    """Which rows have enough people, supported people, controls and events to carry an estimate."""
-    ok = np.ones(len(counts), bool)
+    """Which rows have enough people, supported people, controls and events to carry an estimate.
+
+    Of a number that is missing ``fewest`` says how many there are at least, where that is known.
+    """
+    ok, least = np.ones(len(counts), bool), counts.get("fewest")
+    told = counts if least is None else counts.apply(lambda n: n.fillna(least))
     for column in ("persons", "treated", "events", "fewest"):
-        if column in counts:
-            ok &= policy.enough(counts[column])
+        if column in told:
+            ok &= policy.enough(told[column])
     if {"persons", "treated"} <= set(counts.columns):
         # The controls are the difference, so they are as good as published.
         controls = counts["persons"].to_numpy(float) - counts["treated"].to_numpy(float)
+        if least is not None:
+            controls = np.where(np.isnan(controls), least, controls)
         ok &= (controls == 0) | policy.enough(controls)
     if {"events", "largest", "second"} <= set(counts.columns):
         ok &= ~policy.dominated(counts["events"], counts["largest"], counts["second"])

@@ -105,7 +105,7 @@ def pool(
         same = {**gathered.method, **_AVERAGE, "primary": first, "notes": []}
         return {**same, "estimand": estimand, **more}
 
-    notes = [_INDEPENDENT, *gathered.notes, *_few(cells, found)]
+    notes = [_INDEPENDENT, *gathered.notes, *gathered.not_added_up(), *_few(cells, found)]
     pooled = Effects(
         labels=_named(cells, _OVER_STUDIES),
         **_averages(gathered.names, found),
@@ -166,7 +166,7 @@ def without_each_study(studies: Studies, *, conf_level: float = 0.95) -> Effects
             **gathered.method,
             **_AVERAGE,
             "estimand": "average effect over the other studies",
-            "notes": [_INDEPENDENT],
+            "notes": [_INDEPENDENT, *gathered.not_added_up()],
         },
         counts=gathered.counts(np.isfinite(y), cell),
         conf_level=conf_level,
@@ -177,8 +177,8 @@ def side_by_side(studies: Studies, *, conf_level: float = 0.95) -> Effects:
     """Put the effects of the studies beneath each other, and under them their average, as a figure needs it.
 
     Takes what ``pool`` takes, and outcomes of one study as well. The label ``study`` names the study, whose
-    interval is by its own degrees of freedom, read off the one that it had; it is empty for the average over
-    studies (of two or more) and the effect in one more study (of three or more).
+    interval is its own: of another level by the degrees of freedom read off the one that it had. It is empty
+    for the average over studies (of two or more) and the effect in one more study (of three or more).
     """
     _check_level(conf_level)
     gathered = gather(studies, least=1)
@@ -190,6 +190,9 @@ def side_by_side(studies: Studies, *, conf_level: float = 0.95) -> Effects:
     new = np.sqrt(found.error**2 + found.tau2)
     names = np.array(gathered.names, object)[study]
     own = {"estimate": gathered.y[here], "error": np.sqrt(gathered.v[here]), "df": gathered.df[here]}
+    # An error of two digits does not give back the range that the study itself shows.
+    same = np.where(np.isclose(gathered.level[here], conf_level), 1.0, np.nan)
+    own |= {"low": same * gathered.low[here], "high": same * gathered.high[here]}
     rows = pd.concat(
         [
             pd.DataFrame({"cell": cell, "study": names, "term": names, **own}),
@@ -213,6 +216,7 @@ def side_by_side(studies: Studies, *, conf_level: float = 0.95) -> Effects:
         },
         counts=gathered.counts(behind[rows.index], at),
         conf_level=conf_level,
+        limits=rows[["low", "high"]].to_numpy(float),
     )
 
 

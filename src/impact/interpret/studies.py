@@ -29,7 +29,8 @@ Numbers = NDArray[np.intp]
 _SCALES = ("difference", "log ratio")
 _CELL = ["outcome", "scale", "unit"]
 _NUMBERS = ("estimate", "std_error", "conf_high", "conf_level")
-_COUNTS = ("persons", "treated", "events", "fewest")
+_COUNTS = ("persons", "treated", "events")
+_BEHIND = (*_COUNTS, "fewest")
 # The columns that a released result may have besides.
 _MAYBE = ("conf_low", "clusters")
 _NAMED = 5
@@ -93,8 +94,9 @@ def _place(file: Path) -> str:
 class Gathered:
     """What k studies found of p outcomes and scales (``cells``): (p, k) arrays, missing where nothing was.
 
-    ``y`` and ``v`` are estimates and variances, ``df`` the degrees of freedom of each study's own interval,
-    ``behind`` its counts; ``first`` is the outcome that each study puts first.
+    ``y`` and ``v`` are estimates and variances, ``low`` and ``high`` the ends of each study's own interval,
+    of which ``level`` is the level and ``df`` the degrees of freedom, ``behind`` its counts; ``first`` is the
+    outcome that each study puts first.
     """
 
     names: list[str]
@@ -102,6 +104,9 @@ class Gathered:
     y: Array
     v: Array
     df: Array
+    low: Array
+    high: Array
+    level: Array
     behind: Mapping[str, Array]
     method: dict[str, Any]
     notes: list[str]
@@ -110,17 +115,26 @@ class Gathered:
     def counts(self, present: Mask, cell: Numbers) -> pd.DataFrame:
         """People and events behind n averages of these cells (n,) over the studies ``present`` (n, k).
 
-        What a study withholds is not counted. ``fewest`` is the least behind any one study, where its counts
-        are exact: what was released was held to the rule before.
+        A number that one of the studies withholds is not known of their sum. ``fewest`` is the least that is
+        known to be behind any one study: what was released was held to the rule before.
         """
-        known = {name: np.where(present, values[cell], np.nan) for name, values in self.behind.items()}
-        least = known.pop("fewest")
-        out = {
-            name: np.where(np.isfinite(n).any(1), np.nansum(n, axis=1), np.nan) for name, n in known.items()
-        }
-        out["fewest"] = np.fmin.reduce(np.column_stack([least, out["persons"]]), axis=1)
-        whole = {name: n.astype(int) if np.isfinite(n).all() else n for name, n in out.items()}
+        known = {name: np.where(present, values[cell], 0.0).sum(1) for name, values in self.behind.items()}
+        known["fewest"] = np.where(present, self.behind["fewest"][cell], np.inf).min(1)
+        whole = {name: n.astype(int) if np.isfinite(n).all() else n for name, n in known.items()}
         return pd.DataFrame({**whole, "clusters": present.sum(1)})
+
+    def not_added_up(self) -> list[str]:
+        """Say of each outcome which studies withhold how many people with support, or events, it rests on."""
+        said, names = [], np.array(self.names, object)
+        for outcome, cell in self.cells.groupby("outcome", sort=False).indices.items():
+            for count, what in (("treated", "people with support"), ("events", "events")):
+                known = np.isfinite(self.behind[count][cell])
+                without = names[(np.isfinite(self.y[cell]) & ~known).any(0)].tolist()
+                if known.any() and without:
+                    said.append(
+                        f"{outcome}: {what} are not added up, as they are not shown of {listed(without)}."
+                    )
+        return said
 
     def primary(self, asked: str | None) -> str:
         """Return the primary outcome: the one asked for, or the one that all studies put first."""
@@ -165,7 +179,10 @@ def gather(studies: Studies, *, least: int = 2) -> Gathered:
         y=by_study("estimate"),
         v=by_study("std_error") ** 2,
         df=by_study("df"),
-        behind={name: by_study(name) for name in _COUNTS},
+        low=by_study("conf_low"),
+        high=by_study("conf_high"),
+        level=by_study("conf_level"),
+        behind={name: by_study(name) for name in _BEHIND},
         method=_method(studies, cells.iloc[kept]),
         notes=[*_missing(rows, names, least), *_not_alike(studies)],
         first=first,
@@ -206,7 +223,12 @@ def _table(name: str, study: Effects | Mapping[str, Any]) -> pd.DataFrame:
         raise DataError(f"study {name!r}: got {type(study).__name__}; give Effects or a released result.")
     if missing := [c for c in (*_CELL, *_NUMBERS[:2]) if c not in table]:
         raise DataError(f"study {name!r}: its table has no column {', '.join(map(repr, missing))}.")
-    numbers = table.reindex(columns=[*_NUMBERS, *_MAYBE, *_COUNTS]).astype(float)
+    numbers = table.reindex(columns=[*_NUMBERS, *_MAYBE, *_BEHIND]).astype(float)
+    numbers["fewest"] = numbers[list(_BEHIND)].min(axis=1)
+    if isinstance(study, Mapping) and "smallest_shown" in study:
+        # The gate let no estimate pass that rests on fewer, whichever of its counts it withheld.
+        least, told = study["smallest_shown"], numbers[list(_COUNTS)].notna().all(axis=1)
+        numbers["fewest"] = numbers["fewest"].clip(lower=least).where(told, least)
     return pd.concat([table[_CELL].fillna(""), numbers], axis=1)
 
 
@@ -250,7 +272,7 @@ def _refuse_twice(rows: pd.DataFrame) -> None:
         raise DesignError(f"{_what(mixed)}: the studies have different units; pool those that have one unit.")
     # Of many studies two may be alike in one figure by chance, and hardly in all.
     told: dict[Any, set[Any]] = {}
-    shown = rows[[*_CELL, *_NUMBERS, *_MAYBE, *_COUNTS]].fillna("")
+    shown = rows[[*_CELL, *_NUMBERS, *_MAYBE, *_BEHIND]].fillna("")
     for study, row in zip(rows["study"], zip(*(shown[c] for c in shown), strict=True), strict=True):
         told.setdefault(study, set()).add(row)
     found: dict[Any, list[str]] = {}

@@ -118,19 +118,19 @@ def average(part: Mapping[str, Released]) -> Statement:
         ``pooled`` and, of three studies or more, ``new_study``, as ``interpret.pool`` makes them.
     """
     pooled = part["pooled"]
-    studies = dict(zip(pooled.table["outcome"], numeric(pooled.table["clusters"]), strict=True))
+    studies = dict(zip(pooled.table["outcome"], pooled.table["clusters"], strict=True))
     first, *others = answers(pooled)
     clear = [a for a in others if a.strength != "cannot tell"]
     open_ = [a.name for a in others if a.strength == "cannot tell"]
-    said = [_answer(a, int(studies[a.outcome])) for a in clear]
+    said = [_answer(a, studies[a.outcome]) for a in clear]
     said += [f"For {listed(open_)} the average cannot tell a fall from a rise."] if open_ else []
-    lead = (_answer(first, int(studies[first.outcome])),)
+    lead = (_answer(first, studies[first.outcome]),)
     parts = [("lead", lead), ("others", (_new(part, first), _hangs(part, first)))]
     return Statement("headline", (*parts, *((("others", tuple(said)),) if said else ())), (pooled,), SEAL)
 
 
-def _answer(a: Answer, studies: int) -> str:
-    over = f"On average over {studies} studies"
+def _answer(a: Answer, studies: Any) -> str:
+    over = "On average over the studies" if pd.isna(studies) else f"On average over {studies} studies"
     if a.strength == "too rare":
         return f"{over} there were too few {a.name} to say anything about the effect of support."
     if a.strength == "cannot tell":
@@ -195,9 +195,9 @@ def _spread(part: Mapping[str, Released]) -> Statement:
     one = "log ratio" if (scales == "log ratio").any() else "difference"
     rows = zip(released.table.to_dict("records"), apart(released), strict=True)
     said = [
-        f"{label(row['outcome'])}: {_how_far(row, far)}"
+        f"{label(row['outcome'])}: {_how_far(row, far) if far != released.mark else 'not shown.'}"
         for row, far in rows
-        if row["scale"] == one and far != released.mark
+        if row["scale"] == one
     ]
     return Statement("sentence", (("list", tuple(said)),), (released,), SEAL)
 
@@ -221,6 +221,7 @@ def without(part: Mapping[str, Released]) -> Statement:
     for a in answers(part["pooled"]):
         rows = _without(part, a)
         if rows.empty or a.strength == "too rare":
+            said.append(f"{label(a.outcome)}: not shown.")
             continue
         estimates = numeric(rows["estimate"])
         null = 0.0 if a.difference else 1.0

@@ -57,6 +57,8 @@ class Effects:
         Standard errors on each side of a simultaneous band, from the multiplier bootstrap.
     satterthwaite : callable, optional
         Degrees of freedom of the weighted sum of the effects with weights (k,), where each has its own.
+    limits : array (k, 2), optional
+        Ends of intervals that are known from elsewhere; missing where they follow from the error.
     regression : Regression, optional
         The regression whose coefficients they are sums of, as its clusters see it (``numbers.few_clusters``).
 
@@ -83,6 +85,7 @@ class Effects:
     overall: Effects | None = None
     critical: Array | None = None
     satterthwaite: Callable[[Array], float] | None = None
+    limits: Array | None = None
     regression: Any = None
 
     def __post_init__(self) -> None:
@@ -146,6 +149,9 @@ class Effects:
         out["statistic"] = (estimate - null) / error
         out["p_value"] = 2 * stdtr(df, -np.abs(out["statistic"].to_numpy(float)))
         out["conf_low"], out["conf_high"] = estimate - half, estimate + half
+        if self.limits is not None:
+            ends = ["conf_low", "conf_high"]
+            out[ends] = np.where(np.isfinite(self.limits[shown]), self.limits[shown], out[ends])
         if self.critical is not None:
             wide = self.critical[shown] * error
             out["band_low"], out["band_high"] = estimate - wide, estimate + wide
@@ -206,6 +212,7 @@ class Effects:
             root=self.root.times(by) if isinstance(self.root, Blocks) else self.root[:, keep],
             counts=self.counts.iloc[keep].reset_index(drop=True),
             critical=None if self.critical is None else self.critical[keep],
+            limits=None if self.limits is None else self.limits[keep],
             **self.carried(by),
         )
 
@@ -270,6 +277,7 @@ class Effects:
             counts=counts.reset_index(drop=True),
             overall=None,
             critical=None,
+            limits=None,
             **self.carried(by),
         )
 

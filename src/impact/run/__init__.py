@@ -97,7 +97,7 @@ def run(
         try:
             renew(outputs.folder)
         except RunError as problem:
-            outcomes[-1] = replace(outcomes[-1], remarks=[*outcomes[-1].remarks, str(problem)])
+            outcomes[-1] = replace(outcomes[-1], overview=problem)
         outputs.send("runs.json", "log.jsonl", *PAGES)
     return outcomes
 

@@ -38,10 +38,14 @@ def write_pages(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     found = list(summaries(folder, code=code_hash()))
-    whole, first = _together(found)
-    texts = {"index.html": studies([listed for listed, _ in found], across=first), "across.html": whole}
-    for name, text in texts.items():
-        _put(folder / name, text)
+    whole, first = "", list[str]()
+    try:
+        whole, first = _together(found)
+    finally:
+        # The list needs nothing of what the studies show together: it is there whatever becomes of that.
+        texts = {"index.html": studies([listed for listed, _ in found], across=first), "across.html": whole}
+        for name, text in texts.items():
+            _put(folder / name, text)
     return [folder / name for name, text in texts.items() if text]
 
 
@@ -106,7 +110,8 @@ def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[
         more = {
             key: summary[key] for key in ("file", "main", "pretend", "choices", "inputs", "policy", "sure")
         }
-        named[name] = {**summary["effects"], **more, "title": listed.title}
+        least = policy(summary["policy"]).smallest_shown
+        named[name] = {**summary["effects"], **more, "smallest_shown": least, "title": listed.title}
     return named
 
 

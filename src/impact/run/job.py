@@ -58,6 +58,7 @@ class Outcome:
 
     ``remarks`` say what the report is without, though it was asked for, and what a person must look at;
     ``unchanged`` that the report of an earlier run stands, since nothing it is made from has changed.
+    ``overview`` is why the pages over all studies could not be made; the last outcome of a run has it.
     """
 
     study: Study
@@ -69,6 +70,7 @@ class Outcome:
     unchanged: bool = False
     peak_mb: int = 0
     store: str = ""
+    overview: ImpactError | None = None
 
     @property
     def status(self) -> str:

@@ -222,19 +222,70 @@ def test_degrees_of_freedom_of_an_interval_in_two_digits_are_of_its_clusters():
     np.testing.assert_allclose(gather(shown).df, 59)
 
 
-def test_people_and_events_are_added_up_over_the_studies_that_have_them():
+def test_people_and_events_are_added_up_where_all_studies_show_them():
     studies = sites(3, outcomes=["ae"], **COUNTED)
     studies["site 1"]["table"][0] |= {"persons": None}
-    counts = pool(studies)["pooled"].counts
-    assert counts[["persons", "treated", "events", "clusters"]].values.tolist() == [
-        [200, 120, 90, 3],
-        [300, 120, 90, 3],
+    counts = pool(studies)["pooled"].counts.fillna(-1)
+    assert counts[["persons", "treated", "events", "clusters", "fewest"]].values.tolist() == [
+        [-1, 120, 90, 3, 30],
+        [300, 120, 90, 3, 30],
     ]
     left = without_each_study(studies)
-    assert left.counts["persons"].tolist() == [100, 200, 100, 200, 200, 200]
+    assert left.counts["persons"].fillna(-1).tolist() == [-1, 200, -1, 200, 200, 200]
     side = side_by_side(studies)
     assert side.counts["clusters"].tolist() == [1, 1, 1, 3, 3] * 2
-    assert side.counts["persons"].fillna(0).tolist() == [100, 0, 100, 200, 200, 100, 100, 100, 300, 300]
+    assert side.counts["persons"].fillna(-1).tolist() == [100, -1, 100, -1, -1, 100, 100, 100, 300, 300]
+    assert not any("added up" in note for note in notes(studies))
+    studies["site 1"]["table"][1] |= {"treated": None}
+    assert "ae: people with support are not added up, as they are not shown of site 1." in notes(studies)
+
+
+def withholding(**smallest_shown):
+    """Sites of which some withhold a count for the sake of others, and one all of them."""
+    studies = {name: study | smallest_shown for name, study in sites(5, **COUNTED).items()}
+    for name, gone in {"site 1": ["persons"], "site 2": ["treated"], "site 3": [*COUNTED]}.items():
+        for line in studies[name]["table"]:
+            line |= dict.fromkeys(gone)
+    return studies
+
+
+def gate(studies, policy):
+    found = pool(studies)
+    return release({**found, "each": side_by_side(studies), "left": without_each_study(studies)}, policy)
+
+
+def test_a_count_withheld_of_an_estimate_that_was_released_withholds_no_average():
+    out = gate(withholding(smallest_shown=8), "hes")
+    for name, one in out.items():
+        assert not one.table["withheld"].any(), name
+    assert out["pooled"].table["persons"].isna().all()
+    # A sum in part would be taken for one of all.
+    assert out["left"].table["treated"].isna().all()
+    studies = {name: study for name, study in withholding(smallest_shown=8).items() if name != "site 3"}
+    left = gate(studies, "hes")["left"].table.set_index("without")
+    shown = left[["persons", "treated"]].fillna(-1).astype(int).drop_duplicates()
+    assert shown.loc["site 1"].tolist() == [300, -1]
+    assert shown.loc["site 2"].tolist() == [-1, 120]
+    assert shown.loc["site 0"].tolist() == [-1, -1]
+
+
+def test_a_withheld_count_may_be_as_low_as_its_own_policy_lets_it():
+    out = gate(withholding(smallest_shown=8), "threshold_10")
+    each = out["each"].table.set_index("term")["withheld"]
+    assert set(each[each].index) == {"site 1", "site 2", "site 3", "average over studies", "one more study"}
+    assert out["pooled"].table["estimate"].isna().all()
+    # A study of whose counts nothing at all is known rests on nobody knows how few.
+    assert gate(withholding(), "hes")["pooled"].table["estimate"].isna().all()
+
+
+def test_the_range_of_a_study_is_the_one_that_it_shows():
+    shown = [row("ae", "difference", -24.0, 14.0, conf_low=-52.0, conf_high=4.0, conf_level=0.95, **COUNTED)]
+    studies = sites(3, outcomes=["ae"], **COUNTED) | {"three": released(*shown)}
+    one = release({"each": side_by_side(studies)}, "hes")["each"].table.set_index("term").loc["three"]
+    assert one[["estimate", "std_error", "conf_low", "conf_high"]].tolist() == [-24, 14, -52, 4]
+    other = side_by_side(studies, conf_level=0.9)
+    other = other.select(other.labels["term"] == "three").table
+    assert other["conf_low"][0] == pytest.approx(-24 - 1.645 * 14, abs=0.6)
 
 
 @pytest.mark.parametrize("few", [{"events": 6}, {"treated": 5}, {"treated": 896}, {"fewest": 3}])
