@@ -223,6 +223,28 @@ def test_a_missing_data_file_is_found_before_anything_runs(project: Path) -> Non
     assert not (project / "outputs").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("os.replace('other.csv', 'data/panel.csv')", "data/panel.csv"),
+        ("open('data/panel.csv', 'a').write('2,1,0,\\n')", "data/panel.csv"),
+        ("open('notebooks/did.ipynb', 'a').write(' ')", "notebooks/did.ipynb"),
+        ("os.remove('notebooks/cohort.ipynb')", "notebooks/cohort.ipynb"),
+        ("open('data/p2.csv', 'w').write('u,t,y,g\\n2,1,0,\\n')", "data/p2.csv"),
+    ],
+)
+def test_data_that_change_while_a_study_runs_get_no_report(project: Path, change: str, named: str) -> None:
+    (project / "params/small.yaml").write_text(STUDY.replace("panel.csv", "p*.csv"))
+    run(["params/small.yaml"])
+    before = files(project / "outputs/small/share")
+    (project / "other.csv").write_text("u,t,y,g\n9,9,0,\n")
+    notebook(project, "cohort", f"import os\n{change}\n{SHOW}")
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, DataError)
+    assert str(outcome.problem).startswith(f"{named}: changed while the study ran; run it again.")
+    assert files(project / "outputs/small/share") == before
+
+
 def test_an_interrupted_replacement_is_mended_by_the_next_run(project: Path) -> None:
     run(["params/small.yaml"])
     study = project / "outputs/small"

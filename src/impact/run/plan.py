@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 from impact.disclosure import NOTICE
 from impact.disclosure.policies import policy
-from impact.errors import RunError
+from impact.errors import DataError, RunError
 from impact.run.job import Job
 from impact.study import Study, project_root
 
@@ -28,11 +29,15 @@ NO_SERVICES = "this study counts no services"
 
 @dataclass(frozen=True)
 class Plan:
-    """The notebooks that run, why the others do not, and all that the report is made from."""
+    """The notebooks that run, why the others do not, and all that the report is made from.
+
+    ``stamps`` tell whether a file of data or a notebook was changed since.
+    """
 
     notebooks: dict[str, Path]
     skipped: dict[str, str]
     made_from: dict[str, Any]
+    stamps: dict[Path, tuple[int, ...]]
 
 
 def plan(job: Job) -> Plan:
@@ -45,7 +50,9 @@ def plan(job: Job) -> Plan:
     """
     skipped = _skipped(job.study)
     notebooks = {name: _notebook(name) for name in NOTEBOOKS if name not in skipped}
-    return Plan(notebooks, skipped, json.loads(json.dumps(_manifest(job, notebooks, skipped))))
+    # Before anything is hashed, so that no change falls between the two.
+    stamps = _stamps(job.study, notebooks)
+    return Plan(notebooks, skipped, json.loads(json.dumps(_manifest(job, notebooks, skipped))), stamps)
 
 
 def stands(job: Job, planned: Plan) -> str | None:
@@ -59,6 +66,34 @@ def stands(job: Job, planned: Plan) -> str | None:
     except (OSError, ValueError, KeyError):
         return None
     return headline if made == planned.made_from else None
+
+
+def refuse_changes(study: Study, planned: Plan) -> None:
+    """Stop a report of which a file of data or a notebook is not what it was when the report was planned.
+
+    Each notebook reads the data when it needs them: the pages may be of other data than the manifest names.
+
+    Raises
+    ------
+    DataError
+        All such files together.
+    """
+    now, root = _stamps(study, planned.notebooks), project_root()
+    if changed := sorted({_shown(path, root) for path, _ in planned.stamps.items() ^ now.items()}):
+        raise DataError(
+            f"{', '.join(changed)}: changed while the study ran; run it again. "
+            "An earlier report is as it was."
+        )
+
+
+def _stamps(study: Study, notebooks: Mapping[str, Path]) -> dict[Path, tuple[int, ...]]:
+    """By what it is seen that a file changes: to read gigabytes a second time would take too long."""
+    found: dict[Path, tuple[int, ...]] = {}
+    for path in [*notebooks.values(), *(path for paths in study.files.values() for path in paths)]:
+        with contextlib.suppress(FileNotFoundError):
+            one = path.stat()
+            found[path] = one.st_ino, one.st_size, one.st_mtime_ns
+    return found
 
 
 def _skipped(study: Study) -> dict[str, str]:

@@ -27,7 +27,7 @@ from impact.run.folders import Attempt, locked
 from impact.run.job import Job
 from impact.run.lookout import refuse_names
 from impact.run.pdf import Printer
-from impact.run.plan import made_with, plan, stands
+from impact.run.plan import made_with, plan, refuse_changes, stands
 from impact.run.share import headline, share
 from impact.run.sheet import check
 from impact.run.summaries import sum_up, sum_up_failure
@@ -110,6 +110,7 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
             for remark in remarks:
                 _log.warning(remark)
             sum_up(study, attempt, pages)
+            refuse_changes(study, planned)
             attempt.keep()
         except Exception as problem:
             said = _in_words(problem)
