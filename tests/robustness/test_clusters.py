@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import impact
 from impact.errors import ParameterError, RunError
 from impact.run import Limits, Outcome, clusters, run
 
@@ -158,6 +160,36 @@ def test_as_jobs_of_submitit_the_reports_are_the_same_and_a_killed_job_is_run_ag
     assert told(outcomes) == ["report written"] * 2
     assert reports(project / "outputs") == expected
     assert not left_over(project / "outputs")
+
+
+OLD_WORKER = """
+import json, subprocess, sys
+from pathlib import Path
+import impact
+from impact.run import run
+from impact.run.batch import work
+from impact.run.outputs import Outputs
+from impact.study import read_studies
+
+(made,) = run(["params/study0.yaml"])
+with (Path(impact.__file__).parent / "errors.py").open("a") as file:
+    file.write("# Changed.\\n")
+new = "import json; from impact.run.plan import made_with; print(json.dumps(made_with()))"
+asked = json.loads(subprocess.check_output([sys.executable, "-c", new]))
+(study,) = read_studies(["params/study0.yaml"])
+with Outputs(None) as outputs:
+    job = outputs.job(study, made_with=asked)
+    print(made.status, work(job).status, work(job).status, sep=", ")
+"""
+
+
+def test_a_worker_that_is_older_than_the_code_runs_what_the_code_changed_and_once(project: Path) -> None:
+    shutil.copytree(Path(impact.__file__).parent, project / "installed/impact")
+    notebook(project, "cohort", SHOW)
+    (project / "params/study0.yaml").write_text(STUDY.replace("did:", "notes: []\n#"))
+    env = {**os.environ, "PYTHONPATH": str(project / "installed")}
+    done = subprocess.run([sys.executable, "-c", OLD_WORKER], env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["report written, report written, unchanged"], done.stderr
 
 
 def test_the_executor_of_a_user_stays_open(project: Path) -> None:

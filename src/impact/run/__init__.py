@@ -17,6 +17,7 @@ from impact.run.batch import work_all
 from impact.run.clusters import here
 from impact.run.job import Extras, Limits, Outcome
 from impact.run.outputs import Outputs
+from impact.run.plan import made_with
 from impact.run.progress import Progress
 from impact.run.renew import PAGES, renew
 from impact.run.runs import Runs
@@ -82,7 +83,7 @@ def run(
     """
     studies = read_studies(files, changes=changes)
     _find_data(studies)
-    more = {"was_sent": was_sent, "force": force}
+    more = {"was_sent": was_sent, "force": force, "made_with": made_with()}
     opening = contextlib.nullcontext(executor) if isinstance(executor, Executor) else executor
     with Outputs(output) as outputs, opening or here(workers) as pool:
         jobs = [outputs.job(study, **more, extras=extras, limits=limits) for study in studies]

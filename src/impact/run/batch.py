@@ -16,7 +16,7 @@ from typing import Any
 from impact import errors, processes
 from impact.errors import ImpactError, RunError
 from impact.run.job import Job, Outcome
-from impact.run.plan import plan, stands
+from impact.run.plan import made_with, plan, stands
 from impact.run.stores import OvertakenError, at_hand
 
 Event = dict[str, Any]
@@ -42,7 +42,8 @@ def work(job: Job, tell: Tell = lambda _: None) -> Outcome:
 
 def _made(job: Job, outcome: Outcome, tell: Tell) -> Outcome:
     """Make the report of a study whose data and folder are on this computer, unless it is there."""
-    if (headline := stands(job, plan(job))) is not None:
+    # A worker of a cluster that is older than the code here cannot judge: its new process can.
+    if job.made_with == made_with() and (headline := stands(job, plan(job))) is not None:
         return replace(outcome, headline=headline, unchanged=True)
     outcome = replace(outcome, problem=_DIED)
     for event in _steps(job):

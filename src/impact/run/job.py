@@ -34,7 +34,8 @@ class Job:
     ``root``: the project's folder, and ``needs_root`` whether the study cannot do without it. ``was_sent``:
     whether the last report was, or may have been, sent. ``force``: whether it runs although nothing it is
     made from has changed. ``variables`` are set in the study's own processes. ``planned``: how the study
-    compares with its plan, as ``Study.planned``, found where the plans are.
+    compares with its plan, as ``Study.planned``, found where the plans are. ``made_with``: the code and the
+    versions of whoever asks for it; a worker of a cluster may have begun with others long ago.
     """
 
     study: Study
@@ -44,6 +45,7 @@ class Job:
     needs_root: bool = True
     variables: Mapping[str, str] = field(default_factory=dict)
     planned: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
     was_sent: bool = True
     force: bool = False
     extras: Extras = Extras()
