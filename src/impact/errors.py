@@ -42,6 +42,18 @@ class RunError(ImpactError):
     exit_code = 6
 
 
+def in_words(problem: Exception) -> ImpactError:
+    """Return an error for the user to read; the text of any other than ours may hold a person's value."""
+    if isinstance(problem, ImpactError):
+        return problem
+    if isinstance(problem, OSError) and problem.strerror:
+        said = RunError(f"the report could not be written ({problem.strerror}); an earlier one is as it was.")
+    else:
+        said = RunError(f"a fault in impact itself ({type(problem).__name__}): please report it.")
+    said.__cause__ = problem
+    return said
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ' Did you mean X?' for the nearest of the known names, or an empty string.
 

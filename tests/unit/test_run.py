@@ -6,6 +6,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -15,6 +17,12 @@ from impact.disclosure import NOTICE
 from impact.disclosure.policies import policy
 from impact.errors import DataError, DisclosureError, ParameterError, RunError
 from impact.run import run
+from impact.run.batch import _RUNNING, work
+from impact.run.folders import locked
+from impact.run.job import Job
+from impact.run.outputs import Outputs
+from impact.stores import FETCHED
+from impact.study import read_studies
 
 STUDY = """\
 title: A small study
@@ -317,6 +325,52 @@ def test_where_the_pages_over_all_studies_fail_the_list_is_there_and_the_command
     assert (done.returncode, done.stdout.count("Fewer.")) == (6, 2)
     assert done.stderr.splitlines()[-1].startswith("the pages over all studies could not be made")
     assert (project / "outputs/index.html").read_text().count("/share/findings.html") == 2
+
+
+def test_without_a_secret_to_sign_with_the_reason_is_one_sentence(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "file").write_text("")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(project / "file/data"))
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, RunError)
+    assert str(outcome.problem).startswith("Jupyter's data folder cannot be used")
+    assert "NotADirectoryError" in (project / "outputs/small/private/failed/traceback.txt").read_text()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_data_that_go_while_a_study_waits_for_another_run_are_named(project: Path) -> None:
+    (study,) = read_studies(["params/small.yaml"])
+    with Outputs(None) as outputs, ThreadPoolExecutor(1) as thread:
+        with locked(project / "outputs/small"):
+            waiting = thread.submit(work, outputs.job(study))
+            # Its process is there, and waits for us.
+            while not _RUNNING and not waiting.done():
+                time.sleep(0.01)
+            (project / "data/panel.csv").unlink()
+        problem = waiting.result().problem
+    assert isinstance(problem, DataError)
+    assert "no file 'data/panel.csv'" in str(problem)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that nobody can read")
+def test_data_that_cannot_be_read_are_named(project: Path) -> None:
+    (project / "data/panel.csv").unlink()
+    (project / "data/panel.csv").symlink_to("/proc/self/mem")
+    (outcome,) = run(["params/small.yaml"])
+    assert isinstance(outcome.problem, DataError)
+    assert str(outcome.problem).startswith("panel: the file 'data/panel.csv' cannot be read (")
+
+
+def test_a_study_that_finds_no_room_for_what_it_fetches_says_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (study,) = read_studies(["params/small.yaml"])
+    monkeypatch.setattr("tempfile.tempdir", str(project / "data/panel.csv"))
+    FETCHED.forget()
+    outcome = work(Job(study, project / "unused", store="memory://out/small"))
+    assert isinstance(outcome.problem, RunError)
+    assert str(outcome.problem).startswith("the report could not be written (Not a directory)")
 
 
 def test_a_study_without_a_method_describes_its_people_and_says_why_there_are_no_findings():

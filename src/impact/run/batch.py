@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from impact import errors, processes
-from impact.errors import ImpactError, RunError
+from impact.errors import ImpactError, RunError, in_words
 from impact.run.job import Job, Outcome
 from impact.run.plan import made_with, plan, stands
 from impact.run.stores import OvertakenError, at_hand
@@ -35,8 +35,11 @@ def work(job: Job, tell: Tell = lambda _: None) -> Outcome:
             send(outcome)
     except OvertakenError:
         return work(job, tell)
-    except ImpactError as problem:
-        return replace(outcome, problem=problem)
+    except ConnectionError:
+        # Who starts processes here was killed, as a process of its own is.
+        return replace(outcome, problem=_DIED)
+    except (ImpactError, OSError) as problem:
+        return replace(outcome, problem=in_words(problem))
     return outcome if outcome.unchanged else replace(outcome, seconds=time.monotonic() - began)
 
 

@@ -45,8 +45,8 @@ def plan(job: Job) -> Plan:
 
     Raises
     ------
-    RunError
-        Where a notebook is missing.
+    RunError, DataError
+        Where a notebook is missing; where a file of data is, or cannot be read.
     """
     skipped = _skipped(job.study)
     notebooks = {name: _notebook(name) for name in NOTEBOOKS if name not in skipped}
@@ -125,11 +125,7 @@ def _notebook(name: str) -> Path:
 
 def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str]) -> dict[str, Any]:
     study, root = job.study, project_root()
-    inputs = [
-        {"table": table, "file": _shown(path, root), "bytes": path.stat().st_size, "sha256": _hash(path)}
-        for table, paths in study.files.items()
-        for path in paths
-    ]
+    inputs = [_input(table, path, root) for table, paths in study.files.items() for path in paths]
     return {
         "study": study.name,
         "title": study.title,
@@ -149,6 +145,14 @@ def _manifest(job: Job, notebooks: Mapping[str, Path], skipped: Mapping[str, str
         "parameters": _without_paths(study.parameters),
         **made_with(),
     }
+
+
+def _input(table: str, path: Path, root: Path) -> dict[str, Any]:
+    shown = _shown(path, root)
+    try:
+        return {"table": table, "file": shown, "bytes": path.stat().st_size, "sha256": _hash(path)}
+    except OSError as problem:
+        raise DataError(f"{table}: the file {shown!r} cannot be read ({problem.strerror}).") from problem
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from impact import did, interpret, match
 from impact.disclosure.record import read
-from impact.errors import ImpactError, RunError
+from impact.errors import ImpactError, RunError, in_words
 from impact.pages.report import entry, index, render
 from impact.run.engine import execute, quiet
 from impact.run.folders import Attempt, locked
@@ -69,9 +69,9 @@ def main() -> None:
     try:
         with locked(job.folder):
             end = _done(job, tell)
-    except OSError as problem:
-        # Not even what failed could be written down.
-        end = _failed(_in_words(problem))
+    except Exception as problem:
+        # It could not begin, or not even what failed could be written down.
+        end = _failed(in_words(problem))
     tell({"at": "end", **end})
 
 
@@ -113,8 +113,10 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
             refuse_changes(study, planned)
             attempt.keep()
         except Exception as problem:
-            said = _in_words(problem)
-            sum_up_failure(study, attempt, said)
+            said = in_words(problem)
+            # Where nothing can be signed, the rest says why all the same.
+            with contextlib.suppress(RunError):
+                sum_up_failure(study, attempt, said)
             attempt.keep_failure(said)
             return _failed(said) | {"peak_mb": watch.peak_mb}
     remarks += [printer.problem] if printer and printer.problem else []
@@ -123,15 +125,3 @@ def _done(job: Job, tell: Tell) -> dict[str, Any]:
 
 def _failed(problem: ImpactError) -> dict[str, Any]:
     return {"error": type(problem).__name__, "message": str(problem)}
-
-
-def _in_words(problem: Exception) -> ImpactError:
-    """Return an error for the user to read; the text of any other than ours may hold a person's value."""
-    if isinstance(problem, ImpactError):
-        return problem
-    if isinstance(problem, OSError) and problem.strerror:
-        said = RunError(f"the report could not be written ({problem.strerror}); an earlier one is as it was.")
-    else:
-        said = RunError(f"a fault in impact itself ({type(problem).__name__}): please report it.")
-    said.__cause__ = problem
-    return said
