@@ -26,7 +26,9 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 # glibc gives each thread a heap of its own, which keeps what it once needed, in each child.
 _ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 _ADDRESS, _ENGINE = "IMPACT_WARM", "IMPACT_ENGINE"
-LARGEST, _LONGEST_FOLDER = 1 << 20, 80
+LARGEST = 1 << 20
+# A system refuses a socket's name of more than 107: `/impact-4194304-12345678/4194304-ipc-5` must follow.
+_LONGEST_FOLDER = 68
 # What a server reads when a newer one has taken its place.
 RETIRE = b"."
 

@@ -270,3 +270,34 @@ def test_slurm_is_asked_for_what_was_asked_of_it(project: Path, monkeypatch: pyt
     for option in ("partition=short", "time=120", "account=north", "mem=5GB"):
         assert f"#SBATCH --{option}\n" in asked
     assert not left_over(project / "outputs")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm is not there")
+def test_what_jobs_are_asked_lies_beside_the_reports_and_what_a_killed_command_left_goes(
+    project: Path,
+) -> None:
+    pytest.importorskip("submitit")
+    place = project / "elsewhere"
+    old, young = (place / f".slurm-{name}" for name in ("old", "young"))
+    for left in (old, young):
+        left.mkdir(parents=True)
+        (left / "7_submitted.pkl").touch()
+    with clusters.slurm("local", output="elsewhere"):
+        (used,) = {*place.glob(".slurm-*")} - {old, young}
+        for folder in (old, used):
+            os.utime(folder, (0, 0))
+        with clusters.slurm("local", output="elsewhere"):
+            assert (old.exists(), young.exists(), used.exists()) == (False, True, True)
+    assert left_over(place) == [young.name]
+    assert not (project / "outputs").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm is not there")
+def test_slurm_with_outputs_that_cannot_be_written_is_told_in_a_sentence(project: Path) -> None:
+    pytest.importorskip("submitit")
+    (project / "outputs").touch()
+    with (
+        pytest.raises(RunError, match=r"^the folder of outputs cannot be written \(File exists\); nothing"),
+        clusters.slurm("local"),
+    ):
+        pass

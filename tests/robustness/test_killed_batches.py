@@ -146,6 +146,51 @@ def test_ctrl_c_stops_all_and_the_next_call_makes_the_rest(project: Path, when: 
     assert len({name.split("/")[0] for name in reports(project / "outputs")}) == len(STUDIES)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"), [("SIGTERM", ()), ("SIGHUP", ()), ("SIGTERM", ("--slurm", "local"))]
+)
+def test_what_asks_a_batch_to_end_leaves_as_little_as_ctrl_c(
+    project: Path, name: str, more: tuple[str, ...]
+) -> None:
+    if more:
+        pytest.importorskip("submitit")
+    notebook(project, "cohort", f"import time; open('begun', 'w'); time.sleep(60)\n{SHOW}")
+    number = getattr(signal, name)
+    # Whoever runs the tests may have them ignore it.
+    usual = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    running = subprocess.Popen(command(*more), env=marked(), stderr=subprocess.PIPE, text=True, **usual)
+    wait_for(project / "begun")
+    running.send_signal(number)
+    told = running.communicate(timeout=HANGS)[1]
+    assert running.returncode == 128 + number
+    assert "Stopped. Reports that were written stand; the same command makes the rest." in told
+    assert not survivors()
+    assert not list((project / "tmp").iterdir())
+    assert not list((project / "outputs").glob(".slurm-*"))
+
+
+def wait_for(file: Path) -> None:
+    ends = time.monotonic() + HANGS
+    while not file.exists():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_a_terminal_that_is_closed_ends_a_batch_in_order(project: Path) -> None:
+    pty = pytest.importorskip("pty")
+    notebook(project, "cohort", f"import time; open('begun', 'w'); time.sleep(60)\n{SHOW}")
+    pid, terminal = pty.fork()
+    if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execve(sys.executable, command(), marked())
+    wait_for(project / "begun")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGHUP
+    assert not survivors()
+    assert not list((project / "tmp").iterdir())
+    assert not (project / "outputs/fault.txt").exists()
+
+
 def test_where_there_is_no_terminal_lines_are_plain_and_quiet_says_only_the_end(project: Path) -> None:
     told = subprocess.run(command(), capture_output=True, text=True, check=True)
     step = re.compile(r"study\d: ((cohort|did|findings), \d+\.\d s|report written)")

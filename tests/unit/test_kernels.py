@@ -205,6 +205,10 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_the_longest_folder_for_what_is_temporary_holds_the_names_of_sockets() -> None:
+    assert processes._LONGEST_FOLDER + len("/impact-4194304-12345678/4194304-ipc-5") < 108
+
+
 def test_a_deep_folder_for_what_is_temporary_is_no_hindrance(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()

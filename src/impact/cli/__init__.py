@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+# What `timeout`, systemd, a container's end and a closed terminal send.
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Parameter files or patterns, such as params/*.yaml")
@@ -112,7 +117,7 @@ def run(
     if dask:
         executor = clusters.dask(dask, workers)
     elif slurm:
-        executor = clusters.slurm(slurm, workers, limits)
+        executor = clusters.slurm(slurm, workers, limits, output)
     try:
         outcomes = run_studies(
             files,
@@ -126,9 +131,11 @@ def run(
             executor=executor,
             progress=Progress(_terminal() if sys.stderr and not quiet else None),
         )
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Reports that were written stand; the same command makes the rest.", err=True)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        # A terminal that was closed cannot be written to.
+        with contextlib.suppress(OSError):
+            typer.echo("Stopped. Reports that were written stand; the same command makes the rest.", err=True)
+        raise typer.Exit(128 + next(iter(stop.args), signal.SIGINT)) from None
     code = show_outcomes(outcomes)
     if code:
         raise typer.Exit(code)
@@ -320,6 +327,10 @@ def main() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(number, True)
     os.close(number)
+    for ending in _ENDING:
+        # What `nohup` has set stays.
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, _stop)
     try:
         app()
     except ImpactError as error:
@@ -330,6 +341,13 @@ def main() -> None:
             raise
         typer.echo(f"A fault in impact itself ({type(error).__name__}). {_keep(error)}", err=True)
         sys.exit(1)
+
+
+def _stop(number: int, _: Any) -> None:
+    """Stop as Ctrl-C does, so that nothing half-made stays; whoever closes a terminal may say so twice."""
+    for ending in _ENDING:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)
 
 
 def _terminal() -> Any:

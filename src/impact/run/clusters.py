@@ -11,13 +11,15 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from impact.errors import ParameterError
+from impact.errors import ParameterError, RunError
 from impact.run.job import Limits
-from impact.stores import forget, lacking
+from impact.stores import forget, is_address, lacking
 from impact.study import project_root
 
 # A job of Slurm that ends without a word is given to it again so often.
@@ -26,6 +28,7 @@ _LOOK_SECONDS = 0.5
 _AT_ONCE = 100
 _HOURS_UNLESS_SAID = 24
 _NOTEBOOKS = 4
+_HIDDEN, _LOCK = ".slurm-", "lock"
 
 
 def processors() -> int:
@@ -90,7 +93,12 @@ def dask(address: str, workers: int | None = None) -> Iterator[Executor]:
 
 
 @contextlib.contextmanager
-def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) -> Iterator[Executor]:
+def slurm(
+    asked: str,
+    workers: int | None = None,
+    limits: Limits | None = None,
+    output: str | Path | None = None,
+) -> Iterator[Executor]:
     """Run each study as a job of Slurm.
 
     Parameters
@@ -102,11 +110,15 @@ def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) 
         How many jobs are in the queue at once; without it, 100.
     limits : Limits, optional
         Of a notebook: what a job asks for is made from them.
+    output : path, optional
+        As of ``run``: what jobs are asked and answer lies there, hidden, while it runs.
 
     Raises
     ------
     ParameterError
         Where the package or Slurm is missing, or an option is not understood.
+    RunError
+        Where that folder cannot be written.
     """
     try:
         import submitit
@@ -123,23 +135,53 @@ def slurm(asked: str, workers: int | None = None, limits: Limits | None = None) 
     local = partition == ["local"]
     if not local and not shutil.which("sbatch"):
         raise ParameterError(f"--slurm {asked}: there is no sbatch here; run it where Slurm takes jobs.")
-    top = project_root() / "outputs"
-    top.mkdir(exist_ok=True)
-    # What a job is asked and answers; only its owner can open it.
-    folder = tempfile.mkdtemp(prefix=".slurm-", dir=top)
-    jobs = submitit.AutoExecutor(folder, cluster="local" if local else "slurm")
-    time = _minutes(limits)
-    jobs.update_parameters(name="impact", timeout_min=time)
-    if not local:
-        memory = limits and limits.memory_gb
-        more = {"mem": f"{round(memory + 1)}GB"} if memory else {}
-        jobs.update_parameters(slurm_additional_parameters={**more, **options})
-    executor = _Jobs(jobs, workers or (processors() if local else _AT_ONCE))
-    try:
-        yield executor
-    finally:
-        executor.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    at_once = workers or (processors() if local else _AT_ONCE)
+    with _hidden(output) as folder:
+        jobs = submitit.AutoExecutor(folder, cluster="local" if local else "slurm")
+        jobs.update_parameters(name="impact", timeout_min=_minutes(limits))
+        if not local:
+            memory = limits and limits.memory_gb
+            more = {"mem": f"{round(memory + 1)}GB"} if memory else {}
+            jobs.update_parameters(slurm_additional_parameters={**more, **options})
+        executor = _Jobs(jobs, at_once)
+        try:
+            yield executor
+        finally:
+            executor.shutdown()
+
+
+@contextlib.contextmanager
+def _hidden(output: str | Path | None) -> Iterator[Path]:
+    """Make a folder beside the reports that only its owner can open, and remove it in the end."""
+    import fcntl
+
+    here = output is None or is_address(output)
+    top = project_root() / "outputs" if here else Path(str(output)).absolute()
+    with contextlib.ExitStack() as end:
+        try:
+            top.mkdir(parents=True, exist_ok=True)
+            for left in top.glob(f"{_HIDDEN}*"):
+                _remove_if_left(left)
+            folder = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=top))
+            end.callback(shutil.rmtree, folder, ignore_errors=True)
+            # It goes with this process, however that ends.
+            fcntl.flock(end.enter_context((folder / _LOCK).open("w")), fcntl.LOCK_EX)
+        except OSError as problem:
+            raise RunError(
+                f"the folder of outputs cannot be written ({problem.strerror}); nothing was run."
+            ) from problem
+        yield folder
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove the folder of a command that was killed, when jobs it had handed in have had their day."""
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mtime < time.time() - _HOURS_UNLESS_SAID * 3600:
+            with (folder / _LOCK).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
 
 
 def _minutes(limits: Limits | None) -> int:

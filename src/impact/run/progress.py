@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,8 @@ from impact.run.job import Outcome
 
 # The notebook's name, a bar that can be read, the cells and the time left.
 _BESIDE, _LEAST = 48, 16
+# A terminal that was closed, or a full disk with a log on it, stops no study.
+_GONE = contextlib.suppress(OSError)
 
 
 class Progress:
@@ -55,7 +58,8 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
         if self._bars:
-            self._bars.stop()
+            with _GONE:
+                self._bars.stop()
 
     def step(self, study: str, event: dict[str, Any]) -> None:
         """Say that a notebook begins or is done, or a cell of it."""
@@ -79,14 +83,16 @@ class Progress:
 
     def _bar(self, study: str, **state: Any) -> None:
         if self._bars:
-            if study not in self._tasks:
-                name = _short(study, self._bars.console.width - _BESIDE)
-                self._tasks[study] = self._bars.add_task(name, notebook="")
-            self._bars.update(self._tasks[study], **state)
+            with _GONE:
+                if study not in self._tasks:
+                    name = _short(study, self._bars.console.width - _BESIDE)
+                    self._tasks[study] = self._bars.add_task(name, notebook="")
+                self._bars.update(self._tasks[study], **state)
 
     def _line(self, text: str) -> None:
         if self._console and not self._bars:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            with _GONE:
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(name: str, width: int) -> str:
