@@ -51,7 +51,7 @@ def rows(rng: np.random.Generator, shift: float = 0.0) -> list[dict[str, Any]]:
 def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
     """Add a study with a report; ``more`` is what its summary says beside what it says here.
 
-    ``gone`` are counts that it withholds for the sake of others.
+    ``gone`` are counts that it withholds for the sake of others, ``counts`` the outcomes that it has.
     """
     place = folder / name
     (place / "private").mkdir(parents=True)
@@ -61,7 +61,8 @@ def add(folder: Path, name: str, rng: np.random.Generator, **more: Any) -> None:
         (place / "share" / href).write_text("<p>A page.</p>")
     people = str(more.pop("people", name))
     gone = dict.fromkeys(more.pop("gone", ()))
-    table = [row | gone for row in rows(rng, more.pop("shift", 0.0))]
+    has = more.pop("counts", OUTCOMES)
+    table = [row | gone for row in rows(rng, more.pop("shift", 0.0)) if row["outcome"] in has]
     method = {"estimator": "etwfe", "estimand": more.pop("estimand", ESTIMAND)}
     effects = {"name": "effects", "kind": "effects", "policy": "hes", "method": method, "people": [people]}
     summary = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -269,7 +270,25 @@ def test_sites_times_choices_are_a_curve_each_and_an_average_of_the_main_runs(
     write_pages(tmp_path)
     said = text_of(tmp_path / ACROSS)
     assert "On average over 3 studies" in said
-    assert said.count("2 runs of one study, which differ in months with support.") == 3
+    assert "runs of one study" not in said
+    assert said.count("Months with support 12 (main run) Months with support 6") == 2
+    assert "In one more place" in said
+    assert text_of(tmp_path / LISTS).count("how far the answer hangs on the choices made.") == 1
+
+
+def test_sets_of_services_are_averaged_each_by_its_main_run(tmp_path: Path, rng: Any) -> None:
+    for place, months, services in itertools.product("abc", ("12", "6"), ("emergency_admission", "ae")):
+        choices = {"data": place, "services": services, "months with support": months}
+        own = {"title": "Three places", "file": "params/three.yaml", "people": place, "counts": [services]}
+        main = services == "emergency_admission" and months == "12"
+        add(tmp_path, f"three--{place}-{services}-{months}", rng, choices=choices, main=main, **own)
+    write_pages(tmp_path)
+    said = text_of(tmp_path / ACROSS)
+    assert said.count("On average over 3 studies") == 1
+    assert "600 (450)" in said
+    assert "A&E attendances, by what was chosen" in said
+    assert said.count("Months with support 12 (main run) Months with support 6") == 2
+    assert "no other takes its place" not in said
 
 
 # Made anew where anything changed, and only there.

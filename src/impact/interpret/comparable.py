@@ -15,6 +15,8 @@ from impact.interpret.studies import listed
 # A released result of effects with what ``comparable`` and ``runs_of_one`` say that they take.
 Released = Mapping[str, Any]
 Named = dict[str, Released]
+# What a run's choices call the outcomes that it counts.
+_SERVICES = "services"
 
 
 def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]:
@@ -30,7 +32,8 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     Returns
     -------
     sets : list of mappings
-        Of two studies or more, the largest first.
+        Of two studies or more, the largest first. To the main run's outcomes come those of runs that differ
+        from it in nothing but the services that they count.
     said : list of str
         Why the others are in none.
 
@@ -44,14 +47,16 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     >>> [list(names) for names in sets], said
     ([['North', 'South']], [])
     """
-    said, kept = [], Named()
+    said, kept, elsewhere = list[str](), Named(), defaultdict[str, list[str]](list)
     if pretend := [name for name, study in studies.items() if study.get("pretend")]:
         said.append(f"{listed(pretend)}: starts of support that never happened have no effect to average.")
     real = {name: study for name, study in studies.items() if name not in pretend}
     for people in _sharing(real):
         main = [name for name in people if real[name].get("main")]
         if len(main) == 1:
-            kept[main[0]] = real[main[0]]
+            whole = kept[main[0]] = _with_other_services(main[0], {name: real[name] for name in people})
+            for outcome in _outcomes(*(real[name] for name in people)) - _outcomes(whole):
+                elsewhere[outcome].append(main[0])
         elif main:
             said.append(
                 f"{listed(main)} were made from the same people in different parameter files, so that "
@@ -61,6 +66,11 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
             said.append(
                 f"{listed(people)}: the main run of these has no report, and no other takes its place."
             )
+    said += [
+        f"`{outcome}`: in no average of {listed(names)}, as only runs that differ from the main one in more "
+        "than the services count these; put them in the main run's list."
+        for outcome, names in sorted(elsewhere.items())
+    ]
     kinds = _grouped(kept, _quantity)
     sets = sorted((names for names in kinds if len(names) > 1), key=len, reverse=True)
     alone = [name for names in kinds if len(names) == 1 for name in names]
@@ -88,6 +98,39 @@ def runs_of_one(studies: Mapping[str, Released]) -> list[Named]:
     sets = _grouped(varied, lambda study: (study["file"], frozenset(study["inputs"])))
     by_main: Callable[[str], bool] = lambda name: not studies[name]["main"]  # noqa: E731
     return [{n: names[n] for n in sorted(names, key=by_main)} for names in sets if len(names) > 1]
+
+
+def main_for(runs: Mapping[str, Released], outcome: str) -> str | None:
+    """Name the run that is the main one for an outcome: the main run, or the first that counts it for it.
+
+    It takes the place of a main run that does not count the outcome if it differs in the services alone.
+    """
+    main = next((name for name, run in runs.items() if run["main"]), None)
+    if main is None or outcome in _outcomes(runs[main]):
+        return main
+    return next((name for name in _but_services(main, runs) if outcome in _outcomes(runs[name])), main)
+
+
+def _with_other_services(main: str, runs: Mapping[str, Released]) -> Released:
+    table, counted = list(runs[main]["table"]), _outcomes(runs[main])
+    for name in _but_services(main, runs):
+        table += [row for row in runs[name]["table"] if row["outcome"] not in counted]
+        counted |= _outcomes(runs[name])
+    return {**runs[main], "table": table}
+
+
+def _but_services(main: str, runs: Mapping[str, Released]) -> list[str]:
+    """Name the runs that differ from the main one in nothing but the services that they count."""
+
+    def others(run: Released) -> tuple[Any, ...]:
+        choices = run.get("choices", {})
+        return run["file"], {key: said for key, said in choices.items() if key != _SERVICES}
+
+    return [name for name, run in runs.items() if name != main and others(run) == others(runs[main])]
+
+
+def _outcomes(*studies: Released) -> set[str]:
+    return {str(row["outcome"]) for study in studies for row in study["table"]}
 
 
 def _sharing(studies: Mapping[str, Released]) -> list[list[str]]:

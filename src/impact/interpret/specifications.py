@@ -12,11 +12,13 @@ from impact.interpret.studies import Studies, estimates, listed
 from impact.results import Bounds
 
 AS_IN_THE_FILE = "as in the file"
-SHOWS = "specification curve"
+SHOWS, FEW_RUNS = "specification curve", "few runs of each study"
 _SAME_PEOPLE = (
     "The runs are of the same people, so they are not independent of each other: many that agree are no more "
     "evidence than one, and what is wrong with the comparison is wrong in all of them."
 )
+
+_FEW = "So few runs of each study say little of how far its answer hangs on choices."
 
 
 def specification_curve(
@@ -41,7 +43,8 @@ def specification_curve(
     Bounds
         A row a run, outcome and scale: ``outcome, scale, unit, run`` ('main run' or 'run 2', in the order
         given), a column for each choice, ``estimate, conf_low, conf_high, conf_level`` and ``null_value``.
-        ``method`` has ``choices``, the names of those columns.
+        ``method`` has ``choices``, the names of those columns, and ``not_by_main``, the outcomes that the
+        main run does not count.
 
     Raises
     ------
@@ -87,8 +90,44 @@ def specification_curve(
     # People and events of a run stand in its own report; beside those of others they would say who differs.
     fewest = rows[["persons", "treated", "events", "fewest"]].min(axis=1)
     return Bounds(
-        table.assign(null_value=0.0), _method(runs, keys, rows, called), pd.DataFrame({"fewest": fewest})
+        table.assign(null_value=0.0),
+        {**_method(runs, keys, rows, called), "not_by_main": _not_by(main, runs, rows)},
+        pd.DataFrame({"fewest": fewest}),
     )
+
+
+def few_runs(curves: Mapping[str, Bounds]) -> Bounds:
+    """Put the runs of several studies, of each only a few, into one table.
+
+    Parameters
+    ----------
+    curves : mapping of name to Bounds
+        By the name of the study its ``specification_curve``, of the same choices as the others'.
+
+    Returns
+    -------
+    Bounds
+        The rows of all of them, with the name in the column ``study``.
+    """
+    methods = [curve.method for curve in curves.values()]
+    same = {key: methods[0][key] for key in ("choices", "outcome", "inference", "seed")}
+    lists = {
+        key: list(dict.fromkeys(said for method in methods for said in method[key]))
+        for key in ("estimand", "not_by_main")
+    }
+    return Bounds(
+        pd.concat([curve.table.assign(study=name) for name, curve in curves.items()], ignore_index=True),
+        {**same, **lists, "shows": FEW_RUNS, "notes": [_FEW]},
+        pd.concat([curve.counts for curve in curves.values()], ignore_index=True),
+    )
+
+
+def _not_by(main: str | None, runs: Studies, rows: pd.DataFrame) -> list[str]:
+    if main is None:
+        return []
+    run = runs[main]
+    counted = pd.DataFrame(run["table"]) if isinstance(run, Mapping) else run.labels
+    return [outcome for outcome in rows["outcome"].unique() if outcome not in set(counted["outcome"])]
 
 
 def _method(runs: Studies, keys: list[str], rows: pd.DataFrame, called: Mapping[str, str]) -> dict[str, Any]:

@@ -14,14 +14,24 @@ import pandas as pd
 from impact.disclosure import Released
 from impact.pages import SEAL, Shown, show
 from impact.pages.alts import refuse_wordless
-from impact.pages.answers import Answer, about, answers, range_of, share, size
+from impact.pages.answers import SPLIT, Answer, about, answers, range_of, share, size
 from impact.pages.evidence import DOTS
 from impact.pages.forest_of_studies import apart, forest_of_studies
-from impact.pages.formats import inside, label, listed, number, numeric, p_value, readers_units
+from impact.pages.formats import (
+    called,
+    capital,
+    inside,
+    label,
+    listed,
+    number,
+    numeric,
+    p_value,
+    readers_units,
+)
 from impact.pages.prose import Block
 from impact.pages.ranked import is_clear
 from impact.pages.report import Page, lay_out, template
-from impact.pages.specification_curve import moved, specification_curve
+from impact.pages.specification_curve import changed, moved, specification_curve
 from impact.pages.statement import Statement
 from impact.pages.studies import ACROSS, LINKS
 
@@ -35,7 +45,8 @@ _NO_BETTER = (
 )
 _CHOICES = (
     "Runs of one study on the same people, which differ in the choices made. They are not independent pieces "
-    "of evidence and are never averaged. The main run was named first, before any was looked at."
+    "of evidence and are never averaged. The main run was named first, before any was looked at; of services "
+    "that it does not count, the run that differs from it in the services alone is the main one."
 )
 FEW = 5
 
@@ -44,6 +55,7 @@ def across(
     averages: Sequence[Mapping[str, Released]],
     curves: Sequence[tuple[str, Mapping[str, Released]]],
     *,
+    few: Sequence[Mapping[str, Released]] = (),
     sure: Sequence[Sequence[str]] = (),
     said: Sequence[str] = (),
     date: dt.date | None = None,
@@ -57,6 +69,8 @@ def across(
         ``without_each_study`` and, as ``studies: OUTCOME``, ``side_by_side`` of each outcome.
     curves : sequence of (title, mapping of outcome to Released)
         Of each study with several runs on the same people its specification curves, the first outcome first.
+    few : sequence of mappings of outcome to Released
+        Of studies that have few runs each, and differ in the same choices, their ``few_runs`` by outcome.
     sure : sequence of sequences of str
         Of each set of studies the words for the evidence of their own answers.
     said : sequence of str
@@ -65,9 +79,9 @@ def across(
         Of the page; today without it.
     """
     page = Page(title=ACROSS, date=date or dt.date.today(), links=LINKS)
-    every = [*averages, *(curve for _, curve in curves)]
+    every = [*averages, *(curve for _, curve in curves), *few]
     page.rules = list(dict.fromkeys(one.rule.sentence for part in every for one in part.values()))
-    lay_out(page, [*_averaged(averages, sure, said), *_chosen(curves)])
+    lay_out(page, [*_averaged(averages, sure, said), *_chosen(curves, few)])
     refuse_wordless("\n".join(page.blocks))
     return template("page.html.j2", page)
 
@@ -97,9 +111,16 @@ def _averaged(
         yield Block("shown", _list(said), 3, "What was not averaged, and why")
 
 
-def _chosen(curves: Sequence[tuple[str, Mapping[str, Released]]]) -> Iterator[Block]:
-    if curves:
+def _chosen(
+    curves: Sequence[tuple[str, Mapping[str, Released]]], few: Sequence[Mapping[str, Released]]
+) -> Iterator[Block]:
+    if curves or few:
         yield Block("shown", f"<p>{html.escape(_CHOICES)}</p>", 2, "How far answers hang on choices")
+    for part in few:
+        first, *others = part.values()
+        yield _shown(*(changed(one) for one in part.values()), first)
+        if others:
+            yield _closed("The other services", *others)
     for title, curve in curves:
         first, *others = curve.values()
         yield Block("shown", "", 3, title)
@@ -121,9 +142,11 @@ def average(part: Mapping[str, Released]) -> Statement:
     studies = dict(zip(pooled.table["outcome"], pooled.table["clusters"], strict=True))
     first, *others = answers(pooled)
     clear = [a for a in others if a.strength != "cannot tell"]
-    open_ = [a.name for a in others if a.strength == "cannot tell"]
+    split = [a for a in others if a.strength == "cannot tell" and a.split]
+    open_ = [a.name for a in others if a.strength == "cannot tell" and not a.split]
     said = [_answer(a, studies[a.outcome]) for a in clear]
     said += [f"For {listed(open_)} the average cannot tell a fall from a rise."] if open_ else []
+    said += [f"For {a.name}, {SPLIT[a.split]}; so the average does not count it as clear." for a in split]
     lead = (_answer(first, studies[first.outcome]),)
     parts = [("lead", lead), ("others", (_new(part, first), _hangs(part, first)))]
     return Statement("headline", (*parts, *((("others", tuple(said)),) if said else ())), (pooled,), SEAL)
@@ -134,9 +157,10 @@ def _answer(a: Answer, studies: Any) -> str:
     if a.strength == "too rare":
         return f"{over} there were too few {a.name} to say anything about the effect of support."
     if a.strength == "cannot tell":
+        but = f" {capital(SPLIT[a.split])}; so it is not counted as clear." if a.split else ""
         return (
             f"{over} it cannot be told whether support changed {a.name}: the best estimate is {size(a)}, and "
-            f"the data fit anything from {range_of(a)}."
+            f"the data fit anything from {range_of(a)}.{but}"
         )
     if a.strength == "little or no change":
         return f"{over} support made little or no difference to {a.name} (95% range {range_of(a)})."
@@ -151,15 +175,17 @@ def _new(part: Mapping[str, Released], a: Answer) -> str:
     new = {one.outcome: one for one in answers(part["new_study"])}.get(a.outcome)
     if new is None or new.strength == "too rare":
         return ""
-    triple = new.difference or new.percent or (np.nan, np.nan, np.nan)
-    mark = "" if new.difference else "%"
+    # Of a range of differences the low end may be below none at all; of one of ratios it cannot.
+    triple, mark = (new.percent, "%") if new.percent else (new.difference or (np.nan,) * 3, "")
     low, high = (about(v, triple) + mark for v in triple[1:])
     if triple[2] < 0:
         reach = f"{high} to {low} fewer"
     else:
         reach = f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
     said = f"In one more place like these the effect may be anything from {reach}."
-    if a.is_clear and triple[1] <= 0 <= triple[2]:
+    if new.split:
+        said += f" {capital(SPLIT[new.split])}."
+    if a.is_clear and (new.split or triple[1] <= 0 <= triple[2]):
         said += " So an average that is clear does not promise a change in the next place."
     return said
 
@@ -183,8 +209,9 @@ def _without(part: Mapping[str, Released], a: Answer) -> pd.DataFrame:
     return rows[(rows["outcome"] == a.outcome) & rows["estimate"].notna()]
 
 
-def _some(some: int, of: int) -> str:
-    return f"{'none' if some == 0 else 'each' if some == of else some} of the {of}"
+def _lie(some: int, of: int) -> str:
+    each = "none" if some == 0 else "each" if some == of else str(some)
+    return f"{each} of the {of} ranges {'lie' if 1 < some < of else 'lies'}"
 
 
 def _spread(part: Mapping[str, Released]) -> Statement:
@@ -232,7 +259,7 @@ def without(part: Mapping[str, Released]) -> Statement:
             f"{label(a.outcome)}: between {number(low['estimate'], digits, sign=not null)} "
             f"({inside(str(low['term']))}) and {number(high['estimate'], digits, sign=not null)} "
             f"({inside(str(high['term']))}) {'as a ratio' if null else low['unit']}; "
-            f"{_some(int(within.sum()), len(rows))} ranges lie on one side of no effect."
+            f"{_lie(int(within.sum()), len(rows))} on one side of no effect."
         )
     return Statement("sentence", (("list", tuple(said)),), (left,), SEAL)
 
@@ -258,4 +285,6 @@ def _closed(summary: str, *things: Released) -> Block:
 
 
 def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{html.escape(sentence)}</li>' for sentence in sentences)}</ul>"
+    # Titles stand as their study wrote them, the name of a service as a sentence begins.
+    said = [capital(called(one)) if one.startswith("`") else called(one) for one in sentences]
+    return f"<ul>{''.join(f'<li>{html.escape(sentence)}</li>' for sentence in said)}</ul>"

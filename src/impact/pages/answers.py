@@ -44,6 +44,11 @@ MEANING: dict[Strength, str] = {
 WITHIN = 0.10
 # A range whose far end is this many times its near end says more of the direction than of the size.
 WIDE = 5
+# On which scale the range lies on one side of no change, where it does so on one only.
+SPLIT = {
+    one: f"as a {one} the range lies on one side of no change, as a {other} it does not"
+    for one, other in (("ratio", "difference"), ("difference", "ratio"))
+}
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,6 @@ def share(a: Answer) -> str:
 
 
 def about(value: float, among: Sequence[float] = ()) -> str:
-    """Three figures at most, with the decimal places of the largest among them: tables have exact values."""
+    """Without its sign, as tables have it: with the decimal places that suit the largest of those among."""
     # Rounded once: 17.45 is 17, as in the table, and not 18 by way of 17.5.
-    digits = places([float(f"{abs(v):.3g}") for v in (value, *among)])
-    return number(abs(value) if abs(value) < 1000 else float(f"{abs(value):.3g}"), digits)
+    return number(abs(value), places([float(f"{abs(v):.3g}") for v in (value, *among)]))

@@ -133,6 +133,10 @@ def table(released: Released) -> Table:
         columns.append(Column(header, [told.get(name, MISSING) for name in parts[0]["term"]]))
     first = label(parts[0]["outcome"].iloc[0])
     under = ["Of one more study like these: where its effect may lie."] if _has_new(parts[0]) else []
+    if under and len(parts) > 1:
+        under.append(
+            "As a difference this range may go below none at all, which nothing can; as a ratio it cannot."
+        )
     caption = f"The effect in each study: {first} (95% ranges in brackets)"
     return table_of(released, caption, columns, [*under, *notes(released)])
 

@@ -10,9 +10,12 @@ import pandas as pd
 
 from impact.disclosure import Released
 from impact.errors import DisclosureError
+from impact.interpret.specifications import FEW_RUNS
+from impact.interpret.studies import listed as named
 from impact.pages import SEAL
 from impact.pages.bounds import range_text
 from impact.pages.formats import (
+    MISSING,
     estimate_text,
     inside,
     label,
@@ -150,7 +153,7 @@ def _sentences(released: Released, part: pd.DataFrame) -> list[str]:
     )
     out = [
         f"{_unit(part)}: the {len(part)} estimates lie from {low} to {high}, the middle at {middle}.",
-        f"{_share(int(clear.sum()), len(part))} have a 95% range on one side of no effect"
+        f"{_share(int(clear.sum()), len(part))} a 95% range on one side of no effect"
         + (
             f": {int((clear & fewer).sum())} towards fewer, {int((clear & ~fewer).sum())} towards more."
             if clear.any()
@@ -158,11 +161,15 @@ def _sentences(released: Released, part: pd.DataFrame) -> list[str]:
         ),
     ]
     if not fewer.all() and fewer.any():
+        below, rest = int(fewer.sum()), int((~fewer).sum())
         out.append(
-            f"{int(fewer.sum())} of the estimates lie below no effect and {int((~fewer).sum())} do not."
+            f"{below} of the estimates {'lies' if below == 1 else 'lie'} below no effect and {rest} "
+            f"{'does' if rest == 1 else 'do'} not."
         )
     main = np.flatnonzero(part["run"] == MAIN)
-    if not len(main):
+    if part["outcome"].iloc[0] in released.method["not_by_main"]:
+        out.append("The main run does not count this service.")
+    elif not len(main):
         out.append("The main run has no estimate to show, and no other takes its place.")
     else:
         one, reach = said[int(main[0])]
@@ -206,7 +213,90 @@ def _opposed(part: pd.DataFrame, i: int, j: int) -> bool:
 
 
 def _share(some: int, of: int) -> str:
-    return f"{'None' if some == 0 else 'All' if some == of else some} of the {of}"
+    word = "None" if some == 0 else "All" if some == of else str(some)
+    return f"{word} of the {of} {'has' if some < 2 else 'have'}"
+
+
+def few_runs(released: Released) -> Table:
+    """Lay out the runs of several studies, a row a study and a column for what each run chose."""
+    part = _of_studies(released)
+    cells = {
+        (row["study"], chose): f"{one} ({reach})"
+        for row, chose, (one, reach) in zip(
+            part.to_dict("records"), _chose(released, part), _said(part), strict=True
+        )
+    }
+    names = list(dict.fromkeys(part["study"]))
+    columns = [Column("Study", names, True)] + [
+        Column(chose, [cells.get((name, chose), MISSING) for name in names])
+        for chose in dict.fromkeys(chose for _, chose in cells)
+    ]
+    caption = f"{label(part['outcome'].iloc[0])}, by what was chosen: {inside(_unit(part))} (95% range)"
+    return table_of(released, caption, columns, notes(released))
+
+
+def changed(released: Released) -> Statement:
+    """Say in which studies, of each of which there are few runs, another choice changes the answer.
+
+    Parameters
+    ----------
+    released : Released
+        Of ``interpret.specifications.few_runs``, with one outcome.
+    """
+    part = _of_studies(released)
+    clear = is_clear(part, ratio=_is_ratio(part))
+    other, turned, with_main = list[str](), list[str](), 0
+    for name, rows in part.groupby("study", sort=False).indices.items():
+        main = next((int(i) for i in rows if part["run"].iloc[i] == MAIN), None)
+        if main is None:
+            continue
+        with_main += 1
+        other += [str(name)] if (clear[rows] != clear[main]).any() else []
+        turned += (
+            [str(name)] if any(clear[i] and clear[main] and _opposed(part, i, main) for i in rows) else []
+        )
+    what = label(part["outcome"].iloc[0])
+    if part["outcome"].iloc[0] in released.method["not_by_main"]:
+        said = [f"{what}: the main run does not count this service."]
+    elif not with_main:
+        said = [f"{what}: no main run has an estimate to show, and no other takes its place."]
+    else:
+        of = f"of the {with_main} studies "
+        does = (
+            f"in {len(other)} {of}another choice changes"
+            if other
+            else f"in none {of}does another choice change"
+        )
+        if with_main == 1:
+            does = f"another choice {'changes' if other else 'does not change'}"
+        where = f" ({named(other)})" if other and with_main > 1 else ""
+        said = [f"{what}: {does} whether the range lies on one side of no effect{where}."]
+        said += [f"In {named(turned)} it turns the answer round."] if turned else []
+    return Statement("sentence", (("list", (" ".join(said),)),), (released,), SEAL)
+
+
+def _of_studies(released: Released) -> pd.DataFrame:
+    """The estimates of the runs of several studies, the main one of each first."""
+    if require_released(released).method.get("shows") != FEW_RUNS:
+        raise DisclosureError(f"{released.name!r}: release one of interpret.specifications.few_runs.")
+    shown = readers_units(released.table[released.table["estimate"].notna()])
+    if shown.empty:
+        raise DisclosureError(f"{released.name!r}: none of its estimates may be shown.")
+    part = forest_rows(shown.assign(term=shown["study"] + shown["run"]), None)
+    at = {name: i for i, name in enumerate(dict.fromkeys(part["study"]))}
+    order = part.assign(at=part["study"].map(at), other=part["run"] != MAIN).sort_values(
+        ["at", "other"], kind="stable"
+    )
+    return order.drop(columns=["at", "other"]).reset_index(drop=True)
+
+
+def _chose(released: Released, part: pd.DataFrame) -> list[str]:
+    """What each run chose, of all that differs between the runs of a study."""
+    keys = [k for k in released.method["choices"] if part.groupby("study")[k].nunique().max() > 1]
+    return [
+        "; ".join(f"{label(key)} {row[key]}" for key in keys) + (f" ({MAIN})" if row["run"] == MAIN else "")
+        for row in part.to_dict("records")
+    ]
 
 
 def _drawn(released: Released, scale: str | None, outcome: object = None) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from functools import partial
 import pandas as pd
 
 from impact.disclosure import Released
+from impact.interpret.specifications import FEW_RUNS
 from impact.pages import (
     SEAL,
     Shown,
@@ -90,6 +91,7 @@ _OF_THEIR_OWN = {
     "match audit": match_audit.table,
     "heterogeneity": forest_of_studies.heterogeneity,
     "specification curve": specification_curve.table,
+    FEW_RUNS: specification_curve.few_runs,
 }
 
 

@@ -15,7 +15,7 @@ from impact.disclosure import Released
 from impact.errors import DisclosureError, ParameterError
 from impact.interpret.matched_on_use import NO_EVIDENCE
 from impact.pages import SEAL, money, plan
-from impact.pages.answers import MEANING, WIDE, Answer, answers, range_of, share, size, sizes
+from impact.pages.answers import MEANING, SPLIT, WIDE, Answer, answers, range_of, share, size, sizes
 from impact.pages.called import DID, SUBJECT, THAN, about_whom, called
 from impact.pages.evidence import FEW_GROUPS, checks_on, disagree, evidence, passed
 from impact.pages.formats import (
@@ -130,12 +130,7 @@ def _others(first: Answer, others: Sequence[Answer]) -> list[str]:
     return said
 
 
-# On which scale the range lies on one side of no change, where it does so on one only.
-_SPLIT = {
-    one: f"as a {one} the range lies on one side of no change, as a {other} it does not; so the study "
-    "does not count it as clear"
-    for one, other in (("ratio", "difference"), ("difference", "ratio"))
-}
+_SPLIT = {scale: f"{said}; so the study does not count it as clear" for scale, said in SPLIT.items()}
 
 
 def _how_sure(first: Answer, groups: float) -> list[str]:

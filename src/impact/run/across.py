@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from impact.run.summaries import summaries
 
 # Of more studies than this, one left out cannot move the average much.
 _LEAVE_OUT = 50
+# Fewer runs of a study than this are told in a table.
+_FEW_RUNS = 4
 _POOL = ("pooled", "new_study", "heterogeneity")
 
 
@@ -90,12 +92,14 @@ def _together(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> tuple[str, l
             said.append(f"{shortly(list(one))}: not averaged. {problem}")
     if missing := [listed.title for listed, summary in found if listed.main and not summary]:
         said.append(f"{shortly(missing)}: without a report, so in no average.")
-    curves = [curve for names in runs if (curve := _curve(names))]
+    curves, few = _by_number([curve for names in runs if (curve := _curve(names))])
     # The answer is not said without what one more place may find, and whether it hangs on one study.
     said_first = [average(one).parts[:2] for one in averages]
     first = [" ".join(filter(None, (*lead, *more))) for (_, lead), (_, more) in said_first]
-    first += [f"{title}: how far its answer hangs on the choices made." for title, _ in curves]
-    return across(averages, curves, sure=sure, said=said), first or said[:1]
+    if runs:
+        titles = list(dict.fromkeys(next(iter(names.values()))["title"] for names in runs))
+        first.append(f"{shortly(titles)}: how far the answer hangs on the choices made.")
+    return across(averages, curves, few=few, sure=sure, said=said), first or said[:1]
 
 
 def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -142,18 +146,70 @@ def _averaged(one: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     return _released(results, one)
 
 
-def _curve(runs: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]] | None:
-    """The specification curves of runs on the same people, by outcome, with the title of their study."""
-    from impact.interpret import specification_curve
+@dataclass(frozen=True)
+class _Curve:
+    """The specification curves of runs on the same people by outcome, and what else is known of the runs."""
 
-    main = next((name for name, run in runs.items() if run["main"]), None)
+    name: str
+    title: str
+    runs: Mapping[str, Mapping[str, Any]]
+    by_outcome: Mapping[str, Any]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a figure of its runs would show next to nothing."""
+        return all(curve.table["run"].nunique() < _FEW_RUNS for curve in self.by_outcome.values())
+
+    @property
+    def differs_in(self) -> Hashable:
+        """What its runs vary, and what the main one of them has of it."""
+        main, *others = (run["choices"] for run in self.runs.values())
+        return frozenset((k, said) for k, said in main.items() if any(o.get(k) != said for o in others))
+
+
+def _curve(runs: Mapping[str, Mapping[str, Any]]) -> _Curve | None:
+    """Set runs on the same people beside each other, outcome by outcome, if any two count the same."""
+    from impact.interpret import specification_curve
+    from impact.interpret.comparable import main_for
+
     choices = {name: run["choices"] for name, run in runs.items()}
-    whole = specification_curve(runs, choices=choices, main=main)
-    first = runs[main or next(iter(runs))]
-    curves = {}
-    for outcome in dict.fromkeys([str(first["table"][0]["outcome"]), *whole.table["outcome"]]):
+    curves, name = {}, next(iter(runs))
+    for outcome in dict.fromkeys(_outcomes(runs.values())):
+        whole = specification_curve(runs, choices=choices, main=main_for(runs, outcome))
         rows = (whole.table["outcome"] == outcome).to_numpy()
         if whole.table[rows].groupby("scale")["run"].nunique().max() > 1:
-            parts = {"table": whole.table[rows], "counts": whole.counts[rows]}
-            curves[outcome] = replace(whole, **{k: v.reset_index(drop=True) for k, v in parts.items()})
-    return (first["title"], _released(curves, runs)) if curves else None
+            table, counts = (part[rows].reset_index(drop=True) for part in (whole.table, whole.counts))
+            curves[outcome] = replace(whole, table=table, counts=counts)
+    return _Curve(name, runs[name]["title"], runs, curves) if curves else None
+
+
+def _outcomes(runs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    yield from (str(row["outcome"]) for run in runs for row in run["table"])
+
+
+def _by_number(curves: Sequence[_Curve]) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """Release curves for figures, and of studies with few runs each one table for all that vary the same."""
+    from impact.interpret.specifications import few_runs
+
+    drawn = [(one.title, _released(one.by_outcome, one.runs)) for one in curves if not one.is_small]
+    small: dict[Hashable, list[_Curve]] = defaultdict(list)
+    for one in curves:
+        if one.is_small:
+            small[one.differs_in].append(one)
+    few = []
+    for alike in small.values():
+        titles = Counter(one.title for one in alike)
+        named = {one.title if titles[one.title] == 1 else one.name: one for one in alike}
+        together = {
+            outcome: few_runs(
+                {n: one.by_outcome[outcome] for n, one in named.items() if outcome in one.by_outcome}
+            )
+            for outcome in dict.fromkeys(_outcomes(run for one in alike for run in one.runs.values()))
+            if any(outcome in one.by_outcome for one in alike)
+        }
+        few.append(
+            _released(
+                together, {f"{i} {n}": run for i, one in enumerate(alike) for n, run in one.runs.items()}
+            )
+        )
+    return drawn, few

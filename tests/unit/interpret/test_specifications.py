@@ -8,8 +8,8 @@ import pytest
 
 from impact.disclosure import release
 from impact.errors import DataError, DesignError, DisclosureError
-from impact.interpret.comparable import comparable, runs_of_one
-from impact.interpret.specifications import AS_IN_THE_FILE, specification_curve
+from impact.interpret.comparable import comparable, main_for, runs_of_one
+from impact.interpret.specifications import AS_IN_THE_FILE, few_runs, specification_curve
 from impact.pages import specification_curve as page
 from impact.results import Effects
 
@@ -96,7 +96,7 @@ def test_the_words_are_those_of_the_numbers():
     said = page.moved(released()).text
     assert "the 4 estimates lie from 0.74 to 1.05, the middle at 0.86." in said
     assert "3 of the 4 have a 95% range on one side of no effect: 3 towards fewer, 0 towards more." in said
-    assert "3 of the estimates lie below no effect and 1 do not." in said
+    assert "3 of the estimates lie below no effect and 1 does not." in said
     assert "The main run found 0.82 (95% range 0.74 to 0.90)." in said
     # From -0.20 to 0.05 by the method alone; run 4 differs in two choices, so that it cannot say.
     assert "one moved it most: method full, to 1.05 (0.95 to 1.16)." in said
@@ -199,3 +199,68 @@ def test_runs_are_those_of_one_file_on_one_set_of_data():
         "plain": study(["1"]),
     }
     assert [list(names) for names in runs_of_one(runs)] == [["a", "b"]]
+
+
+def sets_of_services():
+    """A site whose runs differ in the services and the months; the first is the main one."""
+    runs = {}
+    for i, (services, months) in enumerate((s, m) for s in ("ae", "gp") for m in ("12", "6")):
+        one = study(["1"], main=i == 0, choices={"services": services, "months": months})
+        runs[f"{services} {months}"] = one | {"table": [{**one["table"][0], "outcome": services}]}
+    return runs
+
+
+def test_other_services_are_averaged_from_the_run_that_differs_in_these_alone():
+    site = sets_of_services()
+    (together,), said = comparable({**site, "south": study(["2"])})
+    assert [row["outcome"] for row in together["ae 12"]["table"]] == ["ae", "gp"]
+    assert said == []
+    assert (main_for(site, "ae"), main_for(site, "gp")) == ("ae 12", "gp 12")
+    del site["gp 12"]
+    (together,), said = comparable({**site, "south": study(["2"])})
+    assert [row["outcome"] for row in together["ae 12"]["table"]] == ["ae"]
+    assert said == [
+        "`gp`: in no average of ae 12, as only runs that differ from the main one in more than the services "
+        "count these; put them in the main run's list."
+    ]
+    assert main_for(site, "gp") == "ae 12"
+    assert main_for({"gp 6": site["gp 6"]}, "gp") is None
+
+
+def test_a_service_that_the_main_run_does_not_count_is_said_to_be_that():
+    runs = {"a": run(-0.2, outcome="ae"), "b": run(0.1, outcome="gp"), "c": run(0.2, outcome="gp")}
+    whole = curve(runs=runs)
+    assert whole.method["not_by_main"] == ["gp"]
+    said = page.moved(released(whole)).text
+    assert "GP contacts: Ratio of rates: the 2 estimates lie from 1.11 to 1.22" in said
+    assert "The main run does not count this service." in said
+    assert "no other takes its place" not in said
+
+
+def of_few(**sites):
+    each = {name: curve(runs=dict(zip("ac", map(run, found), strict=False))) for name, found in sites.items()}
+    return released(few_runs(each))
+
+
+def test_few_runs_of_many_studies_are_one_table_and_one_sentence():
+    found = of_few(north=(-0.2, -0.18), south=(-0.2, 0.05), east=(0.3, -0.3))
+    assert page.changed(found).text == (
+        "A&E attendances: in 1 of the 3 studies another choice changes whether the range lies on one side of "
+        "no effect (south). In east it turns the answer round."
+    )
+    table = page.few_runs(found)
+    assert [column.header for column in table.columns] == [
+        "Study",
+        "Method nearest (main run)",
+        "Method full",
+    ]
+    assert table.rows[1] == ("south", "0.82 (0.74 to 0.90)", "1.05 (0.95 to 1.16)")
+    assert "So few runs of each study" in table.text
+    assert (
+        "in none of the 2 studies does another choice change"
+        in page.changed(of_few(north=(-0.2, -0.18), south=(0.01, 0.02))).text
+    )
+    alone = page.changed(of_few(north=(-0.2, 0.01))).text
+    assert alone == "A&E attendances: another choice changes whether the range lies on one side of no effect."
+    with pytest.raises(DisclosureError, match="few_runs"):
+        page.changed(released())
