@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,29 @@ def test_help_names_the_exit_codes_and_starts_nothing_heavy(impact: Impact) -> N
     assert "3  a data file is missing, unreadable or breaks the contract" in impact("--help").stdout
     modules = loaded(impact, "--help")
     assert modules.isdisjoint({*HEAVY, "pandas", "numpy", "duckdb", "pydantic", "rich.table"})
+
+
+def test_the_version_is_told_at_once(impact: Impact) -> None:
+    assert impact("--version").stdout == f"impact {version('impact')}\n"
+    assert loaded(impact, "--version").isdisjoint({*HEAVY, "pandas", "numpy", "duckdb", "pydantic"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--memory", "-1"], "memory: expected more than 0, found -1."),
+        (["--minutes", "0"], "minutes: expected more than 0, found 0."),
+        (["--minutes", "nan"], "minutes: expected more than 0, found nan."),
+        (["--output", "memory://o"], "--output memory://o: what is kept in memory goes with the command; "),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_anything_runs(
+    impact: Impact, project: Path, options: list[str], said: str
+) -> None:
+    done = impact("run", "params/demo.yaml", *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert not (project / "outputs").exists()
 
 
 def test_importing_impact_fetches_nothing(impact: Impact) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -222,6 +223,50 @@ def test_all_problems_of_all_files_come_before_anything_runs(project: Path) -> N
         "rename one.",
     ]
     assert not (project / "outputs").exists()
+
+
+def test_names_that_are_no_file_or_no_folder_come_before_anything_runs(project: Path) -> None:
+    (project / "params/folder.yaml").mkdir()
+    (project / f"params/{'n' * 246}.yaml").write_text(STUDY)
+    varied = STUDY + "matrix: {did.control: [never_treated, not_yet_treated]}\n"
+    (project / f"params/{'m' * 230}.yaml").write_text(varied)
+    with pytest.raises(ParameterError) as error:
+        run(["params/*.yaml"])
+    assert str(error.value).splitlines() == [
+        "params/folder.yaml: this is not a file but a folder, a pipe or the like.",
+        *(
+            f"params/{letter * length}.yaml: no folder can have a name as long as {letter * 80}...; "
+            "give the file a shorter one."
+            for letter, length in (("m", 230), ("n", 246))
+        ),
+    ]
+    assert not (project / "outputs").exists()
+
+
+def test_the_longest_name_of_a_study_gets_its_report(project: Path) -> None:
+    (project / f"params/{'n' * 245}.yaml").write_text(STUDY)
+    (outcome,) = run([f"params/{'n' * 245}.yaml"])
+    assert outcome.problem is None
+
+
+def test_a_record_is_later_than_those_before_it_though_the_clock_went_back(project: Path) -> None:
+    run(["params/small.yaml"])
+    records = project / "outputs/small/private/records"
+    (records / "2099-12-31-235959-999999").mkdir(parents=True)
+    (outcome,) = run(["params/small.yaml"], force=True)
+    assert outcome.problem is None
+    made = json.loads((project / "outputs/small/private/summary.json").read_text())["summary"]["made"]
+    assert made == "2100-01-01-000000-000000"
+
+
+def test_what_a_killed_run_had_begun_to_write_of_the_list_goes(project: Path) -> None:
+    (project / "outputs").mkdir()
+    old, new = project / "outputs/.runs-1.json", project / "outputs/.runs-2.json"
+    old.write_text("{")
+    new.write_text("{")
+    os.utime(old, (0, 0))
+    run(["params/small.yaml"])
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_missing_data_file_is_found_before_anything_runs(project: Path) -> None:

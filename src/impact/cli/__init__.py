@@ -54,9 +54,20 @@ Changes = Annotated[
 ]
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"impact {version('impact')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of a fault")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end")
+    ] = False,
 ) -> None:
     if debug:
         os.environ["IMPACT_DEBUG"] = "1"
@@ -103,6 +114,10 @@ def run(
 
     if dask and slurm:
         raise ParameterError("--dask and --slurm: give one of them.")
+    if output and output.casefold().startswith("memory:"):
+        raise ParameterError(
+            f"--output {output}: what is kept in memory goes with the command; give a folder or a store."
+        )
     if engine is Engine.papermill:
         os.environ["IMPACT_ENGINE"] = engine.value
     if not dask and not slurm:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -75,7 +75,7 @@ class Attempt:
         self.log = self.private / "log.txt"
         self.left_out = [] if was_sent else _reports(folder / "private")[-1:]
         self.earlier = self._take_over()
-        self.records = self.private / RECORDS / f"{dt.datetime.now(dt.UTC):{MADE}}"
+        self.records = self.private / RECORDS / _now(_reports(folder / "private"))
 
     def _take_over(self) -> list[str]:
         """Copy what the earlier reports showed; of those that showed the same, the first."""
@@ -110,6 +110,14 @@ class Attempt:
         (self.private / "traceback.txt").write_text(text, encoding="utf-8")
         (self.folder / "private").mkdir(parents=True, exist_ok=True)
         _swap(self.private, self.folder / "private" / "failed")
+
+
+def _now(earlier: Sequence[str]) -> str:
+    """Name a new report's records: by the time, or just after the last one's where the clock went back."""
+    now = f"{dt.datetime.now(dt.UTC):{MADE}}"
+    if earlier and now <= earlier[-1]:
+        return f"{dt.datetime.strptime(earlier[-1], MADE) + dt.timedelta(microseconds=1):{MADE}}"
+    return now
 
 
 def _reports(private: Path) -> list[str]:

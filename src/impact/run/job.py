@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impact.errors import ImpactError
+from impact.errors import ImpactError, ParameterError
 from impact.study import Study, project_root
 
 
@@ -25,6 +25,11 @@ class Limits:
 
     memory_gb: float | None = None
     minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, most in (("memory", self.memory_gb), ("minutes", self.minutes)):
+            if most is not None and not most > 0:
+                raise ParameterError(f"{what}: expected more than 0, found {most:g}.")
 
 
 @dataclass(frozen=True)

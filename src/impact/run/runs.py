@@ -16,6 +16,7 @@ from impact.run.job import Outcome
 from impact.study import Study, manifest
 
 _EVERY_SECONDS = 2.0
+_HOUR = 3600
 
 
 class Runs:
@@ -33,6 +34,7 @@ class Runs:
         self._written = 0.0
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._clear()
             self._write()
         except OSError as problem:
             raise RunError(
@@ -74,6 +76,13 @@ class Runs:
             if file.write(line) < len(line):
                 # The disk is full: half a line would spoil the next one too.
                 file.truncate(before)
+
+    def _clear(self) -> None:
+        """Remove what runs that were killed had begun to write; one that is at work takes no hour for it."""
+        for left in self._folder.glob(".runs-*.json"):
+            with contextlib.suppress(OSError):
+                if left.stat().st_mtime < time.time() - _HOUR:
+                    left.unlink()
 
     def _write_if_possible(self) -> None:
         """Where the disk is full the studies go on; those that need it say so themselves."""

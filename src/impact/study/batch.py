@@ -19,7 +19,7 @@ from impact.study.counted import TOLD
 from impact.study.document import read_document
 from impact.study.matrix import Matrix, written
 from impact.study.model import Study
-from impact.study.naming import run_name
+from impact.study.naming import LONGEST, MOST_BYTES, run_name
 from impact.study.project import project_root
 from impact.study.table import Run
 
@@ -161,7 +161,13 @@ def _runs(file: str, changes: Sequence[str]) -> list[Study]:
     problems = [*matrix.problems, *faults] or same
     if problems:
         raise ParameterError(together(sorted(dict.fromkeys(problems), key=lambda said: _line(said, file))))
-    return [study for study, _ in studies.values()]
+    found = [study for study, _ in studies.values()]
+    if too_long := [study.name for study in found if len(os.fsencode(study.name)) > MOST_BYTES]:
+        raise ParameterError(
+            f"{file}: no folder can have a name as long as {too_long[0][:LONGEST]}...; "
+            "give the file a shorter one."
+        )
+    return found
 
 
 def _varied(run: Run) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from impact.study.model import Study
 from impact.study.wording import _choices, _models
 
 LONGEST = 80
+# Bytes that a name may have: systems take 255, and a run is made in `.{name}-` and eight letters.
+MOST_BYTES = 245
 # However long the name of the file is, some of what is varied can be read.
 _LEAST = 40
 _PLAIN = re.compile(r"\w+([.-]\w+)*", re.ASCII)
