@@ -124,16 +124,23 @@ class Gathered:
         return pd.DataFrame({**whole, "clusters": present.sum(1)})
 
     def not_added_up(self) -> list[str]:
-        """Say of each outcome which studies withhold how many people with support, or events, it rests on."""
+        """Say of each outcome which numbers behind an average are not shown, and why."""
         said, names = [], np.array(self.names, object)
         for outcome, cell in self.cells.groupby("outcome", sort=False).indices.items():
-            for count, what in (("treated", "people with support"), ("events", "events")):
-                known = np.isfinite(self.behind[count][cell])
-                without = names[(np.isfinite(self.y[cell]) & ~known).any(0)].tolist()
-                if known.any() and without:
+            there = np.isfinite(self.y[cell])
+            people, events = (np.where(there, self.behind[n][cell], 0.0) for n in ("treated", "events"))
+            for numbers, what in ((people, "people with support"), (events, "events")):
+                known = np.isfinite(numbers)
+                without = names[(~known).any(0)].tolist()
+                if (there & known).any() and without:
                     said.append(
                         f"{outcome}: {what} are not added up, as they are not shown of {listed(without)}."
                     )
+            # The gate does not tell these, as their sum to the last step would tell the people.
+            if (events.sum(1) >= people.sum(1)).all():
+                said.append(
+                    f"{outcome}: how many events is not shown, as there are more of them than people."
+                )
         return said
 
     def primary(self, asked: str | None) -> str:

@@ -26,6 +26,7 @@ from impact.pages.formats import (
     number,
     numeric,
     p_value,
+    places,
     readers_units,
 )
 from impact.pages.prose import Block
@@ -178,8 +179,13 @@ def _new(part: Mapping[str, Released], a: Answer) -> str:
     # Of a range of differences the low end may be below none at all; of one of ratios it cannot.
     triple, mark = (new.percent, "%") if new.percent else (new.difference or (np.nan,) * 3, "")
     low, high = (about(v, triple) + mark for v in triple[1:])
+    times = 1 + triple[2] / 100
     if triple[2] < 0:
         reach = f"{high} to {low} fewer"
+    elif mark and times >= 2:
+        reach = (
+            f"{low} {'more' if triple[1] > 0 else 'fewer'} to {number(times, places([times]))} times as many"
+        )
     else:
         reach = f"{low} to {high} more" if triple[1] > 0 else f"{low} fewer to {high} more"
     said = f"In one more place like these the effect may be anything from {reach}."

@@ -245,32 +245,28 @@ def changed(released: Released) -> Statement:
     """
     part = _of_studies(released)
     clear = is_clear(part, ratio=_is_ratio(part))
-    other, turned, with_main = list[str](), list[str](), 0
+    other, turned, with_main = list[str](), list[str](), list[str]()
     for name, rows in part.groupby("study", sort=False).indices.items():
         main = next((int(i) for i in rows if part["run"].iloc[i] == MAIN), None)
         if main is None:
             continue
-        with_main += 1
+        with_main.append(str(name))
         other += [str(name)] if (clear[rows] != clear[main]).any() else []
         turned += (
             [str(name)] if any(clear[i] and clear[main] and _opposed(part, i, main) for i in rows) else []
         )
-    what = label(part["outcome"].iloc[0])
+    what, k = label(part["outcome"].iloc[0]), len(with_main)
     if part["outcome"].iloc[0] in released.method["not_by_main"]:
         said = [f"{what}: the main run does not count this service."]
-    elif not with_main:
+    elif not k:
         said = [f"{what}: no main run has an estimate to show, and no other takes its place."]
     else:
-        of = f"of the {with_main} studies "
-        does = (
-            f"in {len(other)} {of}another choice changes"
-            if other
-            else f"in none {of}does another choice change"
-        )
-        if with_main == 1:
-            does = f"another choice {'changes' if other else 'does not change'}"
-        where = f" ({named(other)})" if other and with_main > 1 else ""
-        said = [f"{what}: {does} whether the range lies on one side of no effect{where}."]
+        does = "another choice changes" if other else "does another choice change"
+        where = f"in {len(other) or 'none'} of the {k} studies {does}"
+        if k == 1:
+            where = f"in {with_main[0]} another choice {'changes' if other else 'does not change'}"
+        which = f" ({named(other)})" if other and k > 1 else ""
+        said = [f"{what}: {where} whether the range lies on one side of no effect{which}."]
         said += [f"In {named(turned)} it turns the answer round."] if turned else []
     return Statement("sentence", (("list", (" ".join(said),)),), (released,), SEAL)
 

@@ -238,6 +238,9 @@ def test_people_and_events_are_added_up_where_all_studies_show_them():
     assert not any("added up" in note for note in notes(studies))
     studies["site 1"]["table"][1] |= {"treated": None}
     assert "ae: people with support are not added up, as they are not shown of site 1." in notes(studies)
+    many = sites(3, outcomes=["gp"], **COUNTED | {"events": 300})
+    assert release(pool(many), "hes")["pooled"].table["events"].isna().all()
+    assert "gp: how many events is not shown, as there are more of them than people." in notes(many)
 
 
 def withholding(**smallest_shown):

@@ -261,6 +261,9 @@ def test_few_runs_of_many_studies_are_one_table_and_one_sentence():
         in page.changed(of_few(north=(-0.2, -0.18), south=(0.01, 0.02))).text
     )
     alone = page.changed(of_few(north=(-0.2, 0.01))).text
-    assert alone == "A&E attendances: another choice changes whether the range lies on one side of no effect."
+    assert (
+        alone
+        == "A&E attendances: in north another choice changes whether the range lies on one side of no effect."
+    )
     with pytest.raises(DisclosureError, match="few_runs"):
         page.changed(released())
