@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from typing import Any, NoReturn
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from impact.processes import LARGEST, RETIRE, forked, server
+from impact.stores import sweep
 
 # What notebooks and reports import. Nothing here may compute with threads when it is imported.
 _STACK = (
@@ -101,6 +103,8 @@ def _serve(address: str) -> None:
     # The owner may have gone while we imported, as the next look at our input will tell.
     with contextlib.suppress(BrokenPipeError):
         print("ready", flush=True)
+    for folder in {tempfile.gettempdir(), str(Path(address).parents[1])}:
+        sweep(folder)
     died, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -33,7 +33,8 @@ _EXTRAS = dict.fromkeys(("s3", "s3a"), ("s3", "s3fs")) | dict.fromkeys(
     ("abfs", "abfss", "az"), ("azure", "adlfs")
 )
 _FETCHED = "IMPACT_FETCHED"
-_OURS = "impact-data-"
+# The temporary folders of processes: of what is fetched, of outputs for a store, and of warm servers.
+_OURS = re.compile(r"impact-(?:data-|outputs-)?(\d+)-\w+")
 _DAY = 86400
 
 
@@ -159,8 +160,8 @@ class Fetched:
         """The private folder of this process, for what it fetches and for what it makes for a store."""
         with self._lock:
             if self._folder is None:
-                _sweep()
-                prefix = f"{_OURS}{os.getpid()}-"
+                sweep(tempfile.gettempdir())
+                prefix = f"impact-data-{os.getpid()}-"
                 self._folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
             return Path(self._folder.name)
 
@@ -185,8 +186,10 @@ class Fetched:
     def fetch(self, address: str) -> list[Path]:
         """Return the files of an address or pattern, on this computer; an empty list where there is none."""
         # The processes of a study use what was fetched for it.
-        if (given := os.environ.get(_FETCHED)) and address in (known := json.loads(given)):
-            return [Path(file) for file in known[address]]
+        if given := os.environ.get(_FETCHED):
+            known = json.loads(Path(given).read_text(encoding="utf-8"))
+            if address in known:
+                return [Path(file) for file in known[address]]
         store = Store(address)
         with self._lock:
             return [self._one(store, path) for path in store.find()]
@@ -204,6 +207,16 @@ class Fetched:
                 os.replace(part, file)
             return file
 
+    def handed_on(self, files: dict[str, list[Path]]) -> dict[str, str]:
+        """Return the variable by which other processes use what this one fetched, while it is kept."""
+        said = json.dumps({address: [str(f) for f in found] for address, found in files.items()})
+        # A variable itself would not hold the names of thousands of files.
+        file = self.folder / f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.json"
+        with self._lock:
+            if not file.exists():
+                file.write_text(said, encoding="utf-8")
+        return {_FETCHED: str(file)}
+
 
 FETCHED = Fetched()
 
@@ -213,20 +226,18 @@ def forget() -> None:
     FETCHED.forget()
 
 
-def handed_on(files: dict[str, list[Path]]) -> dict[str, str]:
-    """Return the variable by which other processes use what this one fetched."""
-    return {_FETCHED: json.dumps({address: [str(f) for f in found] for address, found in files.items()})}
-
-
-def _sweep() -> None:
-    """Remove what processes that were killed long ago left behind."""
+def sweep(folder: str | Path) -> None:
+    """Remove the temporary folders that processes which were killed long ago left in a folder."""
     import psutil
 
-    for left in Path(tempfile.gettempdir()).glob(f"{_OURS}*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int(left.name[len(_OURS) :].split("-")[0])
+    for left in Path(folder).glob("impact-*"):
+        with contextlib.suppress(OSError):
             # Days later, a process of that number in another container is not believed to be the one.
-            if left.stat().st_mtime < time.time() - _DAY and not psutil.pid_exists(pid):
+            if (
+                (found := _OURS.fullmatch(left.name))
+                and left.stat().st_mtime < time.time() - _DAY
+                and not psutil.pid_exists(int(found[1]))
+            ):
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,33 @@ def test_nothing_fetched_outlives_the_batch_and_nobody_else_can_open_it(
     os.utime(old, (0, 0))
     assert one(output="memory://out", force=True).problem is None
     assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a warm server")
+def test_a_server_removes_what_killed_processes_left_of_any_kind(tmp_path: Path) -> None:
+    gone, own = 2**22 + 1, os.getpid()
+    old = [tmp_path / f"impact-{kind}{gone}-x" for kind in ("", "data-", "outputs-")]
+    kept = [tmp_path / name for name in (f"impact-outputs-{own}-x", "impact-report", f"impact-{gone}-1.csv")]
+    for folder in (*old, *kept):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    code = "from impact import processes; print(processes.start('os:system', ['true']).wait(10))"
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert {*tmp_path.iterdir()} == {*kept}
+
+
+def test_a_pattern_may_stand_for_thousands_of_files(
+    small: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The names of so many are more than a process may be given as one variable.
+    text = (small / "params/small.yaml").read_text()
+    (small / "params/small.yaml").write_text(text.replace("panel.csv", "panel-*.csv"))
+    for number in range(1000):
+        memory.pipe_file(f"/in/panel-{number:0100}.csv", b"u,t,y,g\n1,1,0,\n")
+    monkeypatch.setenv("IMPACT_ENGINE", "papermill")
+    assert one(output="memory://out").problem is None
+    assert memory.exists("/out/small/share/index.html")
 
 
 def test_a_report_that_is_being_replaced_has_no_front_page_and_no_manifest(

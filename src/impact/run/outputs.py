@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import Any
 
 from impact.run.job import Job
 from impact.run.stores import names_of_data
-from impact.stores import Store, bring, is_address, send
+from impact.stores import Store, bring, is_address, send, sweep
 from impact.study import Study, project_root
 from impact.study.planned import kept
 
@@ -26,7 +27,9 @@ class Outputs:
         self._end = contextlib.ExitStack()
         if place is not None and is_address(place):
             self.store = Store(str(place)).address
-            made = tempfile.TemporaryDirectory(prefix="impact-", ignore_cleanup_errors=True)
+            sweep(tempfile.gettempdir())
+            prefix = f"impact-outputs-{os.getpid()}-"
+            made = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
             self.folder = Path(self._end.enter_context(made))
             bring(self.store, ["log.jsonl"], self.folder)
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from impact.errors import RunError
 from impact.run.folders import PARTS, RECORDS
 from impact.run.job import Job, Outcome
-from impact.stores import FETCHED, Store, bring, handed_on, is_address, remove, send
+from impact.stores import FETCHED, Store, bring, is_address, remove, send
 from impact.study import Study, rooted
 
 _RECORDS = f"private/{RECORDS}"
@@ -33,7 +33,7 @@ def at_hand(job: Job) -> Iterator[tuple[Job, Callable[[Outcome], None]]]:
     """
     with FETCHED.used(), rooted(_root(job)) as root:
         fetched = {name: FETCHED.fetch(name) for name in names_of_data(job.study) if is_address(name)}
-        job = replace(job, root=root, variables=handed_on(fetched) if fetched else {})
+        job = replace(job, root=root, variables=FETCHED.handed_on(fetched) if fetched else {})
         if not job.store:
             yield job, lambda _: None
             return
