@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from impact.run import summaries
 from impact.run.across import write_pages
 from impact.run.renew import _made_from, renew
 from impact.run.summaries import SUMMARY
@@ -289,6 +290,130 @@ def test_sets_of_services_are_averaged_each_by_its_main_run(tmp_path: Path, rng:
     assert "A&E attendances, by what was chosen" in said
     assert said.count("Months with support 12 (main run) Months with support 6") == 2
     assert "no other takes its place" not in said
+
+
+def add_places(folder: Path, rng: Any) -> None:
+    """Add three places with two runs each, whose titles tell them apart."""
+    for i in (1, 2, 3):
+        for value in ("12", "6"):
+            own = {
+                "title": f"Site {i}",
+                "file": "params/three.yaml",
+                "people": f"site{i}",
+                "place": f"site{i}",
+            }
+            choices = {"months with support": value}
+            add(folder, f"three--data-site{i}--{value}", rng, choices=choices, main=value == "12", **own)
+
+
+def test_places_of_one_file_are_cards_of_their_own_with_further_runs_folded(tmp_path: Path, rng: Any) -> None:
+    add_places(tmp_path, rng)
+    write_pages(tmp_path)
+    page, said = (tmp_path / LISTS).read_text(encoding="utf-8"), text_of(tmp_path / LISTS)
+    assert "3 studies and 3 further runs of them on other choices, each with a report." in said
+    assert re.findall(r'<a href="[^"]*index.html">(Site \d)</a>', page) == ["Site 1", "Site 2", "Site 3"]
+    assert said.count("This is the main run: months with support 12.") == 3
+    assert "1 further run on other choices: Site 2" in said
+    assert page.count('index.html">Months with support 6</a>') == 3
+    assert "Site 1, Site 2 and Site 3: how far the answer hangs on the choices made." in said
+    assert "<details><summary>3 studies" not in page
+
+
+def test_what_has_not_run_is_told_from_what_stopped_and_in_the_same_words(tmp_path: Path, rng: Any) -> None:
+    add_places(tmp_path, rng)
+    shutil.rmtree(tmp_path / "three--data-site2--6")
+    name = "three--data-site2--months_after-6-0123456789"
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": [{"id": name, "status": "waiting"}]}))
+    write_pages(tmp_path)
+    said = text_of(tmp_path / LISTS)
+    assert "What stopped" not in said
+    assert "What has not run yet 1 of 6 Site 2, months with support 6 : Not run yet." in said
+    assert "3 studies and 3 further runs of them on other choices: 5 have a report, 1 has none." in said
+
+
+# A parameter file that is gone, or no longer makes a run, is said; nothing is said of what cannot be known.
+FILE = """title: Town
+data: {people: p.csv, contacts: c.csv}
+design: {treated: [a], control: [b]}
+outcomes: [ae]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "outputs").mkdir()
+    monkeypatch.setenv("IMPACT_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def add_from(project: Path, name: str, rng: Any, **more: Any) -> Path:
+    """Add a study and the parameter file that makes it."""
+    stem = name.partition("--")[0]
+    file = project / "params" / f"{stem}.yaml"
+    file.write_text(FILE, encoding="utf-8")
+    add(project / "outputs", name, rng, file=f"params/{stem}.yaml", lies=summaries._lies(file), **more)
+    return file
+
+
+def test_a_renamed_file_leaves_a_report_that_is_marked_and_vetoes_nothing(project: Path, rng: Any) -> None:
+    for name in ("town1", "town2", "town3"):
+        add_from(project, name, rng, title=name.capitalize())
+    add_from(project, "old", rng, title="Town1", people="town1").unlink()
+    write_pages(project / "outputs")
+    said, together = (text_of(project / "outputs" / page) for page in (LISTS, ACROSS))
+    assert "3 studies, each with a report. Besides, 1 that no parameter file makes any more." in said
+    assert "Town1 (old)" in said
+    assert "Town1 (town1)" in said
+    gone = "Its parameter file is no longer there. Delete the folder old if it is no longer wanted."
+    assert said.count(gone) == said.count("no longer there") == 1
+    assert "On average over 3 studies" in together
+    assert "Town1 (old): no parameter file makes this any more, and there is a report of the same" in together
+
+
+def test_a_removed_study_is_averaged_until_its_folder_is_deleted_and_said_to_be(
+    project: Path, rng: Any
+) -> None:
+    for name in ("town1", "town2"):
+        add_from(project, name, rng)
+    (project / "params/town2.yaml").unlink()
+    write_pages(project / "outputs")
+    assert "town2: averaged, though no parameter file makes this any more." in text_of(
+        project / "outputs" / ACROSS
+    )
+
+
+def test_a_run_that_the_matrix_no_longer_makes_is_marked_and_in_no_curve(project: Path, rng: Any) -> None:
+    names = [f"town--months_after-{n}" for n in (12, 9, 6, 4, 3)]
+    for name in names:
+        choices = {"months with support": name.rpartition("-")[2]}
+        file = add_from(project, name, rng, people="town", choices=choices, main=name == names[0])
+    file.write_text(FILE + "matrix: {design.months_after: [12, 9, 6, 4]}\n", encoding="utf-8")
+    write_pages(project / "outputs")
+    said = text_of(project / "outputs" / LISTS)
+    assert said.count("Its parameter file no longer makes this run.") == 1
+    assert f"Delete the folder {names[-1]} if" in said
+    assert "4 runs of one study, which differ in months with" in text_of(project / "outputs" / ACROSS)
+    # What the last run made may be another matrix, by --set.
+    (project / "outputs/runs.json").write_text(
+        json.dumps({"runs": [{"id": names[-1], "status": "unchanged"}]})
+    )
+    write_pages(project / "outputs")
+    assert "no longer makes" not in text_of(project / "outputs" / LISTS)
+
+
+@pytest.mark.parametrize("lies", ["", "0" * 64])
+def test_nothing_is_gone_that_lay_elsewhere(project: Path, rng: Any, lies: str) -> None:
+    # Of another project, in a store, in a folder of another program, or on another computer.
+    add(project / "outputs", "town", rng, file="params/town.yaml", lies=lies)
+    write_pages(project / "outputs")
+    assert "no longer" not in text_of(project / "outputs" / LISTS)
+
+
+def test_nothing_is_said_of_a_file_that_cannot_be_read(project: Path, rng: Any) -> None:
+    add_from(project, "town", rng).write_text("title: [", encoding="utf-8")
+    write_pages(project / "outputs")
+    assert "no longer" not in text_of(project / "outputs" / LISTS)
 
 
 # Made anew where anything changed, and only there.

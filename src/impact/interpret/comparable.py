@@ -27,7 +27,8 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     studies : mapping of name to released result
         Each with a ``table`` and a ``method``, as ``released_studies`` reads them, and: ``people``, digests
         of the files of its people; ``file``, its parameter file; ``main``, whether it is the main run of
-        that file; ``pretend``, whether its starts of support never happened.
+        that file; ``pretend``, whether its starts of support never happened; and maybe ``gone``, whether
+        nothing makes it any more.
 
     Returns
     -------
@@ -51,6 +52,12 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     if pretend := [name for name, study in studies.items() if study.get("pretend")]:
         said.append(f"{listed(pretend)}: starts of support that never happened have no effect to average.")
     real = {name: study for name, study in studies.items() if name not in pretend}
+    if old := [name for name, study in real.items() if name not in _current(real) and study.get("main")]:
+        said.append(
+            f"{listed(old)}: no parameter file makes this any more, and there is a report of the same people "
+            "that one makes."
+        )
+    real = _current(real)
     for people in _sharing(real):
         main = [name for name in people if real[name].get("main")]
         if len(main) == 1:
@@ -74,6 +81,8 @@ def comparable(studies: Mapping[str, Released]) -> tuple[list[Named], list[str]]
     kinds = _grouped(kept, _quantity)
     sets = sorted((names for names in kinds if len(names) > 1), key=len, reverse=True)
     alone = [name for names in kinds if len(names) == 1 for name in names]
+    if old := [name for names in sets for name in names if names[name].get("gone")]:
+        said.append(f"{listed(old)}: averaged, though no parameter file makes this any more.")
     if sets or len(alone) > 1:
         # As they stand in the list of all studies.
         said += [_alone(name, kept[name]) for name in kept if name in alone]
@@ -94,7 +103,7 @@ def runs_of_one(studies: Mapping[str, Released]) -> list[Named]:
     list of mappings
         Of two runs or more of one file on the same data, its main run first.
     """
-    varied = {name: study for name, study in studies.items() if study.get("choices")}
+    varied = {name: study for name, study in _current(studies).items() if study.get("choices")}
     sets = _grouped(varied, lambda study: (study["file"], frozenset(study["inputs"])))
     by_main: Callable[[str], bool] = lambda name: not studies[name]["main"]  # noqa: E731
     return [{n: names[n] for n in sorted(names, key=by_main)} for names in sets if len(names) > 1]
@@ -131,6 +140,16 @@ def _but_services(main: str, runs: Mapping[str, Released]) -> list[str]:
 
 def _outcomes(*studies: Released) -> set[str]:
     return {str(row["outcome"]) for study in studies for row in study["table"]}
+
+
+def _current(studies: Mapping[str, Released]) -> Named:
+    """Leave out what nothing makes any more where another is of the same people."""
+    known = {file for study in studies.values() if not study.get("gone") for file in study["people"]}
+    return {
+        name: study
+        for name, study in studies.items()
+        if not (study.get("gone") and known & set(study["people"]))
+    }
 
 
 def _sharing(studies: Mapping[str, Released]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from impact.pages.report import Page, template
 
 TITLE, ACROSS = "All studies", "Across studies"
 LINKS = ((TITLE, "index.html"), (ACROSS, "across.html"))
+NOT_RUN = "Not run yet."
 # With more studies than this, lists are closed until they are opened; a part of a long list has so many.
 _OPEN, _PART = 30, 50
 
@@ -41,6 +42,10 @@ class Listed:
         Why there is no report, or why it is not that of the last run.
     older : str
         What has changed since the report was made.
+    place : str
+        Which of the data that its file's matrix varies it has.
+    gone : str
+        That its parameter file is no longer there, or no longer makes it.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Listed:
     made: dt.date | None = None
     stopped: str = ""
     older: str = ""
+    place: str = ""
+    gone: str = ""
 
     @property
     def anchor(self) -> str:
@@ -75,13 +82,21 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A study as readers call it, and the further runs of it on other choices."""
+
+    study: Listed
+    name: str
+    further: Sequence[tuple[Listed, str]] = ()
+
+
+@dataclass(frozen=True)
 class Group:
-    """A part of the list under one heading: the runs of a parameter file, or studies with one run each."""
+    """A part of the list under one heading."""
 
     title: str
     anchor: str
-    studies: Sequence[Listed]
-    is_matrix: bool = False
+    cards: Sequence[Card]
 
 
 def studies(listed: Sequence[Listed], *, across: Sequence[str] = (), date: dt.date | None = None) -> str:
@@ -103,25 +118,32 @@ def studies(listed: Sequence[Listed], *, across: Sequence[str] = (), date: dt.da
     >>> "58 fewer admissions." in text, "1 has a report" in text, "<script" in text
     (True, True, False)
     """
-    groups = _groups(listed)
+    cards = _cards(listed)
+    groups = _groups(cards)
     # Further runs on the same people are no further answers.
-    counted = Counter(study.sure for study in listed if study.pages and study.main)
+    counted = Counter(study.sure for study in _current(listed) if study.pages and study.main)
     page = Page(title=TITLE, date=date or dt.date.today(), kicker="", links=LINKS if across else ())
     page.contents = [(group.title, group.anchor) for group in groups]
     return template(
         "studies.html.j2",
         page,
         groups=groups,
-        is_long=len(listed) > _OPEN,
+        is_long=len(cards) > _OPEN,
         lead=_lead(listed),
         found=[(word, counted[word]) for word in DOTS if counted[word]],
-        stopped=[study for study in listed if study.stopped],
+        without={
+            "What stopped": [study for study in listed if study.stopped and study.stopped != NOT_RUN],
+            "What has not run yet": [study for study in listed if study.stopped == NOT_RUN],
+        },
+        of=len(listed),
+        called=_called(cards),
         across=list(across),
     )
 
 
 def _lead(listed: Sequence[Listed]) -> str:
     """Count the studies and their further runs, with and without a report."""
+    listed, gone = _current(listed), len(listed) - len(_current(listed))
     main, n = sum(study.main for study in listed), len(listed)
     with_report = sum(bool(study.pages) for study in listed)
     said = f"{main:,} {'study' if main == 1 else 'studies'}"
@@ -132,35 +154,67 @@ def _lead(listed: Sequence[Listed]) -> str:
         if with_report < n
         else f"{', each' * (n > 1)} with a report"
     )
-    last = sum(bool(study.pages and study.stopped) for study in listed)
-    return f"{said}. Of {last:,} the last run stopped, and an earlier report stands." if last else f"{said}."
+    said += "."
+    if last := sum(bool(study.pages and study.stopped) for study in listed):
+        said += f" Of {last:,} the last run stopped, and an earlier report stands."
+    if gone:
+        said += f" Besides, {gone:,} that no parameter file makes any more."
+    return said
+
+
+def _current(listed: Sequence[Listed]) -> Sequence[Listed]:
+    """Leave out what no parameter file makes any more, where there is anything else."""
+    return [study for study in listed if not study.gone] or listed
 
 
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
-def _groups(listed: Sequence[Listed]) -> list[Group]:
-    """Put the runs of a parameter file together, and studies with a single run in parts of a long list."""
-    files: dict[str, list[Listed]] = {}
+def _cards(listed: Sequence[Listed]) -> list[Card]:
+    """Put beside the main run of each place of a parameter file its runs on other choices."""
+    runs: dict[tuple[str, str], list[Listed]] = {}
     for study in listed:
-        files.setdefault(study.file if study.choices else "", []).append(study)
-    single = sorted(files.pop("", []), key=lambda study: _natural(study.title))
-    parts = [single[i : i + _PART] for i in range(0, len(single), _PART)]
-    groups = [
+        varies = study.choices or study.place
+        runs.setdefault((study.file, study.place) if varies else (study.name, ""), []).append(study)
+    # Others than the main run stay as they come.
+    several = [sorted(one, key=lambda study: (bool(study.gone), not study.main)) for one in runs.values()]
+    titles = Counter(study.title for study, *_ in several)
+    places = Counter((study.title, study.place) for study, *_ in several)
+    cards = []
+    for study, *others in several:
+        name = study.title
+        if titles[name] > 1:
+            alone = study.place and places[study.title, study.place] == 1
+            name = f"{name}, {study.place}" if alone else f"{name} ({study.name})"
+        name += "" if study.main or not study.chosen else f", {study.chosen}"
+        cards.append(Card(study, name, [(other, _beside(other, study)) for other in others]))
+    return sorted(cards, key=lambda card: _natural(card.name))
+
+
+def _beside(run: Listed, main: Listed) -> str:
+    """Name a run beside the main one."""
+    own = [run.title] if run.title != main.title else []
+    return ": ".join([*own, run.chosen] if run.chosen else own) or run.name
+
+
+def _called(cards: Sequence[Card]) -> dict[str, str]:
+    """What readers call each study and run where it stands by itself."""
+    called = {card.study.name: card.name for card in cards}
+    return called | {run.name: f"{card.name}, {said}" for card in cards for run, said in card.further}
+
+
+def _groups(cards: Sequence[Card]) -> list[Group]:
+    """Put studies in parts of a long list."""
+    parts = [cards[i : i + _PART] for i in range(0, len(cards), _PART)]
+    return [
         Group(_from_to(part) if len(parts) > 1 else "Studies", f"part-{i}", part)
         for i, part in enumerate(parts, 1)
     ]
-    runs = sorted(files.values(), key=lambda several: _natural(several[0].title))
-    for i, several in enumerate(runs, 1):
-        # The main run first, the others as they come.
-        several.sort(key=lambda study: not study.main)
-        groups.append(Group(several[0].title, f"runs-{i}", several, is_matrix=True))
-    return groups
 
 
-def _from_to(part: Sequence[Listed]) -> str:
-    return part[0].title if len(part) == 1 else f"{part[0].title} to {part[-1].title}"
+def _from_to(part: Sequence[Card]) -> str:
+    return part[0].name if len(part) == 1 else f"{part[0].name} to {part[-1].name}"
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

@@ -114,8 +114,8 @@ def _named(found: Sequence[tuple[Listed, Mapping[str, Any]]]) -> dict[str, dict[
         more = {
             key: summary[key] for key in ("file", "main", "pretend", "choices", "inputs", "policy", "sure")
         }
-        least = policy(summary["policy"]).smallest_shown
-        named[name] = {**summary["effects"], **more, "smallest_shown": least, "title": listed.title}
+        more |= {"smallest_shown": policy(summary["policy"]).smallest_shown, "gone": bool(listed.gone)}
+        named[name] = {**summary["effects"], **more, "title": listed.title}
     return named
 
 

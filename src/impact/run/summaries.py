@@ -17,15 +17,16 @@ from typing import Any
 from urllib.parse import quote
 
 from impact.disclosure.identifiers import found_in
-from impact.errors import DataError, ImpactError
+from impact.errors import DataError, ImpactError, ParameterError
 from impact.interpret.studies import released_studies
 from impact.pages.formats import called
 from impact.pages.report import Entry
 from impact.pages.signed import MIME, signed
-from impact.pages.studies import Listed
+from impact.pages.studies import NOT_RUN, Listed
 from impact.run.folders import MADE, Attempt
 from impact.run.renew import SUMMARY
-from impact.study import Study, manifest
+from impact.study import Study, manifest, project_root, read_studies
+from impact.study.naming import chosen_by
 
 # A problem in its own words may hold a small number; the terminal and runs.json have those.
 _STOPPED = {
@@ -72,16 +73,22 @@ def sum_up_failure(study: Study, attempt: Attempt, problem: ImpactError) -> None
 
 
 def _of(study: Study) -> dict[str, Any]:
-    row = manifest([study])[0]
+    row, file = manifest([study])[0], study.parameter_file
     return {
         "study": row["id"],
         "title": row["title"],
         "file": row["file"] or "",
+        "lies": _lies(file) if file and file.is_file() else "",
         "choices": {key: called(said) for key, said in study.choices.items()},
         "place": study.place,
         "main": study.is_main,
         "pretend": study.design.placebo is not None,
     }
+
+
+def _lies(file: Path) -> str:
+    """Where a parameter file lies, as a digest: its folders are nobody else's business."""
+    return hashlib.sha256(str(file.resolve()).encode()).hexdigest()
 
 
 def _write(file: Path, summary: Mapping[str, Any]) -> None:
@@ -112,24 +119,70 @@ def summaries(folder: Path, *, code: str = "") -> Iterator[tuple[Listed, dict[st
     tuple
         What the list says of a study, and its summary; that is empty where there is no report to trust.
     """
-    last = _last_run(folder)
+    last, files = _last_run(folder), _Files()
     known = {path.name for path in folder.iterdir() if _is_study(path)} if folder.is_dir() else set()
     names = [*last, *sorted(known - set(last))]
-    found = [_listed(folder, name, last.get(name, ""), code) for name in names]
-    files = {listed.file for listed, _ in found if listed.choices}
+    found = []
+    for name in names:
+        listed, summary, said = _listed(folder, name, last.get(name, ""), code)
+        if gone := files.gone(name, said, in_last=name in last):
+            listed = replace(listed, gone=gone, older="")
+        found.append((listed, summary))
+    runs = [listed for listed, _ in found if listed.choices or listed.place]
     for listed, summary in found:
-        yield (listed if listed.file else _beside(listed, files, [other for other, _ in found])), summary
+        yield (listed if listed.file else _beside(listed, runs)), summary
 
 
-def _beside(listed: Listed, files: set[str], others: Sequence[Listed]) -> Listed:
+def _beside(listed: Listed, runs: Sequence[Listed]) -> Listed:
     """Put a run that left no word of itself beside the others of its file, which its name begins with."""
     stem, _, chose = listed.name.partition("--")
-    file = next((file for file in files if PurePosixPath(file).stem == stem), "")
-    if not (file and chose):
+    same = [run for run in runs if PurePosixPath(run.file).stem == stem]
+    if not (same and chose):
         return listed
-    same = [other for other in others if other.file == file]
-    main = not any(other.main for other in same)
-    return replace(listed, title=same[0].title, file=file, choices={"": chose}, main=main)
+    choices = {key: called(said) for key, said in chosen_by(listed.name).items()}
+    place = choices.get("data", "")
+    near = [run for run in same if run.place == place] or same
+    if "data" not in near[0].choices:
+        # Its title says which data it has.
+        choices.pop("data", None)
+    mains = [run.choices for run in same if run.main]
+    who: dict[str, Any] = {"title": near[0].title, "file": near[0].file, "place": place}
+    return replace(listed, **who, choices=choices, main=choices in mains if mains else True)
+
+
+class _Files:
+    """Whether parameter files are where they were and still make their runs.
+
+    Nothing is said of files of other projects, computers and stores, and of those that cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Path, set[str] | None] = {}
+        try:
+            self._root: Path | None = project_root()
+        except ParameterError:
+            self._root = None
+
+    def gone(self, name: str, said: Mapping[str, Any], *, in_last: bool) -> str:
+        """Say that nothing makes a report any more, and what to do; nothing where that is not known."""
+        if self._root is None or not said.get("file") or said.get("lies") != _lies(self._root / said["file"]):
+            return ""
+        more = f"Delete the folder {name} if it is no longer wanted."
+        file = self._root / said["file"]
+        if not file.is_file():
+            return f"Its parameter file is no longer there. {more}"
+        # What the last run made need not stand in the file: --set may have changed its matrix.
+        if in_last or (made := self._makes(file)) is None or name in made:
+            return ""
+        return f"Its parameter file no longer makes this run. {more}"
+
+    def _makes(self, file: Path) -> set[str] | None:
+        if file not in self._made:
+            try:
+                self._made[file] = {study.name for study in read_studies([file])}
+            except ImpactError:
+                self._made[file] = None
+        return self._made[file]
 
 
 def _is_study(path: Path) -> bool:
@@ -145,7 +198,8 @@ def _last_run(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _listed(folder: Path, name: str, status: str, code: str) -> tuple[Listed, dict[str, Any]]:
+def _listed(folder: Path, name: str, status: str, code: str) -> tuple[Listed, dict[str, Any], dict[str, Any]]:
+    """Return what the list says of a study, its summary, and what a report or a failed attempt said of it."""
     place = folder / name
     found, failed = (
         _read(file, name) for file in (place / "private" / SUMMARY, place / "private/failed" / SUMMARY)
@@ -159,7 +213,7 @@ def _listed(folder: Path, name: str, status: str, code: str) -> tuple[Listed, di
         if not stopped and (place / "share").is_dir():
             stopped = "Not shown: its report was changed, made on another computer or by an earlier version."
             stopped += " Run it again with --force."
-        return Listed(stopped=stopped or "Not run yet.", **_who(name, found or failed)), {}
+        return Listed(stopped=stopped or NOT_RUN, **_who(name, found or failed)), {}, found or failed
     made = dt.datetime.strptime(found["made"], MADE)
     older = (
         ""
@@ -170,22 +224,22 @@ def _listed(folder: Path, name: str, status: str, code: str) -> tuple[Listed, di
     taken = {key: found[key] for key in ("headline", "sure", "behind", "remarks", "look")}
     if stopped:
         stopped += f" What stands here is the report of {made.day} {made:%B %Y}."
-    return Listed(
-        pages=links, made=made.date(), stopped=stopped, older=older, **_who(name, found), **taken
-    ), found
+    listed = Listed(pages=links, made=made.date(), stopped=stopped, older=older, **_who(name, found), **taken)
+    return listed, found, found
 
 
 def _who(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """Which study it is; a title that was on no page yet must not name anybody."""
     title = str(said.get("title") or name)
-    choices = dict(said.get("choices") or {})
-    if found_in(f"{title} {' '.join(choices.values())}"):
-        title, choices = name, {}
+    choices, place = dict(said.get("choices") or {}), str(said.get("place", ""))
+    if found_in(f"{title} {place} {' '.join(choices.values())}"):
+        title, choices, place = name, {}, ""
     return {
         "name": name,
         "title": title,
         "file": str(said.get("file", "")),
         "choices": choices,
+        "place": place,
         "main": bool(said.get("main", True)),
     }
 

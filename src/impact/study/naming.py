@@ -10,7 +10,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from impact.study.choices import FILES, place
+from impact.study.choices import FILES, choices, place
 from impact.study.document import Document, _scalar
 from impact.study.matrix import exactly
 from impact.study.model import Study
@@ -66,19 +66,36 @@ def run_name(stem: str, varied: Mapping[str, Any]) -> str:
     return f"{stem}--{words[: room - len(own) - 1].rstrip('-.+')}-{own}"
 
 
-def _words(value: Any, choices: tuple[str, ...]) -> tuple[str, bool]:
+def chosen_by(name: str) -> dict[str, str]:
+    """Say what a run chose by its name alone, as far as that tells.
+
+    Examples
+    --------
+    >>> chosen_by("northtown--months_after-6--outcomes-ae+gp-dd603420f4")
+    {'months with support': '6', 'services': '`ae` and `gp`'}
+    """
+    keys = {f"{_called(key)}-": key for key in _known()}
+    varied: dict[str, Any] = {}
+    for part in re.sub(r"-[0-9a-f]{10}$", "", name).split("--")[1:]:
+        called = max((one for one in keys if part.startswith(one)), key=len, default="")
+        word = part.removeprefix(called)
+        varied[keys.get(called, "")] = word.split("+") if "+" in word else word
+    return choices(varied)
+
+
+def _words(value: Any, known: tuple[str, ...]) -> tuple[str, bool]:
     """Return a value in the characters of a name, and whether that can mean no other value."""
     if isinstance(value, dict):
         return "-".join(f"{_slug(key)}-{_words(one, ())[0]}" for key, one in value.items()), False
     if isinstance(value, list):
-        words = [_words(one, choices) for one in value]
+        words = [_words(one, known) for one in value]
         flat = bool(value) and not any(isinstance(one, list | dict) for one in value)
         return "+".join(word for word, _ in words), flat and all(plain for _, plain in words)
     text = value if isinstance(value, str) else exactly(value)
     if not _PLAIN.fullmatch(text):
         return _slug(text), False
     # In small letters or a known word, because some systems do not tell a folder A from a folder a.
-    return text, (text == text.lower() or text in choices) and exactly(_read(text)) == exactly(value)
+    return text, (text == text.lower() or text in known) and exactly(_read(text)) == exactly(value)
 
 
 def _slug(text: str) -> str:
