@@ -300,10 +300,11 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "c.yaml").write_text(right)
     (tmp_path / "C.yaml").mkdir()
     with pytest.raises(ParameterError) as error:
-        read_studies(["?.yaml", "params/*.yaml", "*.yml", "d.yaml"], changes=["seed=-2"])
+        read_studies(["?.yaml", "params/*.yaml", "*.yml", "zz*.yaml", "d.yaml"], changes=["seed=-2"])
     said = str(error.value).splitlines()
     assert said[0] == "params/*.yaml: no file matches this pattern."
     assert said[1] == "*.yml: no file matches this pattern. Did you mean 'c.yaml'?"
+    assert said[2] == "zz*.yaml: no file matches this pattern."
     assert any(line.startswith("a.yaml:5: did.estimator: expected") for line in said)
     assert "--set seed=-2: the matrix varies seed; leave one of the two out." in said
     assert "d.yaml: there is no such parameter file. Did you mean 'c.yaml'?" in said

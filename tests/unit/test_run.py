@@ -233,7 +233,7 @@ def test_names_that_are_no_file_or_no_folder_come_before_anything_runs(project: 
     with pytest.raises(ParameterError) as error:
         run(["params/*.yaml"])
     assert str(error.value).splitlines() == [
-        "params/folder.yaml: this is not a file but a folder, a pipe or the like.",
+        "params/folder.yaml: this is a folder; name the files in it, such as params/folder.yaml/*.yaml.",
         *(
             f"params/{letter * length}.yaml: no folder can have a name as long as {letter * 80}...; "
             "give the file a shorter one."

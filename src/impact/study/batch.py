@@ -122,8 +122,10 @@ def _found(files: Sequence[str | os.PathLike[str]], problems: list[str]) -> list
             found.setdefault(_place(file), file)
         if not matched:
             folder = Path(given).parent
-            beside = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            hint = nearest(Path(given).name, beside)
+            beside = list(folder.iterdir()) if folder.is_dir() else []
+            # That names end alike is no likeness, where the pattern has letters of its own.
+            own = re.sub(r"[*?[\]]", "", Path(given).stem)
+            hint = nearest(Path(given).name, [p.name for p in beside if not own or nearest(own, [p.stem])])
             problems.append(f"{given}: no file matches this pattern.{hint}")
     return list(found.values())
 

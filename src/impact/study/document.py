@@ -99,8 +99,10 @@ def _text(name: str) -> str:
         raise ParameterError(f"{name}: this is not a text file in UTF-8; save it as one.") from None
     if text is None:
         file = Path(name)
+        if file.is_dir():
+            raise ParameterError(f"{name}: this is a folder; name the files in it, such as {name}/*.yaml.")
         if file.exists():
-            raise ParameterError(f"{name}: this is not a file but a folder, a pipe or the like.")
+            raise ParameterError(f"{name}: this is not a file but a pipe or the like.")
         beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
         raise ParameterError(f"{name}: there is no such parameter file.{nearest(file.name, beside)}")
     return text
