@@ -32,7 +32,8 @@ ROWS = [
         people=8,
         repeats=1,
         peer_repeats=1,
-        gigabytes=0.61,
+        # As the first warm prototype beside plain kernels: 0.61 of 0.92 GB.
+        share=0.665,
     ),
     Row(
         "unchanged",
@@ -96,8 +97,10 @@ How to read it
   counted four times, since each study costs them the same.
 - Memory is the most that all processes held at once, what they share counted once (PSS).
 - Kernels: from asking for one until it has imported what a notebook of ours needs, the middle of five.
-- 1,000 small studies were not run. From 50 to 200 the time grows with their number, the memory of the
-  command itself hardly at all.
+- The first warm prototype held 0.61 GB beside 0.92 GB of plain kernels, which imported less: two thirds.
+- 1,000 small studies in one batch, once: 408 s, a quarter of them after 96 s and half after 192 s; the
+  command itself held 55 MB throughout. Their list is written in less than a second, and a browser shows it
+  in 0.1 s.
 """,
     ending="d",
 )
