@@ -89,11 +89,7 @@ def _serve(address: str) -> None:
             _leave(address)
     _call("impact.run.worker:prepare", [])
     del sys.modules[_NOT_USED]
-    # A kernel asks each module's name and file, and so copies the pages that hold them: side by side, a few.
-    for name in list(sys.modules):
-        sys.modules[name.encode().decode()] = sys.modules.pop(name)
-    places = [getattr(module, "__file__", None) for module in sys.modules.values()]
-    _FILES.extend(place.encode().decode() for place in places if place)
+    _put_side_by_side()
     gc.freeze()
     gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -139,6 +135,14 @@ def _serve(address: str) -> None:
                 os.close(tell)
                 _be(json.loads(said), files, line)
     _leave(address)
+
+
+def _put_side_by_side() -> None:
+    """Write modules' names and files anew: a kernel asks for all, and copies the pages that hold them."""
+    for name in list(sys.modules):
+        sys.modules[name.encode().decode()] = sys.modules.pop(name)
+    places = [getattr(module, "__file__", None) for module in sys.modules.values()]
+    _FILES.extend(place.encode().decode() for place in places if place)
 
 
 def _leave(address: str) -> NoReturn:
