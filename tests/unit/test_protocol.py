@@ -446,8 +446,9 @@ def test_the_command_writes_each_and_says_what_is_wrong_with_any(
 ) -> None:
     from impact.cli.protocol import write_plans
 
-    with pytest.raises(ParameterError, match=r"nowhere\.yaml"):
-        write_plans(["params/north.yaml", "params/nowhere.yaml"], "", None)
+    with pytest.raises(ParameterError, match=r"nowhere\.yaml") as wrong:
+        write_plans(["params/nor*.yaml", "params/nowhere.yaml", "params/none*.yaml"], "", None)
+    assert "params/none*.yaml: no file matches this pattern." in str(wrong.value)
     assert capsys.readouterr().out == "protocols/north/protocol.html\n"
     results_exist(project)
     change(project, "months_after: 12", "months_after: 6")

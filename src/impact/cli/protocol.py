@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 import typer
 
-from impact.errors import ImpactError, together
+from impact.errors import ImpactError, ParameterError, together
 from impact.run.protocols import write
+from impact.study.batch import files_named
 
 
 def write_plans(files: Sequence[str], because: str, output: str | None) -> None:
     """Write the plan of each parameter file; what is wrong with any of them is said at the end."""
-    problems: list[ImpactError] = []
-    for file in files:
+    without = list[str]()
+    named = files_named(files, without)
+    problems: list[ImpactError] = [ParameterError(said) for said in without]
+    for file in named:
         try:
             made = write(file, because=because, output=output)
         except ImpactError as problem:

@@ -50,7 +50,7 @@ def read_studies(files: Sequence[str | os.PathLike[str]], *, changes: Sequence[s
     studies: list[Study] = []
     problems: list[str] = []
     named: dict[str, str] = {}
-    for file in _found(files, problems):
+    for file in files_named(files, problems):
         stem = Path(file).stem.casefold()
         if stem in named:
             problems.append(
@@ -107,10 +107,10 @@ def _from_root(file: Path | None) -> str | None:
     return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else file.name
 
 
-def _found(files: Sequence[str | os.PathLike[str]], problems: list[str]) -> list[str]:
-    """Return the files that the names and patterns stand for, each once."""
+def files_named(names: Sequence[str | os.PathLike[str]], problems: list[str]) -> list[str]:
+    """Return the files that names and patterns stand for, each once; ``problems`` gets what no file fits."""
     found: dict[Path, str] = {}
-    for given in (os.fspath(file) for file in files):
+    for given in (os.fspath(file) for file in names):
         if has_secret(given):
             problems.append(f"{NO_SECRETS}.")
             continue
